@@ -1,0 +1,33 @@
+# make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
+# make test    the test suite
+# make lint    formatters and linters alone
+# make clean   remove what runs made (not downloads, not saved trainings)
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/.installed
+	snakemake --cores all --configfile config/demo.yaml
+	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
+
+test: .venv/.installed
+	pytest
+
+lint: .venv/.installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo.yaml
+
+clean:
+	rm -rf results/demo results/smoke results/logs .snakemake .pytest_cache .ruff_cache
+
+.venv/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --disable-pip-version-check --requirement requirements.txt
+	@touch $@

@@ -1,0 +1,41 @@
+# The few-shot image synthesis benchmark, from images to report.
+#
+#   snakemake --cores all --use-conda                        the paper (config/paper.yaml; needs GPUs)
+#   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
+#   snakemake --cores 1 fetch                                everything that needs a network, then work offline
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# Not a bare `configfile:`, which Snakemake would merge with the one from the command line.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/paper.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+#include: "workflow/rules/tables.smk"
+#include: "workflow/rules/figures.smk"
+#include: "workflow/rules/report.smk"
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    method="[A-Za-z0-9_-]+",
+    seed="[0-9]+",
+    split="full|train90",
+    network="[a-z0-9_]+",
+
+
+report: "workflow/captions/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{P}/metrics.csv",

@@ -1,0 +1,73 @@
+"""One image file to one RGB image: formats, transparency, orientation, limits; and the resizing of the benchmark."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("JPEG", "PNG", "WEBP")
+MIN_SIDE = 16  # pixels; below this nothing is left to learn from
+MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: a bomb is refused from its header, before it is decoded
+RESIZE = "PIL bilinear with antialiasing, shorter side to the resolution, then centre crop"
+
+
+class BadImage(Exception):
+    """Why a file cannot be used as an image; the caller knows the file's name and the way out."""
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder by suffix, in lexicographic order of their names; hidden files do not count."""
+    visible = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted((path for path in visible if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+
+
+def decode(path: Path) -> Image.Image:
+    """Decode a JPEG, PNG or WebP file to an upright RGB image; transparency is composited on white.
+
+    Of an animation the first frame is taken.  Raises `BadImage`.
+    """
+    if path.stat().st_size == 0:
+        raise BadImage("is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
+            if min(width, height) < MIN_SIDE:
+                raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except BadImage:
+        raise
+    except Image.DecompressionBombError:
+        raise BadImage(f"has more pixels than the limit of {MAX_PIXELS}") from None
+    except Image.UnidentifiedImageError:
+        raise BadImage("is not a JPEG, PNG or WebP image") from None
+    except Exception as error:  # damaged files make the decoders raise OSError, SyntaxError, ValueError, struct.error
+        raise BadImage(f"is damaged or truncated ({' '.join(str(error).split())})") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow would clip it, not scale it
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
+
+
+def to_square(image: Image.Image, resolution: int) -> Image.Image:
+    """What torchvision's Resize(resolution) and CenterCrop(resolution) do to a PIL image, as in the official code."""
+    width, height = image.size
+    shorter = min(width, height)
+    if shorter != resolution:
+        width, height = resolution * width // shorter, resolution * height // shorter
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - resolution) / 2), round((height - resolution) / 2)
+    return image.crop((left, top, left + resolution, top + resolution))

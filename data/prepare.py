@@ -1,0 +1,74 @@
+"""From fetched files to what every method trains on: one uint8 array, its manifest and the 90/10 split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.console import Progress, UserError
+from data.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json
+from data.images import RESIZE, BadImage, decode, to_square
+from data.load import Dataset, data_hash, dataset_info
+from data.split import split
+
+
+def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path | str = "data/prepared") -> Path:
+    """Write images.npy, uint8 (n, H, W, 3) in lexicographic order of file names, and manifest.json; return the latter.
+
+    The manifest is written last, so its presence says that the array is whole.  `pixels_sha256` is over the decoded
+    RGB pixels before resizing: it survives a lossless re-encoding, unlike `sha256`, which is over the file's bytes.
+    Raises `UserError` for a wrong count and for a file that is missing, changed since it was fetched, or no image.
+    """
+    dataset = dataset_info(name)
+    files = fetched_files(dataset, Path(raw) / name)
+    images = np.empty((len(files), resolution, resolution, 3), np.uint8)
+    entries = []
+    with Progress(total=len(files), label=f"prepare {name}") as progress:
+        for index, (path, sha256) in enumerate(files):
+            try:
+                image = decode(path)
+            except BadImage as error:
+                raise UserError(f"{path} {error}; delete the folder {path.parent} and fetch again") from None
+            entries.append({"file": path.name, "sha256": sha256, "pixels_sha256": sha256_bytes(image.tobytes())})
+            images[index] = np.asarray(to_square(image, resolution))
+            progress.advance()
+    folder = Path(out) / str(resolution) / name
+    with atomic_path(folder / "images.npy") as temporary:
+        np.save(temporary, images)
+    write_json(folder / "manifest.json", describe(dataset, images, entries))
+    return folder / "manifest.json"
+
+
+def fetched_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
+    """The files that `fetch` recorded, each with its sha256, in lexicographic order, checked against the disk."""
+    again = f"run: python -m data fetch {dataset.name}"
+    if not (folder / "fetched.json").exists():
+        raise UserError(f"{folder} holds no complete fetch of {dataset.name}; {again}")
+    record = read_json(folder / "fetched.json")
+    files = sorted((folder / entry["file"], entry["sha256"]) for entry in record["files"])
+    if len(files) != dataset.count:
+        raise UserError(f"{folder} holds {len(files)} images, but {dataset.name} has {dataset.count}; {again}")
+    for path, sha256 in files:
+        if not path.exists():
+            raise UserError(f"{path} is missing; {again}")
+        if (actual := sha256_file(path)) != sha256:
+            raise UserError(f"{path} has sha256 {actual}, but {sha256} was fetched; {again}")
+    return files
+
+
+def describe(dataset: Dataset, images: np.ndarray, entries: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "dataset": dataset.name,
+        "title": dataset.title,
+        "licence": dataset.licence,
+        "attribution": dataset.attribution,
+        "shareable": dataset.shareable,
+        "resolution": images.shape[1],
+        "count": len(images),
+        "resize": RESIZE,
+        "array_sha256": data_hash(images),
+        "split": split(len(images), dataset.split, dataset.name),
+        "images": entries,
+    }

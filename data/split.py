@@ -1,0 +1,22 @@
+"""Which images are trained on and which are held out for LPIPS backtracking (section 5.1 of the paper: 90% and 10%)."""
+
+from __future__ import annotations
+
+from data.files import derive_seed
+
+
+def split(n: int, rule: str, dataset: str) -> dict[str, list[int]]:
+    """Split the indices 0..n-1 into {"train", "heldout"}, both ascending; train has floor(0.9 n) of them.
+
+    `lexicographic` takes the first images by file name, as the official code does; `seeded` draws them, with a seed
+    derived from the dataset's name: for sets whose file names follow the content, such as code points.
+    """
+    import numpy as np
+
+    order = list(range(n))
+    if rule == "seeded":
+        order = np.random.default_rng(derive_seed("split", dataset)).permutation(n).tolist()
+    elif rule != "lexicographic":
+        raise ValueError(f"unknown split rule {rule!r}")
+    n_train = 9 * n // 10
+    return {"train": sorted(order[:n_train]), "heldout": sorted(order[n_train:])}

@@ -1,0 +1,145 @@
+"""The methods' command lines: train, sample, describe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from data.console import UserError, run
+from methods.discover import method_info, methods
+from methods.settings import SPLITS, load_config, run_settings
+
+TRAIN_EXAMPLES = """examples:
+  python -m methods train --config demo --method adaptive_imle --dataset openmoji_faces
+  python -m methods train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
+  python -m methods train --config lite --method mixdl --dataset panda --out results/mine --fresh
+
+A run resumes by itself from state/<run hash>/.  Ctrl-C and SIGTERM save the state before leaving.
+"""
+
+SAMPLE_EXAMPLES = """examples:
+  python -m methods sample --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out samples.npz -n 500
+"""
+
+DESCRIBE_EXAMPLES = """examples:
+  python -m methods describe --preset paper
+  python -m methods describe --preset demo --json
+"""
+
+SCHEDULE_KEYS = ("schedule", "batch", "optimizer", "learning_rate", "delta", "staleness", "reassign_every")
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    {"train": _train, "sample": _sample, "describe": _describe}[arguments.command](arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    train = command("train", "Train one method on one dataset.", TRAIN_EXAMPLES)
+    train.add_argument("--config", help="a preset's name or file (demo means config/demo.yaml)")
+    train.add_argument("--method", help=f"one of: {', '.join(methods())}")
+    train.add_argument("--dataset", help="a name from data/datasets.yaml that the preset lists")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--split", choices=SPLITS, default="full", help="all images, or the 90%% that backtracking needs"
+    )
+    train.add_argument("--settings", help="the settings as JSON, in place of all of the above (what Snakemake passes)")
+    train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
+    train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
+    _device(train)
+    train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
+
+    sample = command("sample", "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES)
+    sample.add_argument("--run", type=Path, required=True, help="the run's folder")
+    sample.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    sample.add_argument("-n", type=int, default=5000, help="how many samples (default: 5000)")
+    sample.add_argument("--rows", type=int, default=3, help="interpolations (default: 3)")
+    sample.add_argument("--steps", type=int, default=8, help="images per interpolation (default: 8)")
+    sample.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    _device(sample)
+
+    describe = command("describe", "Print sizes and schedule of each method of a preset.", DESCRIBE_EXAMPLES)
+    describe.add_argument("--preset", default="paper", help="a preset's name or file (default: paper)")
+    describe.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    settings, training = _settings(arguments)
+    out = arguments.out or Path("results", settings["preset"], "runs", *_cell(settings))
+    from methods.train import train
+
+    intervals = {key: training[key] for key in ("log_every", "grid_every", "save_every") if key in training}
+    require_gpu = training.get("require_gpu", False)
+    train(settings, out, arguments.state, arguments.device, require_gpu, intervals, arguments.fresh)
+    print(out)
+
+
+def _cell(settings: dict[str, Any]) -> tuple[str, str, str, str]:
+    return settings["dataset"], settings["method"], f"seed{settings['seed']}", settings["split"]
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's settings and the preset's `training` section."""
+    if arguments.settings:
+        try:
+            settings = json.loads(arguments.settings)
+            return settings["run"], settings["training"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"--settings is not the JSON that the Snakefile passes ({error!r})") from None
+    if not (arguments.config and arguments.method and arguments.dataset):
+        raise UserError("train needs --config, --method and --dataset; see python -m methods train --help")
+    config = load_config(arguments.config)
+    method_info(arguments.method)
+    if arguments.method not in config["methods"]:
+        raise UserError(f"{arguments.config} has no methods.{arguments.method}; add it, or choose another --config")
+    settings = run_settings(config, arguments.dataset, arguments.method, arguments.seed, arguments.split)
+    return settings, config["training"]
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    from methods.sample import sample
+    from methods.train import pick_device
+
+    device = pick_device(arguments.device)
+    sample(arguments.run, arguments.out, arguments.n, arguments.rows, arguments.steps, device, arguments.threads)
+    print(arguments.out)
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    config = load_config(arguments.preset)
+    from methods.sample import describe
+
+    found = describe(config)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    for entry in found:
+        schedule = ", ".join(f"{key} {entry['config'][key]}" for key in SCHEDULE_KEYS if key in entry["config"])
+        print(f"{entry['title']} ({entry['method']})")
+        for role, count in entry["parameters"].items():
+            print(f"  {role:<14} {count:>12,} parameters")
+        print(f"  {'latent code':<14} {entry['latent_size']:>12,} dimensions")
+        print(f"  {'schedule':<14} {entry['steps']:>12,} steps{', ' + schedule if schedule else ''}")
+
+
+if __name__ == "__main__":
+    run(main)

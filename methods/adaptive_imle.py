@@ -1,0 +1,103 @@
+"""Adaptive IMLE (Aghabozorgi et al.; ICLR 2023 submission, ICML 2023).
+
+Every training image x_i has a threshold tau_i.  Its sample T(z_sigma(i)) is trained towards it until their distance has
+fallen to delta tau_i; only then is a new nearest sample chosen, and the threshold tightened.  Easy images move on to new
+samples soon, hard ones are given the time they need.  The objective is equation 4 of the ICLR text, without weights:
+
+    min over theta of E_{z_1..z_m} [ sum_i  max( min_j d(x_i, T_theta(z_j)), delta tau_i ) ]
+
+The paper's Algorithm 1 and the released code schedule this differently; both are here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from methods.api import Streams
+from methods.imle.family import IMLE
+
+
+class AdaptiveIMLE(IMLE):
+    """IMLE with an individual curriculum for each training image."""
+
+    name = "adaptive_imle"
+    title = "Adaptive IMLE"
+
+    @dataclass(frozen=True)
+    class Config(IMLE.Config):
+        schedule: Literal["official", "paper"] = "official"  # paper: Algorithm 1
+        delta: float = 0.98  # tightening coefficient; official: 1 - change_coef, 0.98 or 0.99; paper: 0.9
+        staleness: int = 5  # official only: epochs that a latent is kept at least
+        force_resample: int = 15  # official only: epochs that it is kept at most; Grumpy, Cat 25; Panda 30
+
+    def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
+        super().__init__(config, resolution, channels, images, streams)
+        self.tau = torch.zeros(len(images), device=self.device)
+        # Of the official schedule: epochs since the last reassignment; each point's nearest candidate in the current
+        # pool, and whether it has taken it.
+        self.age = torch.zeros_like(self.everyone)
+        self.candidate = torch.zeros_like(self.everyone)
+        self.taken = torch.ones_like(self.everyone, dtype=torch.bool)
+
+    def initialise(self) -> None:
+        super().initialise()  # Algorithm 1, lines 2 and 3
+        self.tau = self.distances(self.everyone)  # line 4
+        if self.config.schedule == "official":
+            self.tau *= self.config.delta
+
+    def after_update(self, batch: Tensor) -> None:
+        if self.config.schedule == "paper":
+            self.algorithm_1(batch)
+
+    def before_epoch(self, epoch: int) -> None:
+        if self.config.schedule == "official":
+            self.official_schedule()
+
+    def algorithm_1(self, batch: Tensor) -> None:
+        """Lines 8 to 14 of the paper's Algorithm 1, after the update of line 7."""
+        reached = self.distances(batch) <= self.config.delta * self.tau[batch]  # line 10
+        due = batch[reached]
+        if len(due):  # the pool of line 8 is drawn only if line 12 is to look at it
+            self.tau[due] *= self.config.delta  # line 11
+            self.reassign(due)  # line 12
+
+    def official_schedule(self) -> None:
+        """The released code's schedule: checked once an epoch, between a least and a greatest age.
+
+        A threshold becomes delta times the distance that was *reached*, rather than delta times itself.  All points
+        share one pool until one of them would take from it a second time.
+        """
+        delta, staleness, oldest = self.config.delta, self.config.staleness, self.config.force_resample
+        self.age += 1
+        ripe = self.everyone[self.age >= min(staleness, oldest)]  # no other point can be due
+        if not len(ripe):
+            return
+        distance, age = self.distances(ripe), self.age[ripe]
+        is_due = (distance < self.tau[ripe]) & (age >= staleness) | (age >= oldest)
+        due = ripe[is_due]
+        if not len(due):
+            return
+        self.tau[due] = delta * distance[is_due]  # measured before the reassignment
+        if self.taken[due].any():
+            # What a pool holds for a point does not depend on when the point asks for it: one search serves all.
+            self.candidate = self.search(self.everyone)
+            self.taken[:] = False
+        self.assign(due, self.candidate[due])
+        self.taken[due] = True
+        self.age[due] = 0
+
+    def scalars(self) -> dict[str, float]:
+        return {"mean_tau": self.tau.mean().item()}
+
+    def state_dict(self) -> dict[str, Any]:
+        curriculum = {"tau": self.tau, "age": self.age, "candidate": self.candidate, "taken": self.taken}
+        return super().state_dict() | curriculum
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        for name in ("tau", "age", "candidate", "taken"):
+            getattr(self, name).copy_(state[name])

@@ -1,0 +1,39 @@
+"""Exponential moving averages of weights, and the batch statistics that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """An evaluation copy of `model`; `update_parameters(model)` moves it by (1 - decay) towards the model.
+
+    Parameters alone are averaged; buffers are those of the model at the last update.  `.module` is the copy.
+    """
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def recompute_batch_statistics(model: nn.Module, inputs: Iterable[tuple[Any, ...]]) -> None:
+    """Set the running statistics of every BatchNorm of `model` to their mean over `inputs`.
+
+    Averaged weights need this: the running statistics belong to the weights of training.  Only the BatchNorm layers
+    leave evaluation mode meanwhile, so that other state (the vectors of spectral norms) stays as it is.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # equal weight to every batch
+        norm.train()
+    for arguments in inputs:
+        model(*arguments)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

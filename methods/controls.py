@@ -1,0 +1,61 @@
+"""Controls: two methods that learn nothing, run through every metric to show what its extremes look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from methods.api import Latents, Method
+
+
+class ControlReal(Method):
+    """The training images themselves: what FID and precision say of pure memorisation.
+
+    Images are drawn without replacement, n_real of them at most: duplicates would zero the k-nearest-neighbour
+    radii of precision and recall.
+    """
+
+    name = "control_real"
+    trains = False
+    backtracks = False
+
+    @dataclass(frozen=True)
+    class Config:
+        pass
+
+    def latents(self, n: int, generator: torch.Generator) -> Latents:
+        """Indices of training images as (min(n, n_train), 1) floats."""
+        order = torch.randperm(len(self.images), generator=generator)[:n]
+        return Latents(order.float().unsqueeze(1).to(self.device))
+
+    def generate(self, latents: Latents) -> Tensor:
+        return self.images[latents.z.squeeze(1).long()]
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {}
+
+    def sampler(self) -> nn.Module:
+        return nn.Module()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class ControlNoise(ControlReal):
+    """Uniform noise over the whole intensity range: the other end of every scale."""
+
+    name = "control_noise"
+
+    def latents(self, n: int, generator: torch.Generator) -> Latents:
+        """The images themselves: uniform in [-1, 1], flattened to (n, channels * resolution^2)."""
+        size = self.channels * self.resolution**2
+        return Latents((torch.rand(n, size, generator=generator) * 2 - 1).to(self.device))
+
+    def generate(self, latents: Latents) -> Tensor:
+        return latents.z.view(-1, self.channels, self.resolution, self.resolution)

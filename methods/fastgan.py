@@ -1,0 +1,169 @@
+"""FastGAN (Liu et al. 2021): a light GAN whose discriminator is regularised by reconstructing what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data.console import UserError
+from methods.api import Latents, Method, Streams
+from methods.augment import augment, random_flip
+from methods.averaging import moving_average, recompute_batch_statistics
+from methods.networks.fastgan import RESOLUTIONS, Discriminator, Generator, quadrant, small_size
+
+# LPIPS was calibrated on patches of 64 px and AlexNet takes little less; smaller reconstructions are enlarged to it.
+SMALLEST_FOR_LPIPS = 32
+STATISTICS_BATCH = 50  # latents at a time while BatchNorm statistics are recomputed
+
+
+class FastGAN(Method):
+    """Hinge GAN with skip-layer excitation, DiffAugment and a self-supervised discriminator.
+
+    The official code samples in training mode, so that an image depends on its batch.  Here BatchNorm uses statistics
+    recomputed for the averaged weights instead (`freeze`).
+    """
+
+    name = "fastgan"
+    title = "FastGAN"
+
+    @dataclass(frozen=True)
+    class Config:
+        nz: int = 256  # official code: size of the latent code
+        ngf: int = 64  # official code: unit of the generator's widths
+        ndf: int = 64  # official code: unit of the discriminator's widths
+        decoder_width: int = 128  # official code: width of the decoders' first feature map
+        batch: int = 8  # paper
+        lr: float = 2e-4  # paper: Adam, both networks
+        betas: tuple[float, float] = (0.5, 0.999)  # official code
+        margin: tuple[float, float] = (0.8, 1.0)  # official code: hinge margins are drawn from this range
+        augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")  # official code
+        flip: bool = True  # official code: mirror half of the real images
+        perceptual: Literal["vgg", "alex"] = "vgg"  # official code: LPIPS network of the reconstruction loss
+        ema_decay: float = 0.999  # official code
+        bn_latents: int = 1000  # ours: latents from which BatchNorm statistics are recomputed
+
+    def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
+        super().__init__(config, resolution, channels, images, streams)
+        if resolution not in RESOLUTIONS:
+            known = ", ".join(map(str, RESOLUTIONS))
+            raise UserError(f"resolution: fastgan cannot draw {resolution} px; set one of {known}")
+        self.generator = Generator(resolution, config.nz, config.ngf, channels).to(self.device)
+        self.discriminator = Discriminator(resolution, config.ndf, config.decoder_width, channels).to(self.device)
+        self.average = moving_average(self.generator, config.ema_decay)
+        self.generator_optimiser = self._adam(self.generator)
+        self.discriminator_optimiser = self._adam(self.discriminator)
+
+    def train_step(self, step: int) -> dict[str, float]:
+        """One step of the discriminator, then one of the generator on the same fakes (section 3.3)."""
+        rng = self.streams.generator("train", step)
+        real = self._augmented(self._real_images(step, rng), rng)
+        latents = self.latents(len(real), rng)
+        fake = [self._augmented(images, rng) for images in self.generator(latents.z, latents.noise)]
+
+        hinge, reconstruction = self._discriminator_losses(real, [images.detach() for images in fake], rng)
+        self.discriminator_optimiser.zero_grad()
+        (hinge + reconstruction).backward()
+        self.discriminator_optimiser.step()
+
+        generator_loss = -self.discriminator(*fake).mean()
+        self.generator_optimiser.zero_grad()
+        generator_loss.backward(inputs=list(self.generator.parameters()))
+        self.generator_optimiser.step()
+        self.average.update_parameters(self.generator)
+        return {
+            "d_loss": hinge.item(),
+            "g_loss": generator_loss.item(),
+            "reconstruction": reconstruction.item(),
+        }
+
+    def _discriminator_losses(
+        self, real: Tensor, fake: list[Tensor], rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The two hinge terms, and the reconstruction of the reals."""
+        features = self.discriminator.features(real, self._small(real))
+        hinge = self._hinge(self.discriminator.logits(features), rng) + self._hinge(-self.discriminator(*fake), rng)
+        part = int(torch.randint(4, (), generator=rng))
+        targets = [self._small(target) for target in (real, real, quadrant(real, part))]
+        return hinge, self._perceptual_distance(self.discriminator.reconstruct(features, part), targets)
+
+    def _hinge(self, logits: Tensor, rng: torch.Generator) -> Tensor:
+        """Mean of ReLU(u - logit), with a margin u of its own for each logit: a smoothed label."""
+        low, high = self.config.margin
+        margin = low + (high - low) * torch.rand(logits.shape, generator=rng)
+        return F.relu(margin.to(self.device) - logits).mean()
+
+    def _perceptual_distance(self, images: tuple[Tensor, ...], targets: list[Tensor]) -> Tensor:
+        """LPIPS summed, not averaged, over pairs and batch, as in the official code."""
+        pair = [torch.cat(list(group)) for group in (images, targets)]
+        if pair[0].shape[-1] < SMALLEST_FOR_LPIPS:
+            pair = [F.interpolate(batch, SMALLEST_FOR_LPIPS, mode="bilinear") for batch in pair]
+        return self.lpips(*pair).sum()
+
+    @cached_property
+    def lpips(self) -> nn.Module:
+        """Loaded at the first training step: nothing else needs its weights."""
+        from metrics.perceptual import LPIPS
+
+        return LPIPS(self.config.perceptual).to(self.device)
+
+    def _real_images(self, step: int, rng: torch.Generator) -> Tensor:
+        images = self.images[self.minibatch(step, self.config.batch)]
+        return random_flip(images, rng) if self.config.flip else images
+
+    def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        return augment(images, self.config.augmentation, rng)
+
+    def _small(self, images: Tensor) -> Tensor:
+        """Nearest-neighbour resizing to the size of the small image."""
+        return F.interpolate(images, small_size(self.resolution))
+
+    def latents(self, n: int, generator: torch.Generator) -> Latents:
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(n, *shape, generator=generator).to(self.device)
+
+        z = draw(self.config.nz)
+        return Latents(z, {name: draw(*shape) for name, shape in self.generator.noise_shapes.items()})
+
+    def generate(self, latents: Latents) -> Tensor:
+        return self.sampler()(latents.z, latents.noise)[0]
+
+    def freeze(self) -> None:
+        """Recompute the averaged generator's BatchNorm statistics, over the same latents every time."""
+        recompute_batch_statistics(self.sampler(), self._statistics_inputs())
+
+    def _statistics_inputs(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        rng = self.streams.generator("batch statistics")
+        for start in range(0, self.config.bn_latents, STATISTICS_BATCH):
+            latents = self.latents(min(STATISTICS_BATCH, self.config.bn_latents - start), rng)
+            yield latents.z, latents.noise
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def sampler(self) -> nn.Module:
+        return self.average.module
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
+        }
+
+    def _adam(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=self.config.betas)

@@ -1,0 +1,75 @@
+"""Which candidate of a pool is nearest to each training image: sigma(i) = argmin_j d(x_i, T(z_j)).
+
+The search is exact (the official code's is approximate) and streams over the pool, so its memory does not grow with
+the pool.  It runs in the embedding of the training distance itself or, as the official code does, in a random
+projection of LPIPS's features (`Projection`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from data.console import UserError
+from methods.api import Streams
+
+Screen = Callable[[Tensor], Tensor]
+
+
+def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda distances: distances) -> Tensor:
+    """Indices (n,) of each point's nearest candidate, in Euclidean distance.
+
+    points: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: may forbid candidates by raising
+    entries of their (n, b) distances to infinity.  Raises UserError if it leaves some point without any.
+    """
+    best = torch.full((len(points),), torch.inf, device=points.device)
+    index = torch.zeros(len(points), dtype=torch.long, device=points.device)
+    seen = 0
+    for candidates in batches:
+        distances = screen(torch.cdist(points, candidates, compute_mode="use_mm_for_euclid_dist"))
+        smallest, column = distances.min(dim=1)
+        closer = smallest < best
+        best = torch.where(closer, smallest, best)
+        index = torch.where(closer, column + seen, index)
+        seen += len(candidates)
+    if torch.isinf(best).any():
+        raise UserError(f"not one of the pool's {seen} candidates was admitted for some training image: raise pool_factor")
+    return index
+
+
+def proportional_split(total: int, sizes: Sequence[int]) -> list[int]:
+    """Whole numbers that add up to `total`, in proportion to `sizes`, rounded down; the last takes what remains."""
+    parts = [total * size // sum(sizes) for size in sizes[:-1]]
+    return [*parts, total - sum(parts)]
+
+
+class Projection:
+    """The official code's search space: a fixed Gaussian projection of each LPIPS layer, concatenated.
+
+    layers: images to LPIPS's weighted feature maps.  Each of the F features of a layer is given a random direction, a
+    unit vector in as many dimensions as the layer's share of `dim` (419, 209, 104, 52, 16 of 800 at 256 px).  Against
+    the training distance it lacks the pixel term and the division by the number of positions, so early layers weigh
+    more.  The matrices are drawn once a run; at 256 px they take 9.3 GiB in all.
+    """
+
+    def __init__(self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
+        self.layers, self.dim, self.streams = layers, dim, streams
+        self.matrices: list[Tensor] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, dim)."""
+        features = [layer.flatten(1) for layer in self.layers(images)]
+        if not self.matrices:
+            self.matrices = self._draw([layer.shape[1] for layer in features], images.device)
+        return torch.cat([layer @ matrix for layer, matrix in zip(features, self.matrices, strict=True)], dim=1)
+
+    def _draw(self, sizes: list[int], device: torch.device) -> list[Tensor]:
+        matrices = []
+        for number, (size, dim) in enumerate(zip(sizes, proportional_split(self.dim, sizes), strict=True)):
+            # On the device itself: billions of values at 256 px.
+            generator = self.streams.generator("projection", number, device)
+            matrix = torch.randn(size, dim, generator=generator, device=device)
+            matrices.append(matrix.div_(matrix.norm(dim=1, keepdim=True)))
+        return matrices

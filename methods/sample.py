@@ -1,0 +1,119 @@
+"""Draw the samples of a finished run: the images that every metric and figure uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from data.load import data_hash, load
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from data.console import Progress, UserError
+from data.files import atomic_path, read_json
+from methods.api import Latents, Method, to_uint8
+from methods.discover import method_info
+from methods.settings import sources_digest
+from methods.train import build
+
+CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, since it fixes the random draws
+
+
+def load_run(folder: Path, device: torch.device) -> Method:
+    """The trained method of a run folder, ready to generate.
+
+    Raises `UserError` if the run is unfinished or damaged, or if the method's sources or the data changed since.
+    """
+    run = read_json(folder / "run.json")
+    images, _ = load(run["dataset"], run["resolution"], run["split"])
+    changed = [
+        what
+        for what, now, then in (
+            ("the dataset", data_hash(images), run["data_hash"]),
+            (f"the source of {run['method']}", sources_digest(run["method"]), run["sources_hash"]),
+        )
+        if now != then
+    ]
+    if changed:
+        raise UserError(f"{' and '.join(changed)} changed since {folder} was trained; run snakemake to train it again")
+    method = build(run, images, device)
+    try:
+        method.sampler().load_state_dict(load_file(folder / "model.safetensors", device=str(device)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{folder / 'model.safetensors'} cannot be read ({reason}); delete {folder} and rerun"
+        ) from None
+    method.sampler().eval()
+    return method
+
+
+def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: torch.device, threads: int) -> None:
+    """Write n samples, and `rows` latent interpolations of `steps` images, as one .npz."""
+    torch.set_num_threads(threads)
+    method = load_run(run_folder, device)
+    run = read_json(run_folder / "run.json")
+    arrays: dict[str, np.ndarray] = {"images": draw(method, n, run["method"])}
+    if method.backtracks:
+        arrays["interpolation"] = interpolate(method, rows, steps)
+    meta = {key: run[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
+    with atomic_path(out) as temporary:
+        np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)
+
+
+@torch.no_grad()
+def draw(method: Method, n: int, label: str) -> np.ndarray:
+    """n samples, uint8 (n, H, W, 3); fewer if the method has fewer to give (`control_real`)."""
+    chunk = CHUNK if method.trains else n  # a control draws without replacement, so all at once
+    pieces = []
+    with Progress(n, f"sample {label}") as progress:
+        for index, start in enumerate(range(0, n, chunk)):
+            latents = method.latents(min(chunk, n - start), method.streams.generator("sample", index))
+            pieces += [to_uint8(method.generate(part)).numpy() for part in latents.chunks(CHUNK)]
+            progress.advance(len(latents))
+    return np.concatenate(pieces)
+
+
+@torch.no_grad()
+def interpolate(method: Method, rows: int, steps: int) -> np.ndarray:
+    """Section 5.2: images along straight lines between latent codes, uint8 (rows, steps, H, W, 3).
+
+    The noise stays that of the first end, so that only z moves.
+    """
+    images = []
+    for row in range(rows):
+        ends = method.latents(2, method.streams.generator("interpolation", row))
+        weights = torch.linspace(0, 1, steps, device=method.device).unsqueeze(1)
+        z = torch.lerp(ends.z[:1], ends.z[1:], weights)
+        path = Latents(z, {name: value[:1].expand(steps, *value.shape[1:]) for name, value in ends.noise.items()})
+        images.append(to_uint8(method.generate(path)).numpy())
+    return np.stack(images)
+
+
+def describe(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per method of a configuration: parameters by network, latent size, schedule, hyper-parameters."""
+    from dataclasses import asdict
+
+    from methods.settings import run_settings
+
+    found = []
+    for name in config["methods"]:
+        settings = run_settings(config, config["datasets"][0], name, config["seeds"][0], "full")
+        blank = np.zeros((4, config["resolution"], config["resolution"], 3), np.uint8)
+        method = build(settings, blank, torch.device("cpu"))
+        found.append(
+            {
+                "method": name,
+                "title": method_info(name).title,
+                "parameters": {
+                    role: sum(p.numel() for p in network.parameters()) for role, network in method.networks().items()
+                },
+                "latent_size": method.latents(1, method.streams.generator("describe")).z.shape[1],
+                "steps": settings["steps"],
+                "config": asdict(method.config),
+            }
+        )
+    return found

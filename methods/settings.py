@@ -1,0 +1,157 @@
+"""From a configuration file to the settings of one run.  Shared by the Snakefile and the command lines; no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from data.load import dataset_info
+
+from data.console import UserError
+from data.files import digest, read_yaml, sha256_file
+from methods.discover import ROOT, method_info
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SPLITS = ("full", "train90")
+NOT_IN_CONFIG = ("steps", "by_dataset")  # keys of a method's entry that its Config does not see
+
+
+def load_config(path: Path | str) -> dict[str, Any]:
+    """Read and check a preset; `demo` means config/demo.yaml.  Raises `UserError` naming the key at fault."""
+    from jsonschema.exceptions import ValidationError
+    from snakemake.exceptions import WorkflowError
+    from snakemake.utils import validate
+
+    path = Path(path)
+    if not path.suffix and not path.exists():
+        path = ROOT / "config" / f"{path}.yaml"
+    config = read_yaml(path)
+    try:
+        validate(config, str(SCHEMA))
+    except (WorkflowError, ValidationError) as error:
+        raise UserError(f"{path}: {explain(error)}") from None
+    check(config)
+    return config
+
+
+def explain(error: Exception) -> str:
+    """The sentence inside a schema violation: which key, and what is wrong with it."""
+    cause: Any = error if hasattr(error, "absolute_path") else error.__cause__ or error.__context__
+    if cause is None or not hasattr(cause, "absolute_path"):
+        return " ".join(str(error).split())
+    key = ".".join(str(part) for part in cause.absolute_path) or "top level"
+    return f"{key}: {cause.message}; config/README.md lists the keys"
+
+
+def check(config: dict[str, Any]) -> None:
+    """What the schema cannot know: that datasets, methods and the methods' own keys exist and have the right type."""
+    for dataset in config["datasets"]:
+        dataset_info(dataset)
+    for name, entry in config["methods"].items():
+        info = method_info(name)
+        for place, keys in [("", entry), *((f".by_dataset.{d}", k) for d, k in entry["by_dataset"].items())]:
+            for key, value in keys.items():
+                where = f"methods.{name}{place}.{key}"
+                if key in NOT_IN_CONFIG and (key == "steps" or not place):
+                    continue
+                if key not in info.fields:
+                    known = ", ".join(["steps", *info.fields])
+                    raise UserError(f"unknown configuration key {where}; {name} knows {known}")
+                _check_type(where, value, info.fields[key])
+        for dataset in entry["by_dataset"]:
+            dataset_info(dataset)
+    for position, skip in enumerate(config["skip"]):
+        if skip.get("dataset", config["datasets"][0]) not in config["datasets"]:
+            raise UserError(f"skip.{position}.dataset: {skip['dataset']!r} is not among the datasets")
+    for dataset in config["tables"]["ablation_datasets"]:
+        if dataset not in config["datasets"]:
+            raise UserError(f"tables.ablation_datasets: {dataset!r} is not among the datasets")
+
+
+def _check_type(where: str, value: Any, annotation: str) -> None:
+    """Compare a YAML value with a dataclass annotation, given as text."""
+    expected = eval(annotation, {"Literal": Literal, "tuple": tuple, "typing": typing})
+    if not _fits(value, expected):
+        hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if isinstance(value, str) else ""
+        raise UserError(f"configuration key {where} must be {annotation}, not {value!r}{hint}")
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    origin = get_origin(expected)
+    if origin is types.UnionType:
+        return any(_fits(value, option) for option in get_args(expected))
+    if origin is Literal:
+        return value in get_args(expected)
+    if origin is tuple:
+        parts = get_args(expected)
+        if not isinstance(value, list | tuple):
+            return False
+        if parts[-1] is Ellipsis:
+            return all(_fits(item, parts[0]) for item in value)
+        return len(value) == len(parts) and all(_fits(item, part) for item, part in zip(value, parts, strict=True))
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected is None or expected is type(None):
+        return value is None
+    return isinstance(value, expected)
+
+
+def skip_reason(config: dict[str, Any], dataset: str, method: str, split: str) -> str | None:
+    """Why this run is left out, or None if it is to be done."""
+    cell = {"dataset": dataset, "method": method, "split": split}
+    for skip in config["skip"]:
+        if all(skip.get(key, value) == value for key, value in cell.items()):
+            return skip["reason"]
+    info = method_info(method)
+    if split == "train90" and not info.backtracks:
+        return "has no latent code to optimise"
+    return None
+
+
+def run_settings(config: dict[str, Any], dataset: str, method: str, seed: int, split: str) -> dict[str, Any]:
+    """Everything that one training depends on besides data and sources; JSON-serialisable."""
+    entry = config["methods"][method]
+    merged = {**entry, **entry["by_dataset"].get(dataset, {})}
+    return {
+        "preset": config["preset"],
+        "dataset": dataset,
+        "method": method,
+        "seed": seed,
+        "split": split,
+        "resolution": config["resolution"],
+        "steps": merged["steps"] if method_info(method).trains else 0,
+        "threads": config["training"]["threads"],
+        "config": {key: value for key, value in merged.items() if key not in NOT_IN_CONFIG},
+    }
+
+
+def method_config(method: str, values: dict[str, Any]) -> Any:
+    """The method's Config from YAML values.  Raises `UserError` on an unknown key or a wrong type."""
+    info = method_info(method)
+    for key, value in values.items():
+        if key not in info.fields:
+            raise UserError(f"unknown configuration key {method}.{key}; {method} knows {', '.join(info.fields)}")
+        _check_type(f"methods.{method}.{key}", value, info.fields[key])
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return info.load().Config(**values)
+
+
+def sources_digest(method: str) -> str:
+    """A hash of the method's source files: an edit starts a new run beside the old one."""
+    return digest({source: sha256_file(ROOT / source) for source in method_info(method).sources})
+
+
+def run_identity(settings: dict[str, Any], data_hash: str) -> dict[str, str]:
+    """The hashes that name a run: same hashes, same numbers."""
+    full_config = dataclasses.asdict(method_config(settings["method"], settings["config"]))
+    parts = {
+        "config_hash": digest({**settings, "config": full_config, "preset": None}),
+        "data_hash": data_hash,
+        "sources_hash": sources_digest(settings["method"]),
+    }
+    return {**parts, "run_hash": digest(parts)[:16]}

@@ -1,0 +1,125 @@
+"""The saved state of a run: whole generations only, one owner at a time.
+
+A generation is two files: `<step>.safetensors` with every tensor and `<step>.json` with everything else and the
+digests of both.  The JSON is written last, so a generation without a valid one never happened.  The two newest
+generations are kept: if the newest turns out damaged, the one before it is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data.console import UserError, say
+from data.files import atomic_path, digest, read_json, sha256_file, write_json
+
+KEPT = 2  # generations
+
+
+class RunState:
+    """The folder `state/<run hash>/` of one run, held exclusively while the object is open."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `UserError` naming the process that already trains in this folder."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = self._acquire(folder / "lock")
+
+    @staticmethod
+    def _acquire(path: Path) -> TextIO:
+        handle = path.open("a+")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            handle.close()
+            raise UserError(
+                f"process {owner} is training in {path.parent}; wait for it, or stop it with: kill {owner}"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        return handle
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> RunState:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
+        """Write the generation of `step`: `state` may hold tensors, `record` is plain JSON (history, timings)."""
+        tensors: dict[str, Tensor] = {}
+        tree = _split(state, "", tensors)
+        file = self.folder / f"{step:09d}.safetensors"
+        with atomic_path(file) as temporary:
+            save_file(tensors, temporary)
+        body = {"step": step, "tree": tree, "record": record, "tensors_sha256": sha256_file(file)}
+        write_json(file.with_suffix(".json"), {"digest": digest(body), "body": body})
+        for stale in self._generations()[KEPT:]:
+            stale.unlink()
+            stale.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def load(self, device: Any) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+        """The newest intact generation as (step, state, record), or None for a new run."""
+        for path in self._generations():
+            try:
+                body = _intact(path)
+                tensors = load_file(path.with_suffix(".safetensors"), device=str(device))
+            except (UserError, OSError, SafetensorError) as error:
+                say(f"warning: skipping a damaged state ({error}); using the one before it")
+                continue
+            return body["step"], _join(body["tree"], tensors), body["record"]
+        return None
+
+    def _generations(self) -> list[Path]:
+        """The JSON files of all generations, newest first."""
+        return sorted(self.folder.glob("[0-9]*.json"), reverse=True)
+
+
+def _intact(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    body = content.get("body") if isinstance(content, dict) else None
+    if not isinstance(body, dict) or content.get("digest") != digest(body):
+        raise UserError(f"{path} does not match its own digest")
+    if sha256_file(path.with_suffix(".safetensors")) != body["tensors_sha256"]:
+        raise UserError(f"{path.with_suffix('.safetensors')} does not match its recorded digest")
+    return body
+
+
+def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Move the tensors of a nested state into `tensors`; what is left is JSON.
+
+    A tensor becomes {"tensor": name}; a dict becomes {"dict": [[key, value], ...]}, which keeps integer keys.
+    """
+    if isinstance(value, Tensor):
+        # clone: safetensors refuses tensors that share storage (views, tied weights)
+        tensors[name] = value.detach().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _split(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_split(item, f"{name}/{position}", tensors) for position, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"state entry {name} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _join(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_join(item, tensors) for item in tree]
+    if isinstance(tree, dict):
+        if "tensor" in tree:
+            return tensors[tree["tensor"]]
+        return {key: _join(item, tensors) for key, item in tree["dict"]}
+    return tree

@@ -1,0 +1,242 @@
+"""Train one method on one dataset: build it, resume it, step it, export it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from data.load import data_hash, load
+from PIL import Image
+from safetensors.torch import save_file
+
+from data.console import Progress, UserError, say
+from data.files import atomic_path, write_json, write_text
+from methods.api import Method, Streams, to_float, to_uint8
+from methods.discover import method_info
+from methods.provenance import git_state, hardware, peak_memory_mb, versions
+from methods.settings import method_config, run_identity
+from methods.state import RunState
+
+GRID = 6  # samples on each side of a grid
+FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
+
+
+def pick_device(name: str, require_gpu: bool = False) -> torch.device:
+    """`auto` is the GPU if there is one.  Raises `UserError` if a GPU is asked for, or required, and absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu")
+    if require_gpu and name == "cpu":
+        raise UserError(
+            "this preset trains for days on a GPU and this machine shows none (training.require_gpu in the "
+            "configuration); for a run that fits a CPU: snakemake --cores all --configfile config/demo.yaml"
+        )
+    return torch.device(name)
+
+
+def build(settings: dict[str, Any], images: np.ndarray, device: torch.device) -> Method:
+    """The method of a run, freshly initialised.  images: the training set, uint8 (n, H, W, 3)."""
+    streams = Streams(settings["seed"], settings["dataset"], settings["method"], settings["split"])
+    method_class = method_info(settings["method"]).load()
+    tensor = to_float(torch.from_numpy(images)).to(device)
+    with streams.seeded("initialisation"):
+        config = method_config(settings["method"], settings["config"])
+        return method_class(config, settings["resolution"], tensor.shape[1], tensor, streams)
+
+
+def train(
+    settings: dict[str, Any],
+    out: Path,
+    state_root: Path = Path("state"),
+    device: str = "auto",
+    require_gpu: bool = False,
+    intervals: dict[str, int] | None = None,
+    fresh: bool = False,
+) -> None:
+    """Run or resume a training and leave FILES in `out`.
+
+    The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
+    copies.  Raises `UserError` on a non-finite loss (the last good state is kept) or if another process holds the run.
+    """
+    chosen = pick_device(device, require_gpu and method_info(settings["method"]).trains)
+    torch.set_num_threads(settings["threads"])
+    images, manifest = load(settings["dataset"], settings["resolution"], settings["split"])
+    identity = run_identity(settings, data_hash(images))
+    folder = state_root / identity["run_hash"]
+    with RunState(folder) as state:
+        if fresh or not (folder / FILES[-1]).exists():
+            run = Run(settings, identity, build(settings, images, chosen), state, intervals or {})
+            run.resume(fresh)
+            run.advance()
+            run.export(manifest["title"])
+        _copy(folder, out)
+
+
+class Run:
+    """One training in progress."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        identity: dict[str, str],
+        method: Method,
+        state: RunState,
+        intervals: dict[str, int],
+    ) -> None:
+        self.settings, self.identity, self.method, self.state = settings, identity, method, state
+        self.log_every = intervals.get("log_every", 100)
+        self.grid_every = intervals.get("grid_every", 1000)
+        self.save_every = intervals.get("save_every", 1000)
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.meter: dict[str, tuple[float, int]] = {}  # sum and count of each scalar since the last row of history
+        self.seconds = 0.0
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def resume(self, fresh: bool) -> None:
+        found = None if fresh else self.state.load(self.method.device)
+        if found is None:
+            return
+        self.step, state, record = found
+        self.method.load_state_dict(state)
+        self.history, self.meter = record["history"], record["meter"]
+        self.seconds, self.started = record["seconds"], record["started"]
+        say(f"resuming {self.label} at step {self.step} of {self.settings['steps']} from {self.state.folder}")
+
+    @property
+    def label(self) -> str:
+        return f"{self.settings['method']}/{self.settings['dataset']}/{self.settings['split']}"
+
+    def advance(self) -> None:
+        """Step to the end, saving on the way; SIGINT and SIGTERM save once more and exit."""
+        total = self.settings["steps"]
+        with (
+            caught_signals() as caught,
+            Progress(total, self.label, initial=self.step) as progress,
+        ):
+            while self.step < total:
+                began = time.monotonic()
+                scalars = self.method.train_step(self.step)
+                self.seconds += time.monotonic() - began
+                self._check_finite(scalars)
+                self.step += 1
+                self._record(scalars)
+                if self.step % self.grid_every == 0 and self.step < total:
+                    self.draw_grid()
+                if caught or self.step % self.save_every == 0 or self.step == total:
+                    self.save()
+                if caught and self.step < total:
+                    say(f"stopped by {signal.Signals(caught[0]).name} at step {self.step}; run again to resume")
+                    sys.exit(128 + caught[0])
+                progress.advance(note=", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+
+    def _check_finite(self, scalars: dict[str, float]) -> None:
+        bad = [name for name, value in scalars.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"{bad[0]} became {scalars[bad[0]]} at step {self.step} of {self.label}; the last good state is kept in "
+                f"{self.state.folder}: lower the learning rate of methods.{self.settings['method']} and run again"
+            )
+
+    def _record(self, scalars: dict[str, float]) -> None:
+        for name, value in scalars.items():
+            total, count = self.meter.get(name, (0.0, 0))
+            self.meter[name] = (total + value, count + 1)
+        if self.step % self.log_every == 0 or self.step == self.settings["steps"]:
+            means = {name: total / count for name, (total, count) in self.meter.items()}
+            self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **means})
+            self.meter = {}
+
+    def save(self) -> None:
+        record = {
+            "history": self.history,
+            "meter": self.meter,
+            "seconds": self.seconds,
+            "started": self.started,
+            "settings": self.settings,
+        }
+        self.state.save(self.step, self.method.state_dict(), record)
+
+    def draw_grid(self) -> None:
+        """Samples of the same latents every time, so that successive grids show the training's course."""
+        self.method.freeze()
+        with torch.no_grad():
+            latents = self.method.latents(GRID * GRID, self.method.streams.generator("grid"))
+            images = to_uint8(self.method.generate(latents)).numpy()
+        side, channels = images.shape[1], images.shape[3]
+        images = np.concatenate([images, np.zeros((GRID * GRID - len(images), side, side, channels), np.uint8)])
+        rows = images.reshape(GRID, GRID, side, side, channels).swapaxes(1, 2)
+        with atomic_path(self.state.folder / "grid.png") as temporary:
+            Image.fromarray(rows.reshape(GRID * side, GRID * side, channels)).save(temporary)
+
+    def export(self, dataset_title: str) -> None:
+        """Write the finished run's files into the state folder, run.json last."""
+        folder = self.state.folder
+        self.draw_grid()
+        with atomic_path(folder / "model.safetensors") as temporary:
+            tensors = {name: value.contiguous().clone() for name, value in self.method.sampler().state_dict().items()}
+            save_file(tensors, temporary)
+        write_text(folder / "history.csv", _csv(self.history))
+        write_json(
+            folder / "run.json",
+            {
+                **self.settings,
+                **self.identity,
+                "dataset_title": dataset_title,
+                "n_train": len(self.method.images),
+                **git_state(),
+                "versions": versions(),
+                "hardware": hardware(self.method.device),
+                "seconds": round(self.seconds, 1),
+                "peak_memory_mb": peak_memory_mb(self.method.device),
+                "started": self.started,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["step", "seconds"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _copy(folder: Path, out: Path) -> None:
+    for name in FILES:
+        with atomic_path(out / name) as temporary:
+            temporary.write_bytes((folder / name).read_bytes())
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second one within the block kills as usual."""
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, previous[number])
+        os.write(2, b"\nsaving the state after this step; once more to stop at once\n")
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,193 @@
+"""The metrics' command lines: fetch, external, features, evaluate, floor, backtrack, collect."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from data.console import UserError, run
+from data.files import atomic_path, write_json
+
+FETCH_EXAMPLES = """examples:
+  python -m metrics fetch inception
+  python -m metrics fetch lpips_vgg
+"""
+
+EXTERNAL_EXAMPLES = """examples:
+  python -m metrics external --folder data/external/stylegan/obama --resolution 256 --preset paper \\
+      --out results/paper/samples/obama/stylegan/seed0.npz
+
+The folder holds either images (JPEG, PNG, WebP) or one .npz with a uint8 array `images` (n, height, width, 3).
+"""
+
+FEATURES_EXAMPLES = """examples:
+  python -m metrics features --images data/prepared/32/openmoji_faces/images.npy --out real.npz
+  python -m metrics features --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --limit 200 --out fake.npz
+  python -m metrics features --samples samples.npz --network vgg16fc2 --device cuda --out fake.npz
+"""
+
+EVALUATE_EXAMPLES = """examples:
+  python -m metrics evaluate --real real.npz --fake fake.npz --protocols inception-k5-n200 \\
+      --out-fid fid.json --out-precision-recall precision_recall.json
+"""
+
+FLOOR_EXAMPLES = """examples:
+  python -m metrics floor --real real.npz --preset demo --out fid.json
+"""
+
+BACKTRACK_EXAMPLES = """examples:
+  python -m metrics backtrack --run results/demo/runs/openmoji_faces/fastgan/seed0/train90 \\
+      --settings '{"net": "alex", "upsample": 2, "steps": 50, "restarts": 3}' --out backtracking.json
+
+Targets and reconstructions go to an .npz of the same name.
+"""
+
+COLLECT_EXAMPLES = """examples:
+  python -m metrics collect --out results/demo/metrics.csv results/demo/metrics/*/*/seed*/*.json
+"""
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    arguments.act(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m metrics", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, act: Any, summary: str, epilog: str) -> argparse.ArgumentParser:
+        formatter = argparse.RawDescriptionHelpFormatter
+        added = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=formatter)
+        added.set_defaults(act=act)
+        return added
+
+    fetch = command("fetch", _fetch, "Fetch and verify the weights of one network.", FETCH_EXAMPLES)
+    fetch.add_argument("name", help="a network of metrics/weights.yaml")
+
+    external = command("external", _external, "Import samples of a baseline trained elsewhere.", EXTERNAL_EXAMPLES)
+    external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
+    external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
+    external.add_argument("--preset", required=True, help="the preset that the samples are evaluated in")
+    external.add_argument("--out", type=Path, required=True, help="the .npz to write")
+
+    features = command("features", _features, "Extract the features of images.", FEATURES_EXAMPLES)
+    source = features.add_mutually_exclusive_group(required=True)
+    source.add_argument("--samples", type=Path, help="a sample file (.npz)")
+    source.add_argument("--images", type=Path, help="images.npy of a prepared dataset, beside its manifest.json")
+    features.add_argument("--network", default="inception", help="inception (default) or vgg16fc2")
+    features.add_argument("--limit", type=int, help="take the first LIMIT images (default: all)")
+    features.add_argument("--batch", type=int, default=32, help="images at a time; bounds memory (default: 32)")
+    features.add_argument("--out", type=Path, required=True, help="the feature file (.npz) to write")
+    _machine(features)
+
+    evaluate = command("evaluate", _evaluate, "FID, KID, precision and recall of one sample set.", EVALUATE_EXAMPLES)
+    evaluate.add_argument(
+        "--real", type=Path, nargs="+", required=True, help="the dataset's features, a file a network"
+    )
+    evaluate.add_argument("--fake", type=Path, nargs="+", required=True, help="the samples' features, a file a network")
+    evaluate.add_argument("--protocols", nargs="+", required=True, help="of precision and recall: NETWORK-kK-nN")
+    evaluate.add_argument("--out-fid", type=Path, required=True, help="metric file for FID and KID")
+    evaluate.add_argument("--out-precision-recall", type=Path, required=True, help="metric file for the protocols")
+
+    floor = command("floor", _floor, "FID and KID of half of the real images against the rest.", FLOOR_EXAMPLES)
+    floor.add_argument("--real", type=Path, required=True, help="the dataset's inception features")
+    floor.add_argument("--preset", required=True, help="the preset that the row belongs to")
+    floor.add_argument("--seed", type=int, default=0, help="of the division into halves (default: 0)")
+    floor.add_argument("--out", type=Path, required=True, help="the metric file to write")
+
+    backtrack = command("backtrack", _backtrack, "LPIPS backtracking of a run's held-out images.", BACKTRACK_EXAMPLES)
+    backtrack.add_argument("--run", type=Path, required=True, help="folder of a finished train90 run")
+    backtrack.add_argument(
+        "--settings", default="{}", help="JSON of metrics.backtracking (default: the paper preset's)"
+    )
+    backtrack.add_argument("--batch", type=int, default=32, help="latents at a time; bounds memory (default: 32)")
+    backtrack.add_argument("--out", type=Path, required=True, help="the metric file to write")
+    _machine(backtrack)
+
+    collect = command("collect", _collect, "Put all metric files of a preset into one table.", COLLECT_EXAMPLES)
+    collect.add_argument("files", type=Path, nargs="+", help="metric files (.json)")
+    collect.add_argument("--out", type=Path, required=True, help="the metrics.csv to write")
+    return parser
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+
+
+def _device(arguments: argparse.Namespace) -> Any:
+    """Set torch up for measuring: the threads asked for, and float32 convolutions on GPUs that would round to TF32."""
+    import torch
+
+    from methods.train import pick_device
+
+    torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False
+    return pick_device(arguments.device)
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from metrics.weights import fetch
+
+    print(fetch(arguments.name))
+
+
+def _external(arguments: argparse.Namespace) -> None:
+    from metrics.external import import_samples
+
+    import_samples(arguments.folder, arguments.resolution, arguments.preset, arguments.out)
+
+
+def _features(arguments: argparse.Namespace) -> None:
+    from metrics import features
+
+    source = arguments.samples or arguments.images
+    images, described = features.read_samples(source) if arguments.samples else features.read_prepared(source)
+    device = _device(arguments)
+    values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
+    features.save(arguments.out, values, arguments.network, source, described)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from metrics.evaluate import evaluate
+    from metrics.features import load
+
+    fid, precision_recall = evaluate(map(load, arguments.real), map(load, arguments.fake), arguments.protocols)
+    write_json(arguments.out_fid, fid)
+    write_json(arguments.out_precision_recall, precision_recall)
+
+
+def _floor(arguments: argparse.Namespace) -> None:
+    from metrics.evaluate import floor
+    from metrics.features import load
+
+    write_json(arguments.out, floor(load(arguments.real), arguments.preset, arguments.seed))
+
+
+def _backtrack(arguments: argparse.Namespace) -> None:
+    try:
+        settings = json.loads(arguments.settings)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings is not valid JSON ({error})") from None
+    device = _device(arguments)
+    import numpy as np
+
+    from metrics.lpips_backtracking import Protocol, backtrack_run
+
+    measured, arrays = backtrack_run(arguments.run, Protocol.parse(settings), device, arguments.batch)
+    with atomic_path(arguments.out.with_suffix(".npz")) as temporary:
+        np.savez(temporary, **arrays)
+    write_json(arguments.out, measured)
+
+
+def _collect(arguments: argparse.Namespace) -> None:
+    from metrics.collect import collect
+
+    collect(arguments.files, arguments.out)
+
+
+if __name__ == "__main__":
+    run(main)

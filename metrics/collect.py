@@ -1,0 +1,73 @@
+"""All metric files of a preset in one tidy table: metrics.csv, one row a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data.console import UserError
+from data.files import atomic_path, read_json
+
+HEADER = ("preset", "dataset", "method", "split", "seed", "steps", "run_hash")
+ROW = ("metric", "value", "protocol")
+# n: how many values a mean is over (held-out images, KID subsets).  item: index of the image that a score belongs to.
+COLUMNS = (
+    *("preset", "dataset", "method", "split", "seed", "metric", "value", "protocol"),
+    *("n_real", "n_fake", "steps", "run_hash", "item", "n"),
+)
+KEY = ("dataset", "method", "split", "seed", "metric", "protocol", "item")
+COUNTS = ("seed", "n_real", "n_fake", "steps", "item", "n")  # whole numbers, blank where they do not apply
+
+
+def collect(paths: Sequence[Path], out: Path) -> None:
+    """Write the table of all metric files, sorted by KEY.
+
+    Raises `UserError`, naming the file, for NaN or infinite values, for two values of one KEY and for files of
+    different presets.
+    """
+    table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*COLUMNS, "path"])
+    if table.empty:
+        raise UserError("no metric files were given; pass fid.json, precision_recall.json, backtracking.json files")
+    _refuse_mixed_presets(table)
+    _refuse_duplicates(table)
+    for column in COUNTS:
+        table[column] = table[column].astype("Int64")
+    table = table.sort_values(list(KEY), kind="stable", na_position="first")
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, columns=list(COLUMNS), index=False)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """One metric file's rows, each with the file's header and path."""
+    content = read_json(path)
+    missing = [key for key in (*HEADER, "rows") if key not in content]
+    missing += [f"rows.{i}.{key}" for i, row in enumerate(content.get("rows", [])) for key in ROW if key not in row]
+    if missing:
+        raise UserError(f"{path} is no metric file: it lacks {', '.join(missing)}; delete it and run again")
+    header = {key: content[key] for key in HEADER}
+    for row in content["rows"]:
+        value = row["value"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{path}: {row['metric']} is {value!r}; delete the file and measure again")
+    return [{**header, **row, "path": str(path)} for row in content["rows"]]
+
+
+def _refuse_mixed_presets(table: pd.DataFrame) -> None:
+    first = table.drop_duplicates("preset")
+    if len(first) > 1:
+        one, other = (f"{row.path} ({row.preset})" for row in first.iloc[:2].itertuples())
+        raise UserError(f"{one} and {other} belong to different presets; collect each preset on its own")
+
+
+def _refuse_duplicates(table: pd.DataFrame) -> None:
+    twice = table[table.duplicated(list(KEY), keep=False)].sort_values(list(KEY), kind="stable")
+    if len(twice):
+        one, other = twice.iloc[0], twice.iloc[1]
+        raise UserError(
+            f"{one.path} and {other.path} both give {one.metric} ({one.protocol}) of {one.method} on {one.dataset}, "
+            f"seed {one.seed}: remove one of them"
+        )

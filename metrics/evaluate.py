@@ -1,0 +1,84 @@
+"""From feature files to metric files: FID and KID, precision and recall, and the floor that real images set.
+
+A metric file is JSON: what was measured (HEADER), then `rows`, one number each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from data.console import UserError, say
+from data.files import derive_seed
+from metrics import fid, precision_recall
+from metrics.features import Features, check_comparable
+
+HEADER = ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")
+FID_PROTOCOL = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
+
+
+def evaluate(
+    real: Iterable[Features], fake: Iterable[Features], protocols: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of fid.json and precision_recall.json of one sample set.
+
+    real, fake: one per feature network.  FID and KID take all samples, precision and recall as many as each protocol
+    says; a set that has fewer (the real-images control, samples made elsewhere) is measured as it is, and `n_fake` of
+    its rows says how many.
+
+    Raises `UserError` if a protocol's network is missing, or if real and fake features do not belong together.
+    """
+    pairs = _pair(real, fake)
+    reference, samples = _of_network(pairs, "inception", "FID")
+    header = _header(samples)
+    n_fake = len(samples.values)
+    generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
+    fid_rows = fid.rows(reference.values, samples.values, f"{FID_PROTOCOL}-n{n_fake}", generator)
+    pr_rows = []
+    for protocol in map(precision_recall.Protocol.parse, protocols):
+        if n_fake < protocol.n_fake:
+            say(f"{protocol}: {header['method']} on {header['dataset']} has {n_fake} samples only")
+        reference, samples = _of_network(pairs, protocol.network, str(protocol))
+        pr_rows += precision_recall.rows(reference.values, samples.values, protocol)
+    return {**header, "rows": fid_rows}, {**header, "rows": pr_rows}
+
+
+def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
+    """The contents of fid.json for the method `floor`: one random half of the real images against the other."""
+    dataset = real.meta["samples"]["dataset"]
+    generator = np.random.default_rng(derive_seed(seed, dataset, "floor"))
+    header = {"preset": preset, "dataset": dataset, "method": "floor", "seed": seed, "split": "full"}
+    one, other = fid.halves(real.values, generator)
+    return {
+        **dict.fromkeys(HEADER),
+        **header,
+        "rows": fid.rows(one, other, f"{FID_PROTOCOL}-halves", generator),
+    }
+
+
+def _pair(real: Iterable[Features], fake: Iterable[Features]) -> dict[str, tuple[Features, Features]]:
+    """Real and fake features by network."""
+    fakes = {features.meta["network"]: features for features in fake}
+    pairs = {}
+    for features in real:
+        network = features.meta["network"]
+        if network in fakes:
+            check_comparable(features, fakes[network])
+            pairs[network] = (features, fakes[network])
+    return pairs
+
+
+def _of_network(pairs: dict[str, tuple[Features, Features]], network: str, what: str) -> tuple[Features, Features]:
+    if network not in pairs:
+        raise UserError(f"{what} needs {network} features, real and fake; pass both files with --real and --fake")
+    return pairs[network]
+
+
+def _header(samples: Features) -> dict[str, Any]:
+    described = samples.meta["samples"]
+    missing = [key for key in HEADER if key not in described]
+    if missing:
+        raise UserError(f"the fake features do not say their {', '.join(missing)}: extract those of a sample file")
+    return {key: described[key] for key in HEADER}

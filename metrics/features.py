@@ -1,0 +1,172 @@
+"""Features of images, extracted once per sample set and shared by FID, KID, precision and recall.
+
+A feature file is an .npz of `features`, float32 (n, d), and `meta`, JSON text with the keys
+    n, network, weights (sha256 of the network's weights), source (sha256 of the file of images),
+    samples (whose images: at least "dataset"; see methods/sample.py).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.console import Progress, UserError
+from data.files import atomic_path, sha256_file
+from data.load import load as load_prepared
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+NETWORKS = {"inception": 2048, "vgg16fc2": 4096}  # name, as in metrics/weights.yaml -> d
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: float32 (n, d).  meta: see the module's docstring."""
+
+    values: NDArray[np.float32]
+    meta: dict[str, Any]
+
+
+def extract(
+    images: NDArray[np.uint8], network: str = "inception", batch: int = 32, device: torch.device | str = "cpu"
+) -> NDArray[np.float32]:
+    """The features (n, d) of uint8 images (n, H, W, 3), in their order; `batch` bounds memory and changes nothing.
+
+    `inception`: FID's Inception, 2048-d pool3, of images resized as clean-fid's mode "clean" does.
+    `vgg16fc2`: VGG16's second fully connected layer before its ReLU, 4096-d.
+    Raises `UserError` for an unknown network, absent weights or images of another type.
+    """
+    import torch
+
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) == 0:
+        raise UserError(f"images must be uint8 (n, height, width, 3), not {images.dtype} {images.shape}")
+    model, resize = load_network(network)
+    model = model.eval().to(device)
+    pieces = []
+    with torch.inference_mode(), Progress(len(images), f"{network} features") as progress:
+        for start in range(0, len(images), batch):
+            resized = np.stack([resize(image) for image in images[start : start + batch]])
+            pieces.append(model(torch.from_numpy(resized).permute(0, 3, 1, 2).to(device)).cpu().numpy())
+            progress.advance(len(resized))
+    return np.concatenate(pieces).astype(np.float32)
+
+
+def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+    """The network, images (n, 3, side, side) in [0, 255] to features (n, d), and the resizing that belongs to it."""
+    if network == "inception":
+        from metrics.inception import Inception
+
+        return Inception(), resize_clean
+    if network == "vgg16fc2":
+        from metrics.vgg16 import VGG16FC2
+
+        return VGG16FC2(), resize_8bit
+    raise UserError(f"unknown feature network {network!r}; known are {', '.join(NETWORKS)}")
+
+
+def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float32]:
+    """clean-fid's resize of one (H, W, 3) image: PIL's antialiased bicubic filter, each channel in float, no rounding.
+
+    Parmar et al. 2022 (arXiv:2104.11222) show that rounding and filters without antialiasing move FID by whole points.
+    """
+    from PIL import Image
+
+    channels = [
+        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
+        for c in range(3)
+    ]
+    return np.stack(channels, axis=2).clip(0, 255)
+
+
+def resize_8bit(image: NDArray[np.uint8], side: int = 224) -> NDArray[np.float32]:
+    """PIL's antialiased bilinear filter with 8-bit output: torchvision's Resize, as VGG16's users apply it."""
+    from PIL import Image
+
+    resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32)
+
+
+def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """The images of a sample file and whose they are (its meta).  Raises `UserError` naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["images"], json.loads(str(file["meta"]))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; sample the run with: python -m methods sample --out {path}") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
+
+
+def read_prepared(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """All images of a prepared dataset, given .../<resolution>/<dataset>/images.npy, and which dataset it is."""
+    root, resolution, dataset = path.absolute().parents[2], path.absolute().parts[-3], path.absolute().parts[-2]
+    if path.name != "images.npy" or not resolution.isdigit():
+        raise UserError(f"{path} is not the images.npy of a prepared dataset; see data/prepared/")
+    images, manifest = load_prepared(dataset, int(resolution), root=root)
+    return images, {key: manifest[key] for key in ("dataset", "resolution", "array_sha256")}
+
+
+def save(path: Path, values: NDArray[np.float32], network: str, source: Path, samples: dict[str, Any]) -> None:
+    """Write a feature file; `source` is the file that the images came from."""
+    from metrics.weights import weights_digest
+
+    meta = {
+        "n": len(values),
+        "network": network,
+        "weights": weights_digest(network),
+        "source": sha256_file(source),
+        "samples": samples,
+    }
+    with atomic_path(path) as temporary:
+        np.savez(temporary, features=values, meta=np.array(json.dumps(meta)))
+
+
+def load(path: Path) -> Features:
+    """Read a feature file.  Raises `UserError` naming it if it is absent, damaged, incomplete or holds NaN."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values, meta = file["features"], json.loads(str(file["meta"]))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; make it with: python -m metrics features --out {path}") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
+    expected = (meta["n"], NETWORKS.get(meta["network"]))
+    if values.shape != expected:
+        raise UserError(f"{path} holds features {values.shape} where its meta says {expected}; extract them again")
+    if not np.isfinite(values).all():
+        raise UserError(f"{path} holds NaN or infinite features; look at the images it came from, then extract again")
+    return Features(values, meta)
+
+
+def check_comparable(real: Features, fake: Features) -> None:
+    """Refuse features of two networks, of two versions of one network's weights, or of two datasets."""
+    for key, what in (("network", "networks"), ("weights", "weights")):
+        if real.meta[key] != fake.meta[key]:
+            raise UserError(
+                f"real and fake features come from different {what} ({real.meta[key]} and {fake.meta[key]}); "
+                "extract both again with one"
+            )
+    names = [features.meta["samples"]["dataset"] for features in (real, fake)]
+    if names[0] != names[1]:
+        raise UserError(f"real features of {names[0]} cannot judge samples of {names[1]}; pass those of one dataset")
+
+
+def checked_pair(real: NDArray[Any], fake: NDArray[Any], least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both matrices in float64.  Raises `UserError` unless they are finite, equally wide and at least `least` long."""
+    for name, values in (("real", real), ("fake", fake)):
+        if values.ndim != 2 or len(values) < least:
+            raise UserError(f"the {name} features have shape {values.shape}: at least {least} images are needed")
+        if not np.isfinite(values).all():
+            raise UserError(f"the {name} features hold NaN or infinite values; extract them again")
+    if real.shape[1] != fake.shape[1]:
+        raise UserError(f"real features are {real.shape[1]}-d but fake ones {fake.shape[1]}-d; use one network")
+    return real.astype(np.float64), fake.astype(np.float64)

@@ -1,0 +1,258 @@
+"""LPIPS backtracking: how well can a frozen generator reconstruct images that it was not trained on?
+
+Liu et al. 2021 (arXiv:2101.04775), section 4.3, with the common protocol of this benchmark: a generator trained on 90 %
+of a dataset; for each image of the other 10 %, R latent codes drawn from the prior and moved by Adam; the score is the
+LPIPS of the best restart at its best step, lower is better.  The latent code z alone moves, the generator's other noise
+is fixed, for every method alike: tens of thousands of noise values would make scores incomparable with those of a
+generator that has 256.  The variant that moves both is a protocol of another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from data.console import Progress, UserError
+from data.files import read_json
+from data.load import load
+from methods.api import Latents, Method, to_float, to_uint8
+from methods.sample import load_run
+from metrics.perceptual import LPIPS, SMALLEST
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything a score depends on besides generator and images; the configuration's `metrics.backtracking`."""
+
+    net: Literal["alex", "vgg"] = "vgg"
+    upsample: int = 1  # bilinear enlargement before LPIPS, whose networks see little of an image under 64 pixels
+    steps: int = 1000
+    restarts: int = 3
+    learning_rate: float = 0.1  # FastGAN's script; with betas (0.5, 0.999), constant
+    mse_weight: float = 0.2  # FastGAN's script
+    optimise: Literal["z", "z+noise"] = "z"
+
+    @classmethod
+    def parse(cls, settings: dict[str, Any]) -> Protocol:
+        """Raises `UserError` for a key that is none of the fields."""
+        known = [field.name for field in fields(cls)]
+        for key in settings:
+            if key not in known:
+                raise UserError(f"unknown key backtracking.{key}; known are {', '.join(known)}")
+        return cls(**settings)
+
+    def __str__(self) -> str:
+        """`lpips-alex-x2-s50-r3`: network, enlargement, steps, restarts, then whatever is unlike the defaults."""
+        parts = ["lpips", self.net, f"x{self.upsample}", f"s{self.steps}", f"r{self.restarts}"]
+        if self.learning_rate != Protocol.learning_rate:
+            parts.append(f"lr{self.learning_rate:g}")
+        if self.mse_weight != Protocol.mse_weight:
+            parts.append(f"mse{self.mse_weight:g}")
+        if self.optimise == "z+noise":
+            parts.append("noise")
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Backtracked:
+    """Per target: what the best of the restarts reached.  All tensors are on the CPU.
+
+    reconstruction: (k, C, H, W), nominally in [-1, 1].
+    score: (k,) LPIPS.
+    start: (k,) LPIPS of the best restart before any step.
+    pooled: (k,) LPIPS at half the resolution, as FastGAN's script scores; None where that is too small.
+    z_norm: (k,) |z| / sqrt(d), 1 under the prior: a large learning rate leaves it.
+    """
+
+    reconstruction: Tensor
+    score: Tensor
+    start: Tensor
+    pooled: Tensor | None
+    z_norm: Tensor
+
+
+class Distance:
+    """LPIPS of enlarged images to fixed targets, whose features are computed once."""
+
+    def __init__(self, lpips: LPIPS, upsample: int, targets: Tensor) -> None:
+        self.lpips, self.upsample = lpips, upsample
+        with torch.no_grad():
+            self.targets = self._embed(targets)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (self._embed(images) - self.targets).square().sum(dim=1)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        if self.upsample > 1:
+            images = F.interpolate(images, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+        return self.lpips.embed(images)
+
+
+def backtrack(
+    method: Method, targets: Tensor, items: Sequence[int], lpips: LPIPS, protocol: Protocol, batch: int = 32
+) -> Backtracked:
+    """Reconstruct `targets`, float32 (k, C, H, W) in [-1, 1] on the method's device.
+
+    items: the targets' indices in the dataset.  The latents that a target starts from depend on its index and on the
+    method's streams only, so its score depends neither on the other targets nor, beyond float rounding, on `batch`,
+    the number of latents that are optimised at once (it bounds memory).
+
+    Raises `UserError` if an image is too small for LPIPS or a score becomes NaN.
+    """
+    side, least = targets.shape[-1], SMALLEST[protocol.net]
+    if side * protocol.upsample < least:
+        raise UserError(
+            f"LPIPS ({protocol.net}) needs {least} pixels, but images of {side} enlarged {protocol.upsample} times "
+            "have fewer: raise metrics.backtracking.upsample"
+        )
+    pairs = [(position, restart) for position in range(len(items)) for restart in range(protocol.restarts)]
+    start = Latents.cat([_prior(method, items[position], restart) for position, restart in pairs])
+    owner = torch.tensor([position for position, _ in pairs], device=targets.device)
+
+    descents = []
+    with Progress(protocol.steps * -(-len(pairs) // batch), f"backtrack {method.name}") as progress:
+        for latents, own in zip(start.chunks(batch), owner.split(batch), strict=True):
+            descents.append(_descend(method, latents, targets[own], lpips, protocol, progress))
+    best = torch.cat([descent.score for descent in descents]).view(-1, protocol.restarts).argmin(dim=1)
+    chosen = best + torch.arange(len(items), device=best.device) * protocol.restarts
+    before = torch.cat([descent.start for descent in descents]).view(-1, protocol.restarts).amin(dim=1)
+    found = Latents.cat([descent.latents for descent in descents])[chosen]
+    return _measure(method, found, targets, before, lpips, protocol, batch)
+
+
+def _prior(method: Method, item: int, restart: int) -> Latents:
+    return method.latents(1, method.streams.generator(f"backtracking of image {item}", restart))
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Per latent: where it was best, its LPIPS there (n,), and its LPIPS before any step (n,)."""
+
+    latents: Latents
+    score: Tensor
+    start: Tensor
+
+
+def _descend(
+    method: Method, latents: Latents, targets: Tensor, lpips: LPIPS, protocol: Protocol, progress: Progress
+) -> _Descent:
+    """Minimise LPIPS + mse_weight * MSE from each of `latents` to its own target, (n, C, H, W)."""
+    distance = Distance(lpips, protocol.upsample, targets)
+    z = latents.z.detach().clone().requires_grad_()
+    noise = latents.noise
+    if protocol.optimise == "z+noise":
+        noise = {name: value.detach().clone().requires_grad_() for name, value in noise.items()}
+    current = Latents(z, noise)
+    moving = [tensor for tensor in (z, *noise.values()) if tensor.requires_grad]
+    optimiser = torch.optim.Adam(moving, lr=protocol.learning_rate, betas=(0.5, 0.999))
+    best, scores = _copy(current), torch.full((len(latents),), torch.inf, device=z.device)
+    start = scores
+
+    for step in range(protocol.steps + 1):
+        images = method.generate(current)
+        score = distance(images)
+        if not torch.isfinite(score).all():
+            raise UserError(
+                f"backtracking through {method.name} reached NaN at step {step}: look at the run's samples, "
+                "or lower metrics.backtracking.learning_rate"
+            )
+        start = score.detach() if step == 0 else start
+        better = score.detach() < scores
+        scores = torch.where(better, score.detach(), scores)
+        _assign(best, current, better)
+        if step == protocol.steps:
+            break
+        # Sums over the batch of per-image terms: no image's gradient depends on how many others there are.
+        loss = score.sum() + protocol.mse_weight * (images - targets).square().mean(dim=(1, 2, 3)).sum()
+        optimiser.zero_grad()
+        loss.backward(inputs=moving)
+        optimiser.step()
+        progress.advance(note=f"LPIPS {scores.mean():.3f}")
+    return _Descent(best, scores, start)
+
+
+def _copy(latents: Latents) -> Latents:
+    return Latents(latents.z.detach().clone(), {name: value.detach().clone() for name, value in latents.noise.items()})
+
+
+def _assign(best: Latents, current: Latents, where: Tensor) -> None:
+    with torch.no_grad():
+        best.z[where] = current.z[where]
+        for name, value in current.noise.items():
+            best.noise[name][where] = value[where]
+
+
+@torch.no_grad()
+def _measure(
+    method: Method, found: Latents, targets: Tensor, start: Tensor, lpips: LPIPS, protocol: Protocol, batch: int
+) -> Backtracked:
+    """Generate the reconstructions once more and score those, so that images and numbers belong together."""
+    images = torch.cat([method.generate(piece) for piece in found.chunks(batch)])
+
+    def score(x: Tensor, y: Tensor) -> Tensor:
+        pieces = zip(x.split(batch), y.split(batch), strict=True)
+        return torch.cat([Distance(lpips, protocol.upsample, b)(a) for a, b in pieces]).cpu()
+
+    pooled = None
+    if targets.shape[-1] // 2 * protocol.upsample >= SMALLEST[protocol.net]:
+        pooled = score(F.avg_pool2d(images, 2), F.avg_pool2d(targets, 2))
+    z_norm = found.z.flatten(1).norm(dim=1) / found.z[0].numel() ** 0.5
+    return Backtracked(images.cpu(), score(images, targets), start.cpu(), pooled, z_norm.cpu())
+
+
+def rows(result: Backtracked, items: Sequence[int], protocol: Protocol) -> list[dict[str, Any]]:
+    """Means over the targets, then one row per target, as rows of a metrics file."""
+    means = {
+        "lpips_backtracking": result.score,
+        "lpips_backtracking_pooled": result.pooled,
+        "lpips_backtracking_start": result.start,
+        "z_norm": result.z_norm,
+    }
+    common = {"protocol": str(protocol)}
+    summary = [
+        {"metric": name, "value": float(values.double().mean()), **common, "n": len(items)}
+        for name, values in means.items()
+        if values is not None
+    ]
+    single = [
+        {"metric": "lpips_backtracking_image", "value": float(score), **common, "item": int(item)}
+        for item, score in zip(items, result.score, strict=True)
+    ]
+    return summary + single
+
+
+def backtrack_run(
+    folder: Path, protocol: Protocol, device: torch.device, batch: int
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Backtrack the held-out images of a finished run: the metric file's content, and the arrays for Figure 3.
+
+    Arrays: target and reconstruction, uint8 (k, H, W, 3); score (k,); index (k,) of each target in the dataset.
+    Raises `UserError` if the run saw the held-out images or its method has no latent code.
+    """
+    record = read_json(folder / "run.json")
+    if record["split"] != "train90":
+        raise UserError(f"{folder} was trained on the split {record['split']}; backtracking needs a run of train90")
+    method = load_run(folder, device)
+    if not method.backtracks:
+        raise UserError(f"{record['method']} has no latent code to optimise; leave it out of backtracking")
+    targets, manifest = load(record["dataset"], record["resolution"], "heldout")
+    items = manifest["split"]["heldout"]
+    result = backtrack(
+        method, to_float(torch.from_numpy(targets)).to(device), items, LPIPS(protocol.net).to(device), protocol, batch
+    )
+    header = {key: record[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
+    arrays = {
+        "target": targets,
+        "reconstruction": to_uint8(result.reconstruction).numpy(),
+        "score": result.score.numpy(),
+        "index": np.array(items),
+    }
+    return {**header, "rows": rows(result, items, protocol)}, arrays

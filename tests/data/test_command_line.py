@@ -1,0 +1,65 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def data(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "data", *arguments], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_list_shows_every_dataset_on_standard_output() -> None:
+    done = data("list")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()][:2] == ["openmoji_faces", "openmoji_animals"]
+
+
+def test_help_has_examples() -> None:
+    assert "python -m data prepare --dataset openmoji_faces --resolution 32" in data("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["fetch", "pandas"], "unknown dataset 'pandas'"),
+        (["prepare", "--dataset", "pandas", "--resolution", "32"], "unknown dataset 'pandas'"),
+        (["prepare", "--dataset", "panda", "--resolution", "0"], "--resolution must be at least 1"),
+        (["prepare", "--dataset", "panda", "--resolution", "32", "--raw", "nowhere"], "python -m data fetch panda"),
+    ],
+)
+def test_mistake_ends_in_one_line(arguments: list[str], reason: str) -> None:
+    done = data(*arguments)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: ") and reason in line
+
+
+def test_fetch_and_prepare_from_a_folder_filled_by_hand(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "manual/obama").mkdir(parents=True)
+    for index in range(100):
+        Image.new("RGB", (20, 20), (index, index, index)).save(tmp_path / f"manual/obama/{index}.png")
+    raw, manual, out = (str(tmp_path / name) for name in ("raw", "manual", "prepared"))
+    assert data("fetch", "obama", "--out", raw, "--manual", manual).returncode == 0
+    done = data("prepare", "--dataset", "obama", "--resolution", "16", "--raw", raw, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "prepared/16/obama/manifest.json").exists()
+
+
+def test_catalogue_needs_no_torch_and_no_numpy() -> None:
+    """The Snakefile imports it each time a command is typed."""
+    code = "import sys, data.load; data.load.dataset_names(); assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_no_module_of_the_package_imports_torch() -> None:
+    code = "import sys, data.fetch, data.prepare, data.load, data.archive; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

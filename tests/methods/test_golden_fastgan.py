@@ -1,0 +1,115 @@
+"""FastGAN's networks are numerically the originals, in evaluation mode at 256 px."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from methods.networks.fastgan import Discriminator, Generator, small_size
+
+RESOLUTION = 256
+TOLERANCE = 1e-4  # of the largest absolute value of the original's output
+
+# What each name of an original starts with, and what it starts with here.
+GENERATOR_NAMES = {"init.init.": "start.", "to_big.": "to_image.", "to_128.": "to_small."}
+for size in (64, 128, 256):
+    GENERATOR_NAMES[f"se_{size}.main."] = f"excitations.{size}.gate."
+for size in (16, 64, 256):
+    GENERATOR_NAMES |= {f"feat_{size}.1.": f"blocks.{size}.0.conv.", f"feat_{size}.2.": f"blocks.{size}.0.norm."}
+for size in (8, 32, 128):
+    for position, (conv, noise, norm) in enumerate([(1, 2, 3), (5, 6, 7)]):
+        ours = f"blocks.{size}.{position}"
+        GENERATOR_NAMES |= {
+            f"feat_{size}.{conv}.": f"{ours}.conv.",
+            f"feat_{size}.{noise}.": f"{ours}.noise_",  # ...weight
+            f"feat_{size}.{norm}.": f"{ours}.norm.",
+        }
+
+DISCRIMINATOR_NAMES = {"down_from_big.": "stem.", "rf_big.": "head.", "rf_small.": "small_head."}
+for original, size in {4: 128, 8: 64, 16: 32, 32: 16, 64: 8}.items():
+    DISCRIMINATOR_NAMES[f"down_{original}."] = f"trunk.{size}."
+for original, size in {"2_16": 32, "4_32": 16, "8_64": 8}.items():
+    DISCRIMINATOR_NAMES[f"se_{original}.main."] = f"excitations.{size}.gate."
+DISCRIMINATOR_NAMES["down_from_small.0."] = "small_path.0."
+for block in (2, 3, 4):  # grouped in the original, one row of convolution, BatchNorm, activation here
+    for layer in (0, 1):
+        DISCRIMINATOR_NAMES[f"down_from_small.{block}.main.{layer}."] = f"small_path.{3 * block - 4 + layer}."
+for original, ours in {"big": "decoder", "small": "small_decoder", "part": "part_decoder"}.items():
+    DISCRIMINATOR_NAMES[f"decoder_{original}.main.5."] = f"{ours}.8."
+    for block in (1, 2, 3, 4):
+        for layer, name in {1: "conv", 2: "norm"}.items():
+            DISCRIMINATOR_NAMES[f"decoder_{original}.main.{block}.{layer}."] = f"{ours}.{2 * block - 1}.{name}."
+
+
+def our_name(name: str, prefixes: dict[str, str]) -> str:
+    prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+    name = prefixes[prefix] + name.removeprefix(prefix)
+    for original, ours in {
+        "weight_orig": "weight.original",
+        "weight_u": "weight.0._u",
+        "weight_v": "weight.0._v",
+    }.items():
+        name = name.replace(f".{original}", f".parametrizations.{ours}")
+    return name
+
+
+def load(network: torch.nn.Module, vector: dict, prefixes: dict[str, str]) -> torch.nn.Module:
+    """Strict: every weight of ours is given, and every weight of the original has a place."""
+    weights = {key.removeprefix("param/"): value for key, value in vector.items() if key.startswith("param/")}
+    network.load_state_dict({our_name(name, prefixes): value for name, value in weights.items()})
+    return network.eval()
+
+
+def assert_close(ours: torch.Tensor, original: torch.Tensor) -> None:
+    assert ours.shape == original.shape
+    assert (ours - original).abs().max() <= TOLERANCE * original.abs().max()
+
+
+def wave(size: int, phase: float) -> torch.Tensor:
+    """(2, 3, size, size) with x[b, c, i, j] = sin(0.05 (c + 1) i + 0.07 (b + 1) j + b + phase)."""
+    b, c, i, j = torch.meshgrid(*(torch.arange(float(n)) for n in (2, 3, size, size)), indexing="ij")
+    return torch.sin(0.05 * (c + 1) * i + 0.07 * (b + 1) * j + b + phase)
+
+
+@torch.no_grad()
+def test_generator(golden):
+    """Both images, given the original's weights; noise does not matter since the file's noise weights are zero."""
+    vector = golden("fastgan_generator_eval")
+    generator = Generator(RESOLUTION, int(vector["meta/nz"]), int(vector["meta/ngf"]))
+    load(generator, vector, GENERATOR_NAMES)
+    z = vector["input/z"]
+    image, small = generator(z, {name: torch.randn(len(z), *shape) for name, shape in generator.noise_shapes.items()})
+    assert_close(image[..., ::8, ::8], vector["output/image256_every8"])
+    assert_close(small[..., ::4, ::4], vector["output/image128_every4"])
+
+
+@pytest.fixture
+def discriminator(golden) -> tuple[Discriminator, dict]:
+    vector = golden("fastgan_discriminator_eval")
+    return load(Discriminator(RESOLUTION, int(vector["meta/ndf"])), vector, DISCRIMINATOR_NAMES), vector
+
+
+def in_original_order(logits: torch.Tensor) -> torch.Tensor:
+    """All logits of the image, then all of the small image."""
+    return torch.cat([path.flatten() for path in logits.chunk(2, dim=1)])
+
+
+@torch.no_grad()
+def test_discriminator_of_fakes(discriminator):
+    network, vector = discriminator
+    logits = network(wave(RESOLUTION, 0), wave(small_size(RESOLUTION), 0.5))
+    assert_close(in_original_order(logits), vector["output/fake_logits"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", range(4))
+def test_discriminator_of_reals(discriminator, part):
+    """Logits and the three reconstructions, for each quadrant."""
+    network, vector = discriminator
+    real = wave(RESOLUTION, 0)
+    features = network.features(real, F.interpolate(real, small_size(RESOLUTION)))
+    assert_close(in_original_order(network.logits(features)), vector[f"output/real_logits_part{part}"])
+    for position, reconstruction in enumerate(network.reconstruct(features, part)):
+        expected = vector[f"output/real_part{part}_rec{position}_every8"]
+        assert_close(reconstruction[..., ::8, ::8], expected)

@@ -1,0 +1,156 @@
+"""A training that is interrupted, starved or poisoned loses nothing and says so."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from data.console import UserError
+from data.files import read_json, write_json
+from data.load import data_hash
+from methods.discover import ROOT
+from methods.train import FILES, pick_device, train
+
+TINY = {"blocks": "1x1,4m1,8m4,16m8", "width": 8, "latent_dim": 8, "mapping_depth": 1, "lpips_weight": 0.0}
+TINY |= {"pool_factor": 1.0, "search": "exact"}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a prepared toy dataset of ten 16 px images."""
+    images = np.random.default_rng(0).integers(0, 255, (10, 16, 16, 3), dtype=np.uint8)
+    folder = tmp_path / "data" / "prepared" / "16" / "openmoji_faces"
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    split = {"train": list(range(9)), "heldout": [9]}
+    write_json(folder / "manifest.json", {"title": "toy", "array_sha256": data_hash(images), "split": split})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(steps: int = 12, **config: Any) -> dict[str, Any]:
+    return {
+        "preset": "toy",
+        "dataset": "openmoji_faces",
+        "method": "vanilla_imle",
+        "seed": 0,
+        "split": "full",
+        "resolution": 16,
+        "steps": steps,
+        "threads": 1,
+        "config": {**TINY, **config},
+    }
+
+
+def command(steps: int, out: str) -> list[str]:
+    payload = {"run": settings(steps), "training": {"save_every": 5, "log_every": 5, "grid_every": 5}}
+    return [sys.executable, "-m", "methods", "train", "--settings", json.dumps(payload), "--out", out]
+
+
+def start(steps: int, out: str, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command(steps, out), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_state(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("state/*/0*.json")):
+        assert time.monotonic() < deadline, "no state was saved within a minute"
+        time.sleep(0.02)
+
+
+def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
+    train(settings(), Path("out"), intervals={"log_every": 5, "save_every": 5, "grid_every": 5})
+    assert {path.name for path in Path("out").iterdir()} == set(FILES)
+    run = read_json("out/run.json")
+    assert {"git_commit", "git_dirty", "versions", "hardware", "config_hash", "data_hash", "seconds"} <= run.keys()
+    assert run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
+    assert (run["steps"], run["n_train"]) == (12, 10)
+    with Path("out/history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 12]
+    assert all(float(row["loss"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_resumes_to_the_same_bits(workplace: Path, number: signal.Signals) -> None:
+    steps = 400
+    train(settings(steps), Path("straight"), state_root=Path("elsewhere"), intervals={"log_every": 5})
+    process = start(steps, "resumed", workplace)
+    wait_for_state(workplace)
+    process.send_signal(number)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode != 0, "the run was over before the signal came"
+    if number != signal.SIGKILL:
+        assert f"stopped by {number.name}" in log
+        assert process.returncode == 128 + number
+    assert not Path("resumed").exists()
+    second = start(steps, "resumed", workplace)
+    _, log = second.communicate(timeout=120)
+    assert second.returncode == 0, log
+    assert "resuming vanilla_imle/openmoji_faces/full at step" in log
+    straight, resumed = (load_file(folder + "/model.safetensors") for folder in ("straight", "resumed"))
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert Path("straight/grid.png").read_bytes() == Path("resumed/grid.png").read_bytes()
+
+
+def test_a_finished_run_is_copied_not_repeated(workplace: Path) -> None:
+    train(settings(), Path("out"))
+    finished = read_json("out/run.json")["finished"]
+    for file in Path("out").iterdir():
+        file.unlink()
+    time.sleep(1.1)
+    train(settings(), Path("out"))
+    assert read_json("out/run.json")["finished"] == finished
+
+
+def test_a_changed_setting_starts_a_new_run_beside_the_old(workplace: Path) -> None:
+    train(settings(), Path("out"))
+    train(settings(learning_rate=0.01), Path("out"))
+    assert len(list(Path("state").iterdir())) == 2
+
+
+def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_state(workplace: Path) -> None:
+    with pytest.raises(UserError, match=r"loss became (nan|inf) at step \d+ of vanilla_imle.*last good state is kept"):
+        train(settings(400, learning_rate=1e18, warmup_steps=0), Path("out"), intervals={"save_every": 1})
+    (state,) = Path("state").iterdir()
+    assert list(state.glob("0*.json"))
+    assert not Path("out").exists()
+
+
+def test_damaged_data_is_refused(workplace: Path) -> None:
+    images = np.load("data/prepared/16/openmoji_faces/images.npy")
+    images[0, 0, 0] ^= 1
+    np.save("data/prepared/16/openmoji_faces/images.npy", images)
+    with pytest.raises(UserError, match=r"images.npy has sha256 .* but its manifest says"):
+        train(settings(), Path("out"))
+
+
+def test_an_absent_gpu_is_one_sentence(workplace: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match="--device cuda: .* sees no GPU; use --device cpu"):
+        pick_device("cuda")
+    with pytest.raises(UserError, match=r"--configfile config/demo.yaml"):
+        train(settings(), Path("out"), require_gpu=True)
+    assert not Path("out").exists()
+
+
+def test_help_shows_examples() -> None:
+    for words in (["train"], ["sample"], ["describe"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "methods", *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert "examples:\n  python -m methods" in done.stdout

@@ -1,0 +1,88 @@
+"""Metric files from feature files: which real features meet which fakes, what the rows say, and the floor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data.console import UserError
+from metrics.evaluate import HEADER, evaluate, floor
+from metrics.features import Features
+from metrics.fid import frechet_distance
+
+SAMPLES = {
+    "preset": "demo",
+    "dataset": "faces",
+    "method": "fastgan",
+    "seed": 0,
+    "split": "full",
+    "steps": 900,
+    "run_hash": "abc",
+}
+WIDTH = {"inception": 2048, "vgg16fc2": 4096}
+
+
+def features(n: int, seed: int, network: str = "inception", **samples: object) -> Features:
+    values = np.random.default_rng(seed).random((n, WIDTH[network])).astype(np.float32)
+    return Features(values, {"network": network, "weights": "w", "samples": samples})
+
+
+def test_rows_carry_protocol_and_counts() -> None:
+    real, fake = features(20, 1, dataset="faces"), features(40, 2, **SAMPLES)
+    fid, precision_recall = evaluate([real], [fake], ["inception-k5-n30", "inception-k3-n40"])
+    assert {key: fid[key] for key in HEADER} == SAMPLES
+    assert {key: precision_recall[key] for key in HEADER} == SAMPLES
+    by_metric = {row["metric"]: row for row in fid["rows"]}
+    assert by_metric["fid"]["value"] == frechet_distance(real.values, fake.values)
+    assert (by_metric["fid"]["protocol"], by_metric["kid"]["protocol"]) == (
+        "inception-clean-n40",
+        "inception-clean-n40-s100",
+    )
+    assert (by_metric["fid"]["n_real"], by_metric["fid"]["n_fake"]) == (20, 40)
+    counts = [(row["protocol"], row["metric"], row["n_fake"]) for row in precision_recall["rows"]]
+    assert ("inception-k5-n30", "precision", 30) in counts
+    assert ("inception-k3-n40", "recall", 40) in counts
+    assert len(counts) == 8
+
+
+def test_each_protocol_gets_the_features_of_its_network() -> None:
+    real = [features(20, 1, network, dataset="faces") for network in WIDTH]
+    fake = [features(40, 2, network, **SAMPLES) for network in reversed(WIDTH)]
+    _, precision_recall = evaluate(real, fake, ["vgg16fc2-k3-n40"])
+    assert precision_recall["rows"][0]["protocol"] == "vgg16fc2-k3-n40"
+    with pytest.raises(UserError, match="vgg16fc2-k3-n40 needs vgg16fc2 features"):
+        evaluate(real[:1], fake, ["vgg16fc2-k3-n40"])
+
+
+def test_a_smaller_sample_set_is_measured_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """The real-images control cannot give more samples than there are images."""
+    real, fake = features(20, 1, dataset="faces"), features(20, 2, **SAMPLES)
+    _, precision_recall = evaluate([real], [fake], ["inception-k5-n200"])
+    assert precision_recall["rows"][0]["n_fake"] == 20
+    assert "20 samples only" in capsys.readouterr().err
+
+
+def test_numbers_repeat() -> None:
+    real, fake = features(20, 1, dataset="faces"), features(40, 2, **SAMPLES)
+    assert evaluate([real], [fake], ["inception-k5-n30"]) == evaluate([real], [fake], ["inception-k5-n30"])
+
+
+def test_samples_of_one_dataset_are_not_judged_by_another() -> None:
+    with pytest.raises(UserError, match="faces"):
+        evaluate([features(20, 1, dataset="cats")], [features(40, 2, **SAMPLES)], ["inception-k5-n30"])
+
+
+def test_real_features_cannot_stand_for_samples() -> None:
+    real = features(20, 1, dataset="faces")
+    with pytest.raises(UserError, match="do not say their preset, method"):
+        evaluate([real], [real], ["inception-k5-n20"])
+
+
+def test_the_floor_is_one_half_against_the_other_by_seed() -> None:
+    real = features(21, 1, dataset="faces")
+    one, again, other = floor(real, "demo", 0), floor(real, "demo", 0), floor(real, "demo", 1)
+    assert one == again
+    assert one["rows"][0]["value"] != other["rows"][0]["value"]
+    assert (one["method"], one["preset"], one["dataset"], one["steps"]) == ("floor", "demo", "faces", None)
+    row = one["rows"][0]
+    assert (row["metric"], row["protocol"], row["n_real"], row["n_fake"]) == ("fid", "inception-clean-halves", 10, 11)

@@ -1,0 +1,108 @@
+"""FID equals clean-fid's own distance in both shapes of the problem; KID is unbiased; the floor is a floor."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from data.console import UserError
+from metrics import fid
+
+
+def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Correlated, non-negative, skewed: more like Inception's than white noise is."""
+    generator = np.random.default_rng(seed)
+    mixing = np.random.default_rng(1000).normal(size=(d, d)) / np.sqrt(d)
+    return np.abs(generator.normal(size=(n, d)) @ mixing + shift).astype(np.float32)
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 150), (60, 60), (500, 600), (40, 600), (600, 40)])
+def test_equals_clean_fid(n: int, m: int) -> None:
+    """Within 1e-6 of Tr S1 + Tr S2, with fewer and with more images than the 256 dimensions on either side."""
+    import metrics.torchvision_compat  # noqa: F401
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's and scipy's deprecations
+        from cleanfid.fid import frechet_distance as clean_fid
+
+        real, fake = features(n, 256, seed=1), features(m, 256, seed=2, shift=0.3)
+        s1, s2 = (np.cov(x.astype(np.float64), rowvar=False) for x in (real, fake))
+        expected = clean_fid(real.mean(axis=0, dtype=float), s1, fake.mean(axis=0, dtype=float), s2)
+    assert fid.frechet_distance(real, fake) == pytest.approx(expected, abs=1e-6 * (np.trace(s1) + np.trace(s2)))
+
+
+def test_closed_form_of_diagonal_gaussians() -> None:
+    """Features with exactly known moments: (mu1 - mu2)^2 + (sigma1 - sigma2)^2 per dimension."""
+    base = np.vstack([np.eye(8), -np.eye(8)]) * np.sqrt(7.5)  # 16 points, mean 0, covariance 1
+    one, other = base * np.arange(1, 9), base * 3 + 2
+    expected = 8 * 4 + np.sum((np.arange(1, 9) - 3.0) ** 2)
+    assert fid.frechet_distance(one, other) == pytest.approx(expected, rel=1e-12)
+
+
+def test_identity_is_zero_and_order_does_not_matter() -> None:
+    real, fake = features(30, 64, 1), features(50, 64, 2)
+    assert fid.frechet_distance(real, real[::-1]) == pytest.approx(0, abs=1e-10)
+    assert fid.frechet_distance(real, fake) == pytest.approx(fid.frechet_distance(fake, real), rel=1e-12)
+
+
+def test_float32_features_with_a_large_offset_lose_nothing() -> None:
+    """The computation is in float64: a common offset of 1e3 leaves the distance within 1e-6 (input rounding aside)."""
+    real, fake = features(30, 64, 1).astype(np.float64), features(50, 64, 2).astype(np.float64)
+    assert fid.frechet_distance(real + 1e3, fake + 1e3) == pytest.approx(fid.frechet_distance(real, fake), rel=1e-6)
+
+
+def test_kid_is_the_unbiased_estimator_by_its_definition() -> None:
+    real, fake = features(7, 16, 1).astype(float), features(9, 16, 2).astype(float)
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return (float(x @ y) / 16 + 1) ** 3
+
+    rr = np.mean([kernel(real[i], real[j]) for i in range(7) for j in range(7) if i != j])
+    ff = np.mean([kernel(fake[i], fake[j]) for i in range(9) for j in range(9) if i != j])
+    rf = np.mean([kernel(x, y) for x in real for y in fake])
+    assert fid.polynomial_mmd(real, fake) == pytest.approx(rr + ff - 2 * rf, rel=1e-10)
+
+
+def test_kid_is_centred_on_zero_for_one_distribution_and_positive_for_two() -> None:
+    real, same, other = features(300, 32, 1), features(300, 32, 2), features(300, 32, 3, shift=0.5)
+    generator = np.random.default_rng(0)
+    mean, std = fid.kid(real, same, generator, subset_size=50, subsets=40)
+    assert abs(mean) < 3 * std / np.sqrt(40) + 0.01
+    assert fid.kid(real, other, generator, subset_size=50, subsets=40)[0] > 5 * abs(mean)
+
+
+def test_kid_repeats_with_its_generator_and_clips_the_subset_to_the_smaller_set() -> None:
+    real, fake = features(20, 16, 1), features(60, 16, 2)
+    one, again = (fid.kid(real, fake, np.random.default_rng(5), subset_size=1000, subsets=10) for _ in range(2))
+    assert one == again
+    assert one == fid.kid(real, fake, np.random.default_rng(5), subset_size=20, subsets=10)
+    assert one != fid.kid(real, fake, np.random.default_rng(6), subset_size=20, subsets=10)
+
+
+def test_halves_divide_the_real_set() -> None:
+    real = np.arange(21, dtype=float)[:, None]
+    one, other = fid.halves(real, np.random.default_rng(0))
+    assert (len(one), len(other)) == (10, 11)
+    assert sorted(np.concatenate([one, other]).ravel()) == list(range(21))
+    assert not np.array_equal(one, real[:10])
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (np.full((10, 4), np.nan), "NaN"),
+        (np.full((10, 4), np.inf), "infinite"),
+        (np.empty((0, 4)), "at least 2"),
+        (np.ones((1, 4)), "at least 2"),
+        (np.ones(4), "at least 2"),
+        (np.ones((10, 5)), "one network"),
+    ],
+)
+def test_refuses_unusable_features(broken: np.ndarray, message: str) -> None:
+    good = features(10, 4, 1)
+    for function in (fid.frechet_distance, fid.polynomial_mmd):
+        for pair in ((good, broken), (broken, good)):
+            with pytest.raises(UserError, match=message):
+                function(*pair)

@@ -1,0 +1,230 @@
+"""LPIPS backtracking on a generator whose best latent code is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.console import UserError
+from methods.api import Latents, Method, Streams
+from metrics import lpips_backtracking
+from metrics.lpips_backtracking import Backtracked, Protocol, backtrack, backtrack_run, rows
+
+SIDE, WIDTH = 16, 6
+PROTOCOL = Protocol(net="vgg", steps=150, restarts=2)
+ITEMS = [3, 5, 8]
+
+
+class PixelDistance:
+    """Stands for LPIPS: its embedding is the image itself, over the root of its size."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        return images.flatten(1) / images[0].numel() ** 0.5
+
+
+class Toy(Method):
+    """tanh(A z + noise / 10): every target made with a small z can be reached, and only by that z."""
+
+    name = "toy"
+
+    @dataclass(frozen=True)
+    class Config:
+        pass
+
+    def __init__(self) -> None:
+        super().__init__(self.Config(), SIDE, 3, torch.zeros(4, 3, SIDE, SIDE), Streams(0, "none", "toy", "train90"))
+        self.matrix = torch.randn(WIDTH, 3 * SIDE * SIDE, generator=torch.Generator().manual_seed(1)) / 2
+
+    def latents(self, n: int, generator: torch.Generator) -> Latents:
+        z = torch.randn(n, WIDTH, generator=generator)
+        return Latents(z, {"map": torch.randn(n, 1, SIDE, SIDE, generator=generator)})
+
+    def generate(self, latents: Latents) -> Tensor:
+        return torch.tanh((latents.z @ self.matrix).view(-1, 3, SIDE, SIDE) + latents.noise["map"] / 10)
+
+
+def noiseless(latents: Latents) -> Latents:
+    return Latents(latents.z, {name: torch.zeros_like(value) for name, value in latents.noise.items()})
+
+
+def known(method: Method) -> tuple[Latents, Tensor]:
+    latents = noiseless(method.latents(len(ITEMS), torch.Generator().manual_seed(7)))
+    return latents, method.generate(latents)
+
+
+def measure(method: Method, targets: Tensor, items: Sequence[int] = ITEMS, **changes: object) -> Backtracked:
+    batch = changes.pop("batch", 32)
+    return backtrack(method, targets, items, PixelDistance(), replace(PROTOCOL, **changes), batch)
+
+
+def test_recovers_targets_that_the_generator_can_make() -> None:
+    """Down to the noise, which is fixed and not the target's: its variance bounds the score by 0.01."""
+    method = Toy()
+    latents, targets = known(method)
+    result = measure(method, targets)
+    assert result.start.min() > 0.1
+    assert result.score.max() < 0.011
+    torch.testing.assert_close(result.z_norm, latents.z.norm(dim=1) / WIDTH**0.5, atol=0.05, rtol=0)
+    torch.testing.assert_close(result.reconstruction, targets, atol=0.5, rtol=0)
+
+
+def test_score_belongs_to_the_reconstruction() -> None:
+    method = Toy()
+    _, targets = known(method)
+    result = measure(method, targets, steps=3)
+    expected = (result.reconstruction - targets).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(result.score, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_pure_function_of_the_item_whatever_the_others_and_the_chunks() -> None:
+    method = Toy()
+    _, targets = known(method)
+    whole = measure(method, targets, steps=20)
+    chunked = measure(method, targets, steps=20, batch=1)
+    backwards = measure(method, targets.flip(0), ITEMS[::-1], steps=20)
+    alone = measure(method, targets[1:2], ITEMS[1:2], steps=20)
+    torch.testing.assert_close(chunked.score, whole.score, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(backwards.score.flip(0), whole.score, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(alone.score, whole.score[1:2], rtol=1e-4, atol=1e-6)
+
+
+def test_the_best_of_the_restarts_counts() -> None:
+    """More restarts extend the same list of starting points, so no image's score gets worse, and some gets better."""
+    method = Toy()
+    _, targets = known(method)
+    one, two, eight = (measure(method, targets, steps=2, restarts=r).score for r in (1, 2, 8))
+    assert (two <= one + 1e-6).all()
+    assert (eight <= two + 1e-6).all()
+    assert eight.mean() < one.mean() - 1e-3
+
+
+def test_the_best_step_counts_even_when_the_optimiser_overshoots() -> None:
+    """A step of 100 leaves a target that the start hits exactly: score and reconstruction are those of the start."""
+    method = Toy()
+    start = method.latents(1, method.streams.generator("backtracking of image 3", 0))
+    target = method.generate(start)
+    result = measure(method, target, [3], steps=5, restarts=1, learning_rate=100.0)
+    assert result.score.item() == result.start.item() == 0
+    torch.testing.assert_close(result.z_norm.item(), start.z.norm().item() / WIDTH**0.5)
+
+
+def test_noise_stays_fixed_unless_the_protocol_moves_it() -> None:
+    method = Toy()
+    _, targets = known(method)
+    seen: list[Latents] = []
+    generate = method.generate
+    method.generate = lambda latents: (seen.append(latents), generate(latents))[1]
+    fixed = measure(method, targets, steps=30)
+    drawn = Latents.cat(
+        [method.latents(1, method.streams.generator(f"backtracking of image {i}", r)) for i in ITEMS for r in range(2)]
+    )
+    optimised = [latents for latents in seen if len(latents) == len(drawn)]
+    assert len(optimised) == 31
+    assert all(torch.equal(latents.noise["map"], drawn.noise["map"]) for latents in optimised)
+    both = measure(method, targets, steps=30, optimise="z+noise")
+    assert (both.score < fixed.score).all()
+
+
+def test_the_generator_is_left_as_it_was() -> None:
+    method = Toy()
+    _, targets = known(method)
+    method.matrix.requires_grad_()
+    before = method.matrix.detach().clone()
+    measure(method, targets.detach(), steps=5)
+    assert torch.equal(method.matrix, before)
+    assert method.matrix.grad is None
+
+
+def test_nan_is_an_error_that_names_the_step() -> None:
+    method = Toy()
+    _, targets = known(method)
+    calls = iter(range(100))
+    generate = method.generate
+    method.generate = lambda latents: generate(latents) * (torch.nan if next(calls) == 4 else 1)
+    with pytest.raises(UserError, match=r"toy reached NaN at step 4.*learning_rate"):
+        measure(method, targets)
+
+
+def test_refuses_images_too_small_for_lpips() -> None:
+    with pytest.raises(UserError, match="upsample"):
+        measure(Toy(), torch.zeros(1, 3, SIDE, SIDE), [0], net="alex")
+
+
+def test_pooled_score_only_where_half_the_resolution_is_enough() -> None:
+    method = Toy()
+    _, targets = known(method)
+    assert measure(method, targets, steps=1).pooled is None
+    pooled = measure(method, targets, steps=1, upsample=2).pooled
+    assert pooled is not None
+    assert (pooled > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "lpips-vgg-x1-s1000-r3"),
+        ({"net": "alex", "upsample": 2, "steps": 50, "restarts": 3}, "lpips-alex-x2-s50-r3"),
+        ({"learning_rate": 0.05, "mse_weight": 0}, "lpips-vgg-x1-s1000-r3-lr0.05-mse0"),
+        ({"optimise": "z+noise"}, "lpips-vgg-x1-s1000-r3-noise"),
+    ],
+)
+def test_whatever_changes_the_score_is_in_the_protocol_name(settings: dict[str, object], name: str) -> None:
+    assert str(Protocol.parse(settings)) == name
+
+
+def test_refuses_an_unknown_key() -> None:
+    with pytest.raises(UserError, match=r"backtracking\.restart;.*restarts"):
+        Protocol.parse({"restart": 3})
+
+
+def test_rows_hold_means_and_every_image() -> None:
+    scores = torch.tensor([0.2, 0.4])
+    result = Backtracked(torch.zeros(2, 3, 8, 8), scores, scores * 2, None, torch.tensor([1.0, 2.0]))
+    measured = rows(result, [10, 12], PROTOCOL)
+    values = {row["metric"]: row["value"] for row in measured if "item" not in row}
+    assert values == pytest.approx({"lpips_backtracking": 0.3, "lpips_backtracking_start": 0.6, "z_norm": 1.5})
+    images = [(row["item"], pytest.approx(row["value"])) for row in measured if "item" in row]
+    assert images == [(10, 0.2), (12, 0.4)]
+
+
+def test_the_distance_is_lpips_of_the_enlarged_images(lpips_weights: None) -> None:
+    """With the real AlexNet; the cached target features change nothing (relative 1e-4)."""
+    x, y = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    lpips = lpips_backtracking.LPIPS("alex")
+    enlarged = [torch.nn.functional.interpolate(i, size=64, mode="bilinear", align_corners=False) for i in (x, y)]
+    distance = lpips_backtracking.Distance(lpips, 2, y)
+    torch.testing.assert_close(distance(x), lpips(*enlarged), rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
+    lpips_weights: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = Toy()
+    images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    monkeypatch.setattr(lpips_backtracking, "load_run", lambda folder, device: method)
+    monkeypatch.setattr(
+        lpips_backtracking, "load", lambda dataset, resolution, split: (images, {"split": {"heldout": [3, 8]}})
+    )
+    header = {"preset": "demo", "dataset": "faces", "method": "toy", "seed": 0, "split": "train90", "steps": 9}
+    header["run_hash"] = "abc"
+    run = {**header, "resolution": SIDE, "config": {}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    protocol = Protocol(net="alex", upsample=2, steps=2, restarts=2)
+    measured, arrays = backtrack_run(tmp_path, protocol, torch.device("cpu"), batch=3)
+    assert {key: measured[key] for key in header} == header
+    rows_of = [row for row in measured["rows"] if row["metric"] == "lpips_backtracking_image"]
+    assert [row["item"] for row in rows_of] == list(arrays["index"]) == [3, 8]
+    assert [row["value"] for row in rows_of] == pytest.approx(list(arrays["score"]))
+    assert np.array_equal(arrays["target"], images)
+    assert (arrays["reconstruction"].dtype, arrays["reconstruction"].shape) == (np.uint8, images.shape)
+
+    (tmp_path / "run.json").write_text(json.dumps({**run, "split": "full"}))
+    with pytest.raises(UserError, match="needs a run of train90"):
+        backtrack_run(tmp_path, protocol, torch.device("cpu"), batch=3)

@@ -1,0 +1,69 @@
+"""Copies of the project in which real Snakemake runs may do as they like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Completed = subprocess.CompletedProcess[str]
+
+
+def run_snakemake(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Completed:
+    """Snakemake on the smoke preset in a project folder, with this Python first on the path."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [*prefix, "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml", *arguments]
+    return subprocess.run(
+        command, cwd=project, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+def copy_project(target: Path) -> Path:
+    """The project's files without what runs made, sharing the downloads of this checkout."""
+    made = ["raw", "prepared", "manual", "external", "results", "state", "tests"]
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".*", "__pycache__", *made))
+    (target / "data" / "raw").symlink_to(ROOT / "data" / "raw")
+    return target
+
+
+def no_network() -> tuple[str, ...]:
+    """A command prefix under which a process has no network at all; () where the kernel does not offer that."""
+    prefix = ("unshare", "--user", "--map-root-user", "--net")
+    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+        return prefix
+    return ()
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Callable[..., Completed]:
+    return run_snakemake
+
+
+@pytest.fixture(scope="session")
+def fetched() -> None:
+    """Downloads, kept in this checkout: the one step that needs a network."""
+    done = run_snakemake(ROOT, "fetch")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory, fetched: None) -> Path:
+    """A project in which the smoke preset has run from prepared images to report, with the network denied."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    done = run_snakemake(project, prefix=no_network())
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    return project
+
+
+@pytest.fixture
+def smoke_copy(smoke: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project, times kept, for tests that change something in it."""
+    target = tmp_path / "project"
+    shutil.copytree(smoke, target, symlinks=True)
+    return target

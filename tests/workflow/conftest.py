@@ -1,0 +1,218 @@
+"""A whole made-up benchmark on disk: 2 datasets, 4 methods, 2 controls, external samples and a floor, 2 seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+RESOLUTION, N_REAL, N_HELD_OUT, N_FAKE = 32, 40, 6, 24
+DATASETS = {"dots": "Dots", "rings": "Rings & 50% bars"}
+METHODS = {
+    "adaptive_imle": "Adaptive IMLE",
+    "vanilla_imle": "Vanilla IMLE",
+    "fastgan": "FastGAN",
+    "mixdl": "MixDL",
+}
+CONTROLS = {"control_real": "Control: real images", "control_noise": "Control: noise"}
+EXTERNAL = {"fake_clr": "FakeCLR_v2"}
+NO_90 = "not trained on 90% in this preset: see the demo's budget"
+# Per method: FID, precision, recall, LPIPS of seed 0 on the first dataset; seed 1 adds 2 to FID and 0.02 elsewhere.
+NUMBERS = {
+    "adaptive_imle": (80.0, 0.90, 0.70, 0.300),
+    "vanilla_imle": (95.0, 0.90, 0.50, 0.350),
+    "fastgan": (110.0, 0.95, 0.20, 0.450),
+    "mixdl": (105.0, 0.85, 0.30, 0.400),
+    "fake_clr": (120.0, 0.60, 0.10, None),
+    "control_real": (0.0, 1.00, 1.00, None),
+    "control_noise": (450.0, 0.00, 0.00, None),
+}
+
+
+def discs(n: int, seed: int, ring: bool) -> np.ndarray:
+    """Coloured discs or rings on white, (n, 32, 32, 3) uint8: every image its own colour, place and size."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:RESOLUTION, :RESOLUTION]
+    images = np.full((n, RESOLUTION, RESOLUTION, 3), 255, np.uint8)
+    for image in images:
+        centre, radius = rng.uniform(11, 21, 2), rng.uniform(6, 11)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        image[(distance < radius) & (distance > radius * 0.6 * ring)] = rng.integers(0, 220, 3)
+    return images
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    kinds = [(METHODS, "method"), (EXTERNAL, "external"), (CONTROLS, "control")]
+    return {
+        "preset": "demo",
+        "resolution": RESOLUTION,
+        "command": "snakemake --cores 2 --configfile config/demo.yaml",
+        "datasets": [{"id": name, "title": title} for name, title in DATASETS.items()],
+        "methods": [
+            {"id": name, "title": title, "kind": kind, "backtracks": kind == "method"}
+            for group, kind in kinds
+            for name, title in group.items()
+        ],
+        "seeds": [0, 1],
+        "figure_seed": 0,
+        "protocols": {
+            "fid": {"name": "clean-n24", "network": "Inception-v3 (2015)"},
+            "precision_recall": {"name": "inception-k5-n24", "network": "Inception-v3 (2015)", "k": 5},
+            "lpips_backtracking": {"name": "z-alex", "network": "LPIPS-AlexNet", "steps": 50, "restarts": 3},
+        },
+        "table3": {"datasets": list(DATASETS), "methods": ["vanilla_imle", "adaptive_imle"]},
+        "skips": [
+            {"dataset": "rings", "method": name, "split": split, "reason": NO_90 if split == "train90" else "left out"}
+            for name, split in [(name, "train90") for name in METHODS] + [("mixdl", "full"), ("fastgan", "full")]
+        ],
+        **changes,
+    }
+
+
+def metrics() -> pd.DataFrame:
+    """The tidy metrics: rings has no 90% runs and no FastGAN or MixDL; its other numbers are the dots' plus 10%."""
+    lines = []
+    for dataset in DATASETS:
+        factor = 1.0 if dataset == "dots" else 1.1
+        lines.append(_line(dataset, "floor", 0, "fid", 22.0 * factor, "clean-n24", 20, 20, split="floor"))
+        for method, (fid, precision, recall, lpips) in NUMBERS.items():
+            if dataset == "rings" and method in ("fastgan", "mixdl"):
+                continue
+            n_fake = N_REAL if method == "control_real" else N_FAKE
+            for seed in (0, 1):
+                for metric, value, protocol in (
+                    ("fid", fid * factor + 2 * seed, "clean-n24"),
+                    ("kid", fid * factor / 1000, "clean-n24"),
+                    ("precision", precision + 0.02 * seed, "inception-k5-n24"),
+                    ("recall", recall / factor + 0.02 * seed, "inception-k5-n24"),
+                ):
+                    lines.append(_line(dataset, method, seed, metric, value, protocol, N_REAL, n_fake))
+                if lpips is not None and dataset == "dots":
+                    lines += _backtracking_lines(dataset, method, seed, lpips)
+    return pd.DataFrame(lines)
+
+
+def _line(
+    dataset: str, method: str, seed: int, metric: str, value: float, protocol: str, n_real: int, n_fake: int,
+    split: str = "full", item: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "preset": "demo", "dataset": dataset, "method": method, "split": split, "seed": seed, "metric": metric,
+        "value": value, "protocol": protocol, "n_real": n_real, "n_fake": n_fake,
+        "steps": 1500 if method in METHODS else None, "run_hash": "0f3a", "item": item,
+    }  # fmt: skip
+
+
+def _backtracking_lines(dataset: str, method: str, seed: int, lpips: float) -> list[dict[str, Any]]:
+    scores = lpips + 0.02 * seed + np.linspace(-0.05, 0.05, N_HELD_OUT)
+    common = (dataset, method, seed)
+    lines = [_line(*common, "lpips_backtracking", scores.mean(), "z-alex", N_HELD_OUT, 0, split="train90")]
+    for item, score in enumerate(scores):
+        lines.append(
+            _line(*common, "lpips_backtracking_image", score, "z-alex", N_HELD_OUT, 0, split="train90", item=34 + item)
+        )
+    return lines
+
+
+def write_benchmark(root: Path) -> None:
+    """Everything below `root`: settings.json, results/ and prepared/ as the pipeline leaves them."""
+    results, rng = root / "results", np.random.default_rng(7)
+    (root / "settings.json").write_text(json.dumps(settings()))
+    for index, dataset in enumerate(DATASETS):
+        real = discs(N_REAL, index, ring=index == 1)
+        _write_prepared(root / "prepared" / dataset, dataset, real)
+        (results / "features/inception" / dataset).mkdir(parents=True)
+        np.savez(results / "features/inception" / dataset / "real.npz", features=real.reshape(N_REAL, -1)[:, ::7] / 255)
+        for offset, method in enumerate([*METHODS, *EXTERNAL]):
+            if index == 1 and method in ("fastgan", "mixdl"):
+                continue
+            fake = np.clip(
+                real[rng.permutation(N_REAL)[:N_FAKE]] + rng.normal(0, 12 + 6 * offset, (N_FAKE, 32, 32, 3)), 0, 255
+            )
+            _write_samples(results, dataset, method, fake.astype(np.uint8), real)
+            if method in METHODS:
+                _write_run(results, dataset, method, offset)
+        if index == 0:
+            _write_backtracking(results, dataset, real[-N_HELD_OUT:], rng)
+    metrics().to_csv(results / "metrics.csv", index=False)
+
+
+def _write_prepared(folder: Path, dataset: str, real: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", real)
+    split = {"train": list(range(N_REAL - N_HELD_OUT)), "heldout": list(range(N_REAL - N_HELD_OUT, N_REAL))}
+    manifest = {
+        "dataset": dataset, "title": DATASETS[dataset], "licence": "CC BY-SA 4.0" if dataset == "dots" else "MIT",
+        "resolution": RESOLUTION, "count": N_REAL, "split": split, "shareable": True,
+    }  # fmt: skip
+    if dataset == "dots":
+        manifest["attribution"] = "Dots: drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _write_samples(results: Path, dataset: str, method: str, fake: np.ndarray, real: np.ndarray) -> None:
+    folder = results / "samples" / dataset / method
+    folder.mkdir(parents=True)
+    arrays = {"images": fake, "meta": np.array(json.dumps({"n": len(fake)}))}
+    if method in METHODS:
+        weight = np.linspace(0, 1, 8)[None, :, None, None, None]
+        arrays["interpolation"] = ((1 - weight) * real[:3, None] + weight * real[3:6, None]).astype(np.uint8)
+    np.savez(folder / "seed0.npz", **arrays)
+    features = results / "features/inception" / dataset / method
+    features.mkdir(parents=True)
+    np.savez(features / "seed0.npz", features=fake.reshape(len(fake), -1)[:, ::7] / 255)
+
+
+def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
+    folder = results / "runs" / dataset / method / "seed0" / "full"
+    folder.mkdir(parents=True)
+    steps = np.arange(10, 1510, 10)
+    noise = np.random.default_rng(offset).uniform(0.9, 1.1, len(steps))
+    loss = noise * (0.2 + np.exp(-steps / 400) * (1 + offset)) * len(dataset) / 4
+    history = {"step": steps, "seconds": steps / 17, "loss": loss}
+    if method == "fastgan":
+        history = {**history, "d_loss": np.sin(steps / 80), "reconstruction": 90 * np.exp(-steps / 200) + 0.5}
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    record = {
+        "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full", "steps": 1500,
+        "resolution": 32, "run_hash": "0f3a", "config": {}, "config_hash": "c0ffee" * 10, "data_hash": "da7a" * 16,
+        "sources_hash": "50" * 32, "git_commit": "0123456789abcdef0123456789abcdef01234567",
+        "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": 88.4 + offset,
+        "peak_memory_mb": 912.5, "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def _write_backtracking(results: Path, dataset: str, target: np.ndarray, rng: np.random.Generator) -> None:
+    for method in METHODS:
+        folder = results / "metrics" / dataset / method / "seed0"
+        folder.mkdir(parents=True)
+        score = NUMBERS[method][3] + np.linspace(-0.05, 0.05, N_HELD_OUT)
+        noise = rng.normal(0, 100 * score[:, None, None, None], target.shape)
+        reconstruction = np.clip(target + noise, 0, 255).astype(np.uint8)
+        index = np.arange(N_REAL - N_HELD_OUT, N_REAL)
+        np.savez(folder / "backtracking.npz", target=target, reconstruction=reconstruction, score=score, index=index)
+
+
+@pytest.fixture(scope="session")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the made-up benchmark; tests only read it."""
+    root = tmp_path_factory.mktemp("benchmark")
+    write_benchmark(root)
+    return root
+
+
+@pytest.fixture
+def made_up_metrics() -> pd.DataFrame:
+    return metrics()
+
+
+@pytest.fixture
+def made_up_settings() -> Callable[..., dict[str, Any]]:
+    return settings

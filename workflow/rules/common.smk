@@ -1,0 +1,175 @@
+# Functions only: which cells the configuration asks for, and where their files lie.
+import json
+from pathlib import Path
+import re
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from data.console import UserError
+from data.load import dataset_info
+from methods.discover import method_info
+from methods.settings import SCHEMA, check, explain, run_settings, skip_reason
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+
+def checked_configuration():
+    """Validate the configuration and fill in its defaults; a mistake ends in one sentence naming the key."""
+    try:
+        validate(config, str(SCHEMA))
+    except WorkflowError as error:
+        sys.exit(f"error: {' and '.join(workflow.configfiles)}: {explain(error)}")
+    try:
+        check(config)
+    except UserError as error:
+        sys.exit(f"error: {' and '.join(workflow.configfiles)}: {error}")
+
+
+checked_configuration()
+
+P = f"results/{config['preset']}"
+PREPARED = f"data/prepared/{config['resolution']}"
+TRAINING = config["training"]
+BACKTRACKING = config["metrics"]["backtracking"]
+# Torch hands large blocks back to the system between steps unless told to keep them: 1.2 to 1.5 times faster on a CPU.
+KEEP_MEMORY = "MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
+
+
+def cells(split="full", datasets=None):
+    """(dataset, method, seed) of every run of the configuration that is not skipped."""
+    return [
+        (dataset, method, seed)
+        for dataset in datasets or config["datasets"]
+        for method in config["methods"]
+        for seed in config["seeds"]
+        if skip_reason(config, dataset, method, split) is None
+    ]
+
+
+def externals():
+    """(dataset, name, 0) of every folder data/external/NAME/DATASET: samples of baselines trained elsewhere."""
+    found = glob_wildcards("data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}")
+    pairs = sorted({(dataset, name) for name, dataset, _ in zip(*found) if dataset in config["datasets"]})
+    for _, name in pairs:
+        if name in config["methods"]:
+            sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
+    return [(dataset, name, 0) for dataset, name in pairs]
+
+
+def per_cell(pattern, chosen):
+    return [pattern.format(P=P, dataset=d, method=m, seed=s) for d, m, s in chosen]
+
+
+def networks():
+    """Feature networks that the precision and recall protocols name, besides FID's Inception."""
+    return sorted({"inception", *(protocol.split("-")[0] for protocol in config["metrics"]["precision_recall"])})
+
+
+def weights():
+    return sorted({*networks(), "lpips_alex", "lpips_vgg"})
+
+
+def metric_settings(*keys):
+    """What a metric's command must know of the configuration, as JSON."""
+    known = {"n_fake": config["sampling"]["n"], **config["metrics"]}
+    return json.dumps({"preset": config["preset"], **{key: known[key] for key in keys}})
+
+
+def method_sources(wildcards):
+    """A method's own files are inputs, so that editing one method retrains that method only."""
+    return list(method_info(wildcards.method).sources)
+
+
+def train_settings(wildcards):
+    run = run_settings(config, wildcards.dataset, wildcards.method, int(wildcards.seed), wildcards.split)
+    return json.dumps({"run": run, "training": TRAINING})
+
+
+def either(names):
+    """A wildcard constraint that matches exactly these names (and nothing where there are none)."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def gpus(wildcards):
+    return 1 if TRAINING["require_gpu"] else 0
+
+
+def metric_files():
+    """One JSON a metric and run: everything that metrics.csv collects."""
+    folder = "{P}/metrics/{dataset}/{method}/seed{seed}"
+    sampled = cells() + externals()
+    floors = [(dataset, "floor", 0) for dataset in config["datasets"]]
+    return (
+        per_cell(f"{folder}/fid.json", sampled + floors)
+        + per_cell(f"{folder}/precision_recall.json", sampled)
+        + per_cell(f"{folder}/backtracking.json", cells("train90"))
+    )
+
+
+def rendering_settings():
+    """What tables, figures and report must know of the configuration, as JSON (see workflow/scripts/settings.py)."""
+    infos = [method_info(method) for method in config["methods"]]
+    rows = [
+        {
+            "id": info.name,
+            "title": info.title,
+            "kind": "method" if info.trains else "control",
+            "backtracks": info.backtracks,
+        }
+        for info in infos
+    ]
+    rows += [
+        {"id": name, "title": name, "kind": "external", "backtracks": False}
+        for name in sorted({name for _, name, _ in externals()})
+    ]
+    return json.dumps(
+        {
+            "preset": config["preset"],
+            "resolution": config["resolution"],
+            "command": "snakemake --cores all" + "".join(f" --configfile {path}" for path in workflow.configfiles),
+            "datasets": [{"id": name, "title": dataset_info(name).title} for name in config["datasets"]],
+            "methods": rows,
+            "seeds": config["seeds"],
+            "figure_seed": config["seeds"][0],
+            "protocols": protocols(),
+            "table3": {
+                "datasets": config["tables"]["ablation_datasets"],
+                "methods": [m for m in ("vanilla_imle", "adaptive_imle") if m in config["methods"]],
+            },
+            "skips": config["skip"],
+        }
+    )
+
+
+FIGURES = ("figure2", "figure3", "interpolation", "memorisation", "curves")
+
+
+def table_numbers():
+    """Table 3 only where the configuration names its datasets."""
+    return [1, 2, 3] if config["tables"]["ablation_datasets"] else [1, 2]
+
+
+def figure_inputs(wildcards):
+    """The files that a figure shows."""
+    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in config["datasets"]]
+    sampled = cells() + externals()
+    samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
+    features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
+    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]]
+    return {
+        "figure2": real + samples,
+        "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", cells("train90")),
+        "interpolation": samples,
+        "memorisation": real + samples + features,
+        "curves": run_files("history.csv"),
+    }[wildcards.figure]
+
+
+def run_files(name):
+    """One file of every training."""
+    return [
+        f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
+        for split in ("full", "train90")
+        for dataset, method, seed in cells(split)
+    ]

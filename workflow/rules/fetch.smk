@@ -1,0 +1,34 @@
+# Everything that needs a network.  Only the manifests are declared: Snakemake deletes declared outputs before a job,
+# and a download that is already whole shall never be repeated.
+
+
+rule fetch_dataset:
+    output:
+        "data/raw/{dataset}/fetched.json",
+    log:
+        "results/logs/fetch/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "fetching the images of {wildcards.dataset}"
+    shell:
+        "python -m data fetch {wildcards.dataset} > {log} 2>&1"
+
+
+rule fetch_weights:
+    output:
+        "data/raw/weights/{network}.json",
+    log:
+        "results/logs/fetch/weights_{network}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "fetching the weights of {wildcards.network}"
+    shell:
+        "python -m metrics fetch {wildcards.network} > {log} 2>&1"
+
+
+rule fetch:
+    input:
+        expand("data/raw/{dataset}/fetched.json", dataset=config["datasets"]),
+        expand("data/raw/weights/{network}.json", network=weights()),

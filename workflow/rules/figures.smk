@@ -1,0 +1,31 @@
+# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check and the training curves.
+
+
+rule figure:
+    input:
+        figure_inputs,
+        settings=f"{P}/rendering.json",
+        scripts=collect(
+            "workflow/scripts/{name}.py", name=["figures", "curves", "sources", "style", "captions", "settings"]
+        ),
+    output:
+        png=report(f"{P}/figures/{{figure}}.png", caption="../captions/{figure}.rst", category="Figures"),
+        pdf=f"{P}/figures/{{figure}}.pdf",
+    log:
+        f"{P}/logs/figures/{{figure}}.log",
+    params:
+        results=P,
+        prepared=PREPARED,
+    conda:
+        "../../environment.yml"
+    message:
+        "drawing {wildcards.figure}"
+    shell:
+        "python -m workflow.scripts.figures {wildcards.figure} --settings {input.settings} --results {params.results}"
+        " --prepared {params.prepared} --features {params.results}/features/inception"
+        " --out-png {output.png} --out-pdf {output.pdf} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        [f"{P}/figures/{figure}.png" for figure in FIGURES],

@@ -1,0 +1,21 @@
+# Decode, check, resize and split the images of a dataset.
+
+
+rule prepare:
+    input:
+        "data/raw/{dataset}/fetched.json",
+        "data/prepare.py",
+        "data/split.py",
+    output:
+        images=f"{PREPARED}/{{dataset}}/images.npy",
+        manifest=f"{PREPARED}/{{dataset}}/manifest.json",
+    log:
+        f"{P}/logs/prepare/{{dataset}}.log",
+    params:
+        resolution=config["resolution"],
+    conda:
+        "../../environment.yml"
+    message:
+        "preparing {wildcards.dataset} at {params.resolution} px"
+    shell:
+        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} > {log} 2>&1"

@@ -1,0 +1,41 @@
+# Tables 1-3 of the paper, each as CSV, Markdown and LaTeX.
+
+
+rule rendering_settings:
+    output:
+        f"{P}/rendering.json",
+    log:
+        f"{P}/logs/rendering_settings.log",
+    params:
+        settings=rendering_settings(),
+    conda:
+        "../../environment.yml"
+    message:
+        "writing what tables and figures must know of the configuration"
+    shell:
+        "printf '%s' {params.settings:q} > {output} 2> {log}"
+
+
+rule table:
+    input:
+        metrics=f"{P}/metrics.csv",
+        settings=f"{P}/rendering.json",
+        scripts=collect("workflow/scripts/{name}.py", name=["tables", "numbers", "render", "captions", "settings"]),
+    output:
+        csv=f"{P}/tables/table{{number}}.csv",
+        md=report(f"{P}/tables/table{{number}}.md", caption="../captions/table.rst", category="Tables"),
+        tex=f"{P}/tables/table{{number}}.tex",
+    log:
+        f"{P}/logs/tables/table{{number}}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "rendering Table {wildcards.number}"
+    shell:
+        "python -m workflow.scripts.tables --metrics {input.metrics} --settings {input.settings}"
+        " --table {wildcards.number} --out-csv {output.csv} --out-md {output.md} --out-tex {output.tex} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        [f"{P}/tables/table{number}.md" for number in table_numbers()],

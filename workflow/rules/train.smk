@@ -1,0 +1,31 @@
+# Train a method.  The resumable state lives in state/<run hash>/, undeclared, so that no rerun deletes it; the outputs
+# declared here are copies.
+
+
+rule train:
+    input:
+        method_sources,
+        f"{PREPARED}/{{dataset}}/manifest.json",
+        "data/raw/weights/lpips_alex.json",
+        "data/raw/weights/lpips_vgg.json",
+    output:
+        model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/model.safetensors",
+        history=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/history.csv",
+        grid=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/grid.png",
+        run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/run.json",
+    log:
+        f"{P}/logs/train/{{dataset}}_{{method}}_seed{{seed}}_{{split}}.log",
+    params:
+        settings=train_settings,
+        out=lambda wildcards, output: str(Path(output.run).parent),
+    conda:
+        "../../environment.yml"
+    threads: TRAINING["threads"]
+    resources:
+        gpu=gpus,
+        mem_mb=TRAINING["memory_mb"],
+    priority: 10
+    message:
+        "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
+    shell:
+        "{KEEP_MEMORY} python -m methods train --settings {params.settings:q} --out {params.out} > {log} 2>&1"
