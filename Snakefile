@@ -19,9 +19,9 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"
-#include: "workflow/rules/tables.smk"
-#include: "workflow/rules/figures.smk"
-#include: "workflow/rules/report.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 wildcard_constraints:
@@ -38,4 +38,6 @@ report: "workflow/captions/workflow.rst"
 rule all:
     default_target: True
     input:
-        f"{P}/metrics.csv",
+        rules.tables.input,
+        rules.figures.input,
+        rules.report.output,

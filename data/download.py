@@ -15,6 +15,7 @@ from data.console import say
 from data.files import atomic_path, sha256_bytes, sha256_file
 
 STALL_SECONDS = 30  # a server that sends nothing for this long is given up
+CONNECT_SECONDS = 5  # a firewall that drops packets must not hold up a machine that has mirrors
 PIP_SECONDS = 900
 
 
@@ -62,7 +63,7 @@ def _http(url: str, path: Path) -> None:
     import requests
 
     try:
-        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=STALL_SECONDS)(url, str(path), None)
+        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, STALL_SECONDS))(url, str(path), None)
     except requests.HTTPError as error:
         raise SourceError(f"the server answered {error.response.status_code} {error.response.reason}") from None
     except requests.Timeout:

@@ -1,8 +1,8 @@
 """Adaptive IMLE (Aghabozorgi et al.; ICLR 2023 submission, ICML 2023).
 
-Every training image x_i has a threshold tau_i.  Its sample T(z_sigma(i)) is trained towards it until their distance has
-fallen to delta tau_i; only then is a new nearest sample chosen, and the threshold tightened.  Easy images move on to new
-samples soon, hard ones are given the time they need.  The objective is equation 4 of the ICLR text, without weights:
+Every training image x_i has a threshold tau_i.  Its sample T(z_sigma(i)) is trained towards it until their distance
+has fallen to delta tau_i; only then is the threshold tightened and a new nearest sample chosen.  Easy images move on
+soon, hard ones are given the time they need.  The objective is equation 5 of the ICLR text:
 
     min over theta of E_{z_1..z_m} [ sum_i  max( min_j d(x_i, T_theta(z_j)), delta tau_i ) ]
 

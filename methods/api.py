@@ -152,8 +152,11 @@ class Method:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] NCHW float to 0..255 NHWC uint8, clipped and truncated as the official code writes its samples."""
-    return ((images.detach() + 1) * 127.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
+    """[-1, 1] NCHW float to 0..255 NHWC uint8, clipped and truncated as the official code writes its samples.
+
+    The thousandth of a level makes this the inverse of `to_float`, whose rounding would else lose whole levels.
+    """
+    return ((images.detach() + 1) * 127.5 + 1e-3).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
 
 
 def to_float(images: Tensor) -> Tensor:

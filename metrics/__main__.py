@@ -16,7 +16,7 @@ FETCH_EXAMPLES = """examples:
 """
 
 EXTERNAL_EXAMPLES = """examples:
-  python -m metrics external --folder data/external/stylegan/obama --resolution 256 --preset paper \\
+  python -m metrics external --folder data/external/stylegan/obama --resolution 256 \\
       --out results/paper/samples/obama/stylegan/seed0.npz
 
 The folder holds either images (JPEG, PNG, WebP) or one .npz with a uint8 array `images` (n, height, width, 3).
@@ -29,17 +29,20 @@ FEATURES_EXAMPLES = """examples:
 """
 
 EVALUATE_EXAMPLES = """examples:
-  python -m metrics evaluate --real real.npz --fake fake.npz --protocols inception-k5-n200 \\
-      --out-fid fid.json --out-precision-recall precision_recall.json
+  python -m metrics evaluate --real real.npz --fake fake.npz --config demo --out-fid fid.json --out-pr pr.json
+  python -m metrics evaluate --real real.npz --fake fake.npz --out-fid fid.json --out-pr pr.json \\
+      --settings '{"preset": "demo", "n_fake": 200, "precision_recall": ["inception-k5-n200"]}'
 """
 
 FLOOR_EXAMPLES = """examples:
-  python -m metrics floor --real real.npz --preset demo --out fid.json
+  python -m metrics floor --real real.npz --settings '{"preset": "demo"}' --out fid.json
 """
 
 BACKTRACK_EXAMPLES = """examples:
-  python -m metrics backtrack --run results/demo/runs/openmoji_faces/fastgan/seed0/train90 \\
-      --settings '{"net": "alex", "upsample": 2, "steps": 50, "restarts": 3}' --out backtracking.json
+  python -m metrics backtrack --run results/demo/runs/openmoji_faces/fastgan/seed0/train90 --config demo \\
+      --out backtracking.json
+  python -m metrics backtrack --run RUN --out backtracking.json --settings \\
+      '{"preset": "demo", "backtracking": {"net": "alex", "upsample": 2, "steps": 50, "restarts": 3}}'
 
 Targets and reconstructions go to an .npz of the same name.
 """
@@ -70,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     external = command("external", _external, "Import samples of a baseline trained elsewhere.", EXTERNAL_EXAMPLES)
     external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
     external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
-    external.add_argument("--preset", required=True, help="the preset that the samples are evaluated in")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")
 
     features = command("features", _features, "Extract the features of images.", FEATURES_EXAMPLES)
@@ -88,21 +90,19 @@ def _parser() -> argparse.ArgumentParser:
         "--real", type=Path, nargs="+", required=True, help="the dataset's features, a file a network"
     )
     evaluate.add_argument("--fake", type=Path, nargs="+", required=True, help="the samples' features, a file a network")
-    evaluate.add_argument("--protocols", nargs="+", required=True, help="of precision and recall: NETWORK-kK-nN")
+    _settings_options(evaluate, "preset, n_fake, precision_recall")
     evaluate.add_argument("--out-fid", type=Path, required=True, help="metric file for FID and KID")
-    evaluate.add_argument("--out-precision-recall", type=Path, required=True, help="metric file for the protocols")
+    evaluate.add_argument("--out-pr", type=Path, required=True, help="metric file for precision and recall")
 
     floor = command("floor", _floor, "FID and KID of half of the real images against the rest.", FLOOR_EXAMPLES)
     floor.add_argument("--real", type=Path, required=True, help="the dataset's inception features")
-    floor.add_argument("--preset", required=True, help="the preset that the row belongs to")
+    _settings_options(floor, "preset")
     floor.add_argument("--seed", type=int, default=0, help="of the division into halves (default: 0)")
     floor.add_argument("--out", type=Path, required=True, help="the metric file to write")
 
     backtrack = command("backtrack", _backtrack, "LPIPS backtracking of a run's held-out images.", BACKTRACK_EXAMPLES)
     backtrack.add_argument("--run", type=Path, required=True, help="folder of a finished train90 run")
-    backtrack.add_argument(
-        "--settings", default="{}", help="JSON of metrics.backtracking (default: the paper preset's)"
-    )
+    _settings_options(backtrack, "preset, backtracking")
     backtrack.add_argument("--batch", type=int, default=32, help="latents at a time; bounds memory (default: 32)")
     backtrack.add_argument("--out", type=Path, required=True, help="the metric file to write")
     _machine(backtrack)
@@ -116,6 +116,30 @@ def _parser() -> argparse.ArgumentParser:
 def _machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+
+
+def _settings_options(parser: argparse.ArgumentParser, keys: str) -> None:
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--config", help="a preset's name or file (demo means config/demo.yaml)")
+    group.add_argument("--settings", help=f"JSON with the keys {keys}, in place of --config (what Snakemake passes)")
+
+
+def _settings(arguments: argparse.Namespace, *keys: str) -> list[Any]:
+    """The values of `keys`, from --settings or from the configuration in its place."""
+    if arguments.config:
+        from methods.settings import load_config
+
+        config = load_config(arguments.config)
+        settings = {"preset": config["preset"], "n_fake": config["sampling"]["n"], **config["metrics"]}
+    else:
+        try:
+            settings = json.loads(arguments.settings)
+        except json.JSONDecodeError as error:
+            raise UserError(f"--settings is not valid JSON ({error})") from None
+    for key in keys:
+        if not isinstance(settings, dict) or key not in settings:
+            raise UserError(f"--settings lacks the key {key}; it needs {', '.join(keys)}")
+    return [settings[key] for key in keys]
 
 
 def _device(arguments: argparse.Namespace) -> Any:
@@ -138,7 +162,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
 def _external(arguments: argparse.Namespace) -> None:
     from metrics.external import import_samples
 
-    import_samples(arguments.folder, arguments.resolution, arguments.preset, arguments.out)
+    import_samples(arguments.folder, arguments.resolution, arguments.out)
 
 
 def _features(arguments: argparse.Namespace) -> None:
@@ -152,32 +176,35 @@ def _features(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    preset, n_fake, protocols = _settings(arguments, "preset", "n_fake", "precision_recall")
     from metrics.evaluate import evaluate
     from metrics.features import load
 
-    fid, precision_recall = evaluate(map(load, arguments.real), map(load, arguments.fake), arguments.protocols)
+    real, fake = map(load, arguments.real), map(load, arguments.fake)
+    fid, precision_recall = evaluate(real, fake, preset, n_fake, protocols)
     write_json(arguments.out_fid, fid)
-    write_json(arguments.out_precision_recall, precision_recall)
+    write_json(arguments.out_pr, precision_recall)
 
 
 def _floor(arguments: argparse.Namespace) -> None:
+    (preset,) = _settings(arguments, "preset")
     from metrics.evaluate import floor
     from metrics.features import load
 
-    write_json(arguments.out, floor(load(arguments.real), arguments.preset, arguments.seed))
+    write_json(arguments.out, floor(load(arguments.real), preset, arguments.seed))
 
 
 def _backtrack(arguments: argparse.Namespace) -> None:
-    try:
-        settings = json.loads(arguments.settings)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--settings is not valid JSON ({error})") from None
+    preset, settings = _settings(arguments, "preset", "backtracking")
+    from metrics.protocols import Backtracking
+
+    protocol = Backtracking.parse(settings)
     device = _device(arguments)
     import numpy as np
 
-    from metrics.lpips_backtracking import Protocol, backtrack_run
+    from metrics.lpips_backtracking import backtrack_run
 
-    measured, arrays = backtrack_run(arguments.run, Protocol.parse(settings), device, arguments.batch)
+    measured, arrays = backtrack_run(arguments.run, protocol, preset, device, arguments.batch)
     with atomic_path(arguments.out.with_suffix(".npz")) as temporary:
         np.savez(temporary, **arrays)
     write_json(arguments.out, measured)

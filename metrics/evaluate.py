@@ -14,32 +14,32 @@ from data.console import UserError, say
 from data.files import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable
+from metrics.protocols import PrecisionRecall
 
-HEADER = ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")
-FID_PROTOCOL = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
+HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 
 
 def evaluate(
-    real: Iterable[Features], fake: Iterable[Features], protocols: Iterable[str]
+    real: Iterable[Features], fake: Iterable[Features], preset: str, n_fake: int, protocols: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of fid.json and precision_recall.json of one sample set.
 
-    real, fake: one per feature network.  FID and KID take all samples, precision and recall as many as each protocol
-    says; a set that has fewer (the real-images control, samples made elsewhere) is measured as it is, and `n_fake` of
-    its rows says how many.
+    real, fake: one per feature network.  n_fake: how many samples FID and KID take; precision and recall take as many
+    as their protocol says.  A set that has fewer (the real-images control, samples made elsewhere) is measured as it
+    is, and `n_fake` of its rows says how many.
 
     Raises `UserError` if a protocol's network is missing, or if real and fake features do not belong together.
     """
     pairs = _pair(real, fake)
     reference, samples = _of_network(pairs, "inception", "FID")
-    header = _header(samples)
-    n_fake = len(samples.values)
+    header = {"preset": preset, **_header(samples)}
+    found = len(samples.values)
+    if found < n_fake:
+        say(f"{header['method']} on {header['dataset']} has {found} samples, not {n_fake}")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
-    fid_rows = fid.rows(reference.values, samples.values, f"{FID_PROTOCOL}-n{n_fake}", generator)
+    fid_rows = fid.rows(reference.values, samples.values[:n_fake], generator)
     pr_rows = []
-    for protocol in map(precision_recall.Protocol.parse, protocols):
-        if n_fake < protocol.n_fake:
-            say(f"{protocol}: {header['method']} on {header['dataset']} has {n_fake} samples only")
+    for protocol in map(PrecisionRecall.parse, protocols):
         reference, samples = _of_network(pairs, protocol.network, str(protocol))
         pr_rows += precision_recall.rows(reference.values, samples.values, protocol)
     return {**header, "rows": fid_rows}, {**header, "rows": pr_rows}
@@ -49,13 +49,9 @@ def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
     """The contents of fid.json for the method `floor`: one random half of the real images against the other."""
     dataset = real.meta["samples"]["dataset"]
     generator = np.random.default_rng(derive_seed(seed, dataset, "floor"))
-    header = {"preset": preset, "dataset": dataset, "method": "floor", "seed": seed, "split": "full"}
     one, other = fid.halves(real.values, generator)
-    return {
-        **dict.fromkeys(HEADER),
-        **header,
-        "rows": fid.rows(one, other, f"{FID_PROTOCOL}-halves", generator),
-    }
+    what = {"preset": preset, "dataset": dataset, "method": "floor", "seed": seed, "split": "full"}
+    return {**what, "steps": None, "run_hash": None, "rows": fid.rows(one, other, generator)}
 
 
 def _pair(real: Iterable[Features], fake: Iterable[Features]) -> dict[str, tuple[Features, Features]]:

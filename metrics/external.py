@@ -20,7 +20,7 @@ from data.load import dataset_info
 ARRAYS = ("images", "samples", "arr_0")  # the benchmark's own name, a common one, and numpy's default
 
 
-def import_samples(folder: Path, resolution: int, preset: str, out: Path) -> None:
+def import_samples(folder: Path, resolution: int, out: Path) -> None:
     """Write the sample file `out` of a baseline's samples, resized as the datasets are.
 
     Raises `UserError` if the folder holds neither images nor one .npz of uint8 (n, H, W, 3), if an image is damaged or
@@ -30,7 +30,6 @@ def import_samples(folder: Path, resolution: int, preset: str, out: Path) -> Non
     dataset_info(dataset)
     images = read_samples(folder, resolution)
     meta = {
-        "preset": preset,
         "dataset": dataset,
         "method": name,
         "seed": 0,

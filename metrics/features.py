@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from data.console import Progress, UserError
 from data.files import atomic_path, sha256_file
 from data.load import load as load_prepared
+from metrics.protocols import FEATURE_NETWORKS
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-NETWORKS = {"inception": 2048, "vgg16fc2": 4096}  # name, as in metrics/weights.yaml -> d
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]],
         from metrics.vgg16 import VGG16FC2
 
         return VGG16FC2(), resize_8bit
-    raise UserError(f"unknown feature network {network!r}; known are {', '.join(NETWORKS)}")
+    raise UserError(f"unknown feature network {network!r}; known are {', '.join(FEATURE_NETWORKS)}")
 
 
 def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float32]:
@@ -139,7 +138,7 @@ def load(path: Path) -> Features:
         raise UserError(f"{path} does not exist; make it with: python -m metrics features --out {path}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
-    expected = (meta["n"], NETWORKS.get(meta["network"]))
+    expected = (meta["n"], FEATURE_NETWORKS.get(meta["network"]))
     if values.shape != expected:
         raise UserError(f"{path} holds features {values.shape} where its meta says {expected}; extract them again")
     if not np.isfinite(values).all():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import checked_pair
+from metrics.protocols import FID
 
 KID_SUBSETS = 100  # clean-fid's values
 KID_SUBSET_SIZE = 1000
@@ -89,12 +90,12 @@ def halves(real: NDArray[Any], generator: np.random.Generator) -> tuple[NDArray[
     return real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
 
 
-def rows(real: NDArray[Any], fake: NDArray[Any], protocol: str, generator: np.random.Generator) -> list[dict[str, Any]]:
-    """FID and KID as rows of a metrics file; `protocol` names resizer, network and counts."""
+def rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[dict[str, Any]]:
+    """FID and KID as rows of a metrics file."""
     mean, std = kid(real, fake, generator)
     counts = {"n_real": len(real), "n_fake": len(fake)}
     return [
-        {"metric": "fid", "value": frechet_distance(real, fake), "protocol": protocol, **counts},
-        {"metric": "kid", "value": mean, "protocol": f"{protocol}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
-        {"metric": "kid_std", "value": std, "protocol": f"{protocol}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
+        {"metric": "fid", "value": frechet_distance(real, fake), "protocol": FID, **counts},
+        {"metric": "kid", "value": mean, "protocol": f"{FID}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
+        {"metric": "kid_std", "value": std, "protocol": f"{FID}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
     ]

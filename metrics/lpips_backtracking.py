@@ -10,9 +10,9 @@ generator that has 256.  The variant that moves both is a protocol of another na
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,39 +26,7 @@ from data.load import load
 from methods.api import Latents, Method, to_float, to_uint8
 from methods.sample import load_run
 from metrics.perceptual import LPIPS, SMALLEST
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Everything a score depends on besides generator and images; the configuration's `metrics.backtracking`."""
-
-    net: Literal["alex", "vgg"] = "vgg"
-    upsample: int = 1  # bilinear enlargement before LPIPS, whose networks see little of an image under 64 pixels
-    steps: int = 1000
-    restarts: int = 3
-    learning_rate: float = 0.1  # FastGAN's script; with betas (0.5, 0.999), constant
-    mse_weight: float = 0.2  # FastGAN's script
-    optimise: Literal["z", "z+noise"] = "z"
-
-    @classmethod
-    def parse(cls, settings: dict[str, Any]) -> Protocol:
-        """Raises `UserError` for a key that is none of the fields."""
-        known = [field.name for field in fields(cls)]
-        for key in settings:
-            if key not in known:
-                raise UserError(f"unknown key backtracking.{key}; known are {', '.join(known)}")
-        return cls(**settings)
-
-    def __str__(self) -> str:
-        """`lpips-alex-x2-s50-r3`: network, enlargement, steps, restarts, then whatever is unlike the defaults."""
-        parts = ["lpips", self.net, f"x{self.upsample}", f"s{self.steps}", f"r{self.restarts}"]
-        if self.learning_rate != Protocol.learning_rate:
-            parts.append(f"lr{self.learning_rate:g}")
-        if self.mse_weight != Protocol.mse_weight:
-            parts.append(f"mse{self.mse_weight:g}")
-        if self.optimise == "z+noise":
-            parts.append("noise")
-        return "-".join(parts)
+from metrics.protocols import Backtracking
 
 
 @dataclass(frozen=True)
@@ -97,13 +65,13 @@ class Distance:
 
 
 def backtrack(
-    method: Method, targets: Tensor, items: Sequence[int], lpips: LPIPS, protocol: Protocol, batch: int = 32
+    method: Method, targets: Tensor, items: Sequence[int], lpips: LPIPS, protocol: Backtracking, batch: int = 32
 ) -> Backtracked:
     """Reconstruct `targets`, float32 (k, C, H, W) in [-1, 1] on the method's device.
 
     items: the targets' indices in the dataset.  The latents that a target starts from depend on its index and on the
-    method's streams only, so its score depends neither on the other targets nor, beyond float rounding, on `batch`,
-    the number of latents that are optimised at once (it bounds memory).
+    method's streams only, and no latent's loss on another's.  So its score depends neither on the other targets nor on
+    `batch`, the number of latents optimised at once (it bounds memory), up to float rounding, which steps amplify.
 
     Raises `UserError` if an image is too small for LPIPS or a score becomes NaN.
     """
@@ -142,7 +110,7 @@ class _Descent:
 
 
 def _descend(
-    method: Method, latents: Latents, targets: Tensor, lpips: LPIPS, protocol: Protocol, progress: Progress
+    method: Method, latents: Latents, targets: Tensor, lpips: LPIPS, protocol: Backtracking, progress: Progress
 ) -> _Descent:
     """Minimise LPIPS + mse_weight * MSE from each of `latents` to its own target, (n, C, H, W)."""
     distance = Distance(lpips, protocol.upsample, targets)
@@ -192,7 +160,7 @@ def _assign(best: Latents, current: Latents, where: Tensor) -> None:
 
 @torch.no_grad()
 def _measure(
-    method: Method, found: Latents, targets: Tensor, start: Tensor, lpips: LPIPS, protocol: Protocol, batch: int
+    method: Method, found: Latents, targets: Tensor, start: Tensor, lpips: LPIPS, protocol: Backtracking, batch: int
 ) -> Backtracked:
     """Generate the reconstructions once more and score those, so that images and numbers belong together."""
     images = torch.cat([method.generate(piece) for piece in found.chunks(batch)])
@@ -208,7 +176,7 @@ def _measure(
     return Backtracked(images.cpu(), score(images, targets), start.cpu(), pooled, z_norm.cpu())
 
 
-def rows(result: Backtracked, items: Sequence[int], protocol: Protocol) -> list[dict[str, Any]]:
+def rows(result: Backtracked, items: Sequence[int], protocol: Backtracking) -> list[dict[str, Any]]:
     """Means over the targets, then one row per target, as rows of a metrics file."""
     means = {
         "lpips_backtracking": result.score,
@@ -230,7 +198,7 @@ def rows(result: Backtracked, items: Sequence[int], protocol: Protocol) -> list[
 
 
 def backtrack_run(
-    folder: Path, protocol: Protocol, device: torch.device, batch: int
+    folder: Path, protocol: Backtracking, preset: str, device: torch.device, batch: int
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Backtrack the held-out images of a finished run: the metric file's content, and the arrays for Figure 3.
 
@@ -248,11 +216,11 @@ def backtrack_run(
     result = backtrack(
         method, to_float(torch.from_numpy(targets)).to(device), items, LPIPS(protocol.net).to(device), protocol, batch
     )
-    header = {key: record[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
+    header = {key: record[key] for key in ("dataset", "method", "seed", "split", "steps", "run_hash")}
     arrays = {
         "target": targets,
         "reconstruction": to_uint8(result.reconstruction).numpy(),
         "score": result.score.numpy(),
         "index": np.array(items),
     }
-    return {**header, "rows": rows(result, items, protocol)}, arrays
+    return {"preset": preset, **header, "rows": rows(result, items, protocol)}, arrays

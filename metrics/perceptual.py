@@ -36,8 +36,8 @@ SCALE = (0.458, 0.448, 0.450)
 class LPIPS(nn.Module):
     """Perceptual distance of images (n, 3, H, W) in [-1, 1]; frozen, differentiable in the images.
 
-    `net` is "alex" or "vgg".  H and W are at least 31 for "alex" and 16 for "vgg"; below 64 the last three maps of
-    "alex" are a single pixel, so a caller with small images had better enlarge them first.
+    H and W are at least 31 for net "alex" and 16 for "vgg".  Below 47 the last three maps of "alex" are a single
+    position, so a caller with small images had better enlarge them first.
     Raises `UserError` if the weights have not been fetched or are damaged, and for images that are too small.
     """
 

@@ -8,47 +8,15 @@ generator therefore has high precision and low recall.  Argument order is (real,
 from __future__ import annotations
 
 import io
-import re
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from data.console import UserError
-from metrics.features import NETWORKS, checked_pair
+from metrics.features import checked_pair
+from metrics.protocols import PrecisionRecall
 
 METRICS = ("precision", "recall", "density", "coverage")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What a precision or recall depends on besides the images; its name is `network-kK-nN`.
-
-    `vgg16fc2-k3-n1000` is the definition of Kynkäänniemi et al. with the paper's 1,000 samples;
-    `inception-k5-n1000` is what packages without that network's weights use instead.
-    """
-
-    network: str
-    k: int
-    n_fake: int
-
-    @classmethod
-    def parse(cls, name: str) -> Protocol:
-        """Raises `UserError` if the name does not say all three."""
-        match = re.fullmatch(r"([a-z0-9]+)-k([1-9]\d*)-n([1-9]\d*)", name)
-        if match is None or match[1] not in NETWORKS:
-            raise UserError(
-                f"{name!r} names no precision and recall protocol: write NETWORK-kK-nN, such as inception-k5-n1000, "
-                f"with NETWORK one of {', '.join(NETWORKS)}"
-            )
-        protocol = cls(match[1], int(match[2]), int(match[3]))
-        if protocol.n_fake < protocol.k + 2:
-            raise UserError(f"protocol {name!r}: n must be at least k + 2 for a k-th neighbour to exist")
-        return protocol
-
-    def __str__(self) -> str:
-        return f"{self.network}-k{self.k}-n{self.n_fake}"
 
 
 def precision_recall(real: NDArray[Any], fake: NDArray[Any], k: int) -> dict[str, float]:
@@ -65,7 +33,7 @@ def precision_recall(real: NDArray[Any], fake: NDArray[Any], k: int) -> dict[str
     return {name: float(values[name]) for name in METRICS}
 
 
-def rows(real: NDArray[Any], fake: NDArray[Any], protocol: Protocol) -> list[dict[str, Any]]:
+def rows(real: NDArray[Any], fake: NDArray[Any], protocol: PrecisionRecall) -> list[dict[str, Any]]:
     """The four numbers as rows of a metrics file, of all real images and the protocol's first `n_fake` fakes."""
     fake = fake[: protocol.n_fake]
     counts = {"n_real": len(real), "n_fake": len(fake)}

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.console import UserError
-from metrics.perceptual import SMALLEST, LPIPS
+from metrics.perceptual import LPIPS, SMALLEST
 
 
 class Distance:

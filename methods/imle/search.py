@@ -35,7 +35,9 @@ def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda d
         index = torch.where(closer, column + seen, index)
         seen += len(candidates)
     if torch.isinf(best).any():
-        raise UserError(f"not one of the pool's {seen} candidates was admitted for some training image: raise pool_factor")
+        raise UserError(
+            f"not one of the pool's {seen} candidates was admitted for some training image: raise pool_factor"
+        )
     return index
 
 

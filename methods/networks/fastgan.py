@@ -1,5 +1,5 @@
 """The networks of FastGAN (Liu et al. 2021, "Towards Faster and Stabilized GAN Training for High-fidelity Few-shot
-Image Synthesis", section 3 and figures 3 and 4).
+Image Synthesis", section 3).
 
 The paper describes 256 to 1024 px; the same rules give 32, 64 and 128 px:
 - the small image is 128 px wide, or half the resolution where that is less;
@@ -10,6 +10,7 @@ The paper describes 256 to 1024 px; the same rules give 32, 64 and 128 px:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 # Width of the generator's feature maps by their size, in units of `ngf`.
 GENERATOR_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
-# Likewise of the decoders' maps, in units of `decoder_width`.
+NOISY_SIZES = (8, 32, 128, 512)  # reached by two convolutions with noise, the other sizes by one without
+# Width of the decoders' feature maps by their size, in units of `decoder_width`.
 DECODER_WIDTHS = {16: 1, 32: 0.5, 64: 0.5, 128: 0.25}
 
 
@@ -40,7 +42,6 @@ class Generator(nn.Module):
         super().__init__()
         self.resolution = resolution
         width = {size: max(1, int(factor * ngf)) for size, factor in GENERATOR_WIDTHS.items() if size <= resolution}
-        sizes = list(width)
         self.start = nn.Sequential(
             transposed_conv(nz, 2 * width[4], 4),
             batch_norm(2 * width[4]),
@@ -48,8 +49,8 @@ class Generator(nn.Module):
         )
         self.blocks = nn.ModuleDict()
         self.noise_shapes: dict[str, tuple[int, int, int]] = {}
-        for below, size in zip(sizes, sizes[1:], strict=False):
-            noisy = size.bit_length() % 2 == 0  # 8, 32, 128, 512: two convolutions with noise; the others one without
+        for below, size in pairwise(width):
+            noisy = size in NOISY_SIZES
             inputs = [width[below], width[size]] if noisy else [width[below]]
             self.blocks[str(size)] = nn.ModuleList(GatedConv(each, width[size], noisy) for each in inputs)
             if noisy:
@@ -118,7 +119,9 @@ class Discriminator(nn.Module):
         small = small_size(resolution)
         self.small_path = strided_path(channels, {size: small_width(size) for size in halvings(small, 8)})
         self.small_head = conv(small_width(8), 1, 4, padding=0)
-        decoded = {size: max(1, int(factor * decoder_width)) for size, factor in DECODER_WIDTHS.items() if size <= small}
+        decoded = {
+            size: max(1, int(factor * decoder_width)) for size, factor in DECODER_WIDTHS.items() if size <= small
+        }
         self.decoder = decoder(width(8), decoded, channels)
         self.small_decoder = decoder(small_width(8), decoded, channels)
         self.part_decoder = decoder(width(16), decoded, channels)
@@ -196,9 +199,7 @@ class DownBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.main = nn.Sequential(
-            *conv_norm_relu(inputs, outputs, 4, stride=2), *conv_norm_relu(outputs, outputs, 3)
-        )
+        self.main = nn.Sequential(*conv_norm_relu(inputs, outputs, 4, stride=2), *conv_norm_relu(outputs, outputs, 3))
         self.direct = nn.Sequential(nn.AvgPool2d(2), *conv_norm_relu(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -218,7 +219,7 @@ def strided_path(inputs: int, widths: dict[int, int]) -> nn.Sequential:
     """Strided convolutions from an image through feature maps of the given widths; the first has no BatchNorm."""
     first, *rest = widths.values()
     layers: list[nn.Module] = [conv(inputs, first, 4, stride=2), leaky_relu()]
-    for below, outputs in zip([first, *rest], rest, strict=False):
+    for below, outputs in pairwise([first, *rest]):
         layers += conv_norm_relu(below, outputs, 4, stride=2)
     return nn.Sequential(*layers)
 
@@ -258,4 +259,4 @@ def batch_norm(width: int) -> nn.BatchNorm2d:
 
 
 def leaky_relu() -> nn.LeakyReLU:
-    return nn.LeakyReLU(0.2)
+    return nn.LeakyReLU(0.2, inplace=True)

@@ -11,7 +11,6 @@ from metrics.features import Features
 from metrics.fid import frechet_distance
 
 SAMPLES = {
-    "preset": "demo",
     "dataset": "faces",
     "method": "fastgan",
     "seed": 0,
@@ -22,23 +21,23 @@ SAMPLES = {
 WIDTH = {"inception": 2048, "vgg16fc2": 4096}
 
 
-def features(n: int, seed: int, network: str = "inception", **samples: object) -> Features:
-    values = np.random.default_rng(seed).random((n, WIDTH[network])).astype(np.float32)
+def features(n: int, draw: int, network: str = "inception", /, **samples: object) -> Features:
+    values = np.random.default_rng(draw).random((n, WIDTH[network])).astype(np.float32)
     return Features(values, {"network": network, "weights": "w", "samples": samples})
 
 
 def test_rows_carry_protocol_and_counts() -> None:
     real, fake = features(20, 1, dataset="faces"), features(40, 2, **SAMPLES)
-    fid, precision_recall = evaluate([real], [fake], ["inception-k5-n30", "inception-k3-n40"])
-    assert {key: fid[key] for key in HEADER} == SAMPLES
+    fid, precision_recall = evaluate([real], [fake], "demo", 38, ["inception-k5-n30", "inception-k3-n40"])
+    assert {key: fid[key] for key in (*HEADER, "preset")} == SAMPLES | {"preset": "demo"}
     assert {key: precision_recall[key] for key in HEADER} == SAMPLES
     by_metric = {row["metric"]: row for row in fid["rows"]}
-    assert by_metric["fid"]["value"] == frechet_distance(real.values, fake.values)
+    assert by_metric["fid"]["value"] == frechet_distance(real.values, fake.values[:38])
     assert (by_metric["fid"]["protocol"], by_metric["kid"]["protocol"]) == (
-        "inception-clean-n40",
-        "inception-clean-n40-s100",
+        "inception-clean",
+        "inception-clean-s100",
     )
-    assert (by_metric["fid"]["n_real"], by_metric["fid"]["n_fake"]) == (20, 40)
+    assert (by_metric["fid"]["n_real"], by_metric["fid"]["n_fake"]) == (20, 38)
     counts = [(row["protocol"], row["metric"], row["n_fake"]) for row in precision_recall["rows"]]
     assert ("inception-k5-n30", "precision", 30) in counts
     assert ("inception-k3-n40", "recall", 40) in counts
@@ -48,34 +47,36 @@ def test_rows_carry_protocol_and_counts() -> None:
 def test_each_protocol_gets_the_features_of_its_network() -> None:
     real = [features(20, 1, network, dataset="faces") for network in WIDTH]
     fake = [features(40, 2, network, **SAMPLES) for network in reversed(WIDTH)]
-    _, precision_recall = evaluate(real, fake, ["vgg16fc2-k3-n40"])
+    _, precision_recall = evaluate(real, fake, "demo", 40, ["vgg16fc2-k3-n40"])
     assert precision_recall["rows"][0]["protocol"] == "vgg16fc2-k3-n40"
     with pytest.raises(UserError, match="vgg16fc2-k3-n40 needs vgg16fc2 features"):
-        evaluate(real[:1], fake, ["vgg16fc2-k3-n40"])
+        evaluate(real[:1], fake, "demo", 40, ["vgg16fc2-k3-n40"])
 
 
 def test_a_smaller_sample_set_is_measured_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """The real-images control cannot give more samples than there are images."""
     real, fake = features(20, 1, dataset="faces"), features(20, 2, **SAMPLES)
-    _, precision_recall = evaluate([real], [fake], ["inception-k5-n200"])
+    fid, precision_recall = evaluate([real], [fake], "demo", 200, ["inception-k5-n200"])
     assert precision_recall["rows"][0]["n_fake"] == 20
-    assert "20 samples only" in capsys.readouterr().err
+    assert (fid["rows"][0]["n_fake"], fid["rows"][0]["protocol"]) == (20, "inception-clean")
+    assert "20 samples, not 200" in capsys.readouterr().err
 
 
 def test_numbers_repeat() -> None:
     real, fake = features(20, 1, dataset="faces"), features(40, 2, **SAMPLES)
-    assert evaluate([real], [fake], ["inception-k5-n30"]) == evaluate([real], [fake], ["inception-k5-n30"])
+    one, again = (evaluate([real], [fake], "demo", 40, ["inception-k5-n30"]) for _ in range(2))
+    assert one == again
 
 
 def test_samples_of_one_dataset_are_not_judged_by_another() -> None:
     with pytest.raises(UserError, match="faces"):
-        evaluate([features(20, 1, dataset="cats")], [features(40, 2, **SAMPLES)], ["inception-k5-n30"])
+        evaluate([features(20, 1, dataset="cats")], [features(40, 2, **SAMPLES)], "demo", 40, ["inception-k5-n30"])
 
 
 def test_real_features_cannot_stand_for_samples() -> None:
     real = features(20, 1, dataset="faces")
-    with pytest.raises(UserError, match="do not say their preset, method"):
-        evaluate([real], [real], ["inception-k5-n20"])
+    with pytest.raises(UserError, match="do not say their method, seed"):
+        evaluate([real], [real], "demo", 20, ["inception-k5-n20"])
 
 
 def test_the_floor_is_one_half_against_the_other_by_seed() -> None:
@@ -85,4 +86,4 @@ def test_the_floor_is_one_half_against_the_other_by_seed() -> None:
     assert one["rows"][0]["value"] != other["rows"][0]["value"]
     assert (one["method"], one["preset"], one["dataset"], one["steps"]) == ("floor", "demo", "faces", None)
     row = one["rows"][0]
-    assert (row["metric"], row["protocol"], row["n_real"], row["n_fake"]) == ("fid", "inception-clean-halves", 10, 11)
+    assert (row["metric"], row["protocol"], row["n_real"], row["n_fake"]) == ("fid", "inception-clean", 10, 11)

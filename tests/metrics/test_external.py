@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 def imported(folder: Path, resolution: int = 32) -> tuple[np.ndarray, dict[str, object]]:
     out = folder.parent.parent / "samples.npz"
-    import_samples(folder, resolution, "demo", out)
+    import_samples(folder, resolution, out)
     return read_samples(out)
 
 
@@ -34,9 +34,9 @@ def test_a_folder_of_images_in_the_order_of_their_names(folder: Path) -> None:
     (folder / "notes.txt").write_text("not an image")
     images, meta = imported(folder)
     assert np.array_equal(images, IMAGES[[1, 0, 2]])
-    assert (meta["preset"], meta["dataset"], meta["method"], meta["seed"], meta["split"], meta["steps"]) == (
-        *("demo", "openmoji_faces", "stylegan"),
-        *(0, "full", None),
+    assert (meta["dataset"], meta["method"], meta["seed"], meta["split"], meta["steps"]) == (
+        *("openmoji_faces", "stylegan", 0),
+        *("full", None),
     )
 
 
@@ -82,6 +82,6 @@ def test_what_cannot_be_used_is_named(folder: Path) -> None:
 
 def test_the_folder_must_be_named_after_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="openmoji_faces"):
-        import_samples(tmp_path / "stylegan" / "no_such_set", 32, "demo", tmp_path / "samples.npz")
+        import_samples(tmp_path / "stylegan" / "no_such_set", 32, tmp_path / "samples.npz")
     with pytest.raises(UserError, match="does not exist"):
-        import_samples(tmp_path / "stylegan" / "openmoji_faces", 32, "demo", tmp_path / "samples.npz")
+        import_samples(tmp_path / "stylegan" / "openmoji_faces", 32, tmp_path / "samples.npz")

@@ -15,10 +15,11 @@ from torch import Tensor
 from data.console import UserError
 from methods.api import Latents, Method, Streams
 from metrics import lpips_backtracking
-from metrics.lpips_backtracking import Backtracked, Protocol, backtrack, backtrack_run, rows
+from metrics.lpips_backtracking import Backtracked, backtrack, backtrack_run, rows
+from metrics.protocols import Backtracking
 
 SIDE, WIDTH = 16, 6
-PROTOCOL = Protocol(net="vgg", steps=150, restarts=2)
+PROTOCOL = Backtracking(net="vgg", steps=150, restarts=2)
 ITEMS = [3, 5, 8]
 
 
@@ -166,24 +167,6 @@ def test_pooled_score_only_where_half_the_resolution_is_enough() -> None:
     assert (pooled > 0).all()
 
 
-@pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        ({}, "lpips-vgg-x1-s1000-r3"),
-        ({"net": "alex", "upsample": 2, "steps": 50, "restarts": 3}, "lpips-alex-x2-s50-r3"),
-        ({"learning_rate": 0.05, "mse_weight": 0}, "lpips-vgg-x1-s1000-r3-lr0.05-mse0"),
-        ({"optimise": "z+noise"}, "lpips-vgg-x1-s1000-r3-noise"),
-    ],
-)
-def test_whatever_changes_the_score_is_in_the_protocol_name(settings: dict[str, object], name: str) -> None:
-    assert str(Protocol.parse(settings)) == name
-
-
-def test_refuses_an_unknown_key() -> None:
-    with pytest.raises(UserError, match=r"backtracking\.restart;.*restarts"):
-        Protocol.parse({"restart": 3})
-
-
 def test_rows_hold_means_and_every_image() -> None:
     scores = torch.tensor([0.2, 0.4])
     result = Backtracked(torch.zeros(2, 3, 8, 8), scores, scores * 2, None, torch.tensor([1.0, 2.0]))
@@ -216,8 +199,8 @@ def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
     header["run_hash"] = "abc"
     run = {**header, "resolution": SIDE, "config": {}}
     (tmp_path / "run.json").write_text(json.dumps(run))
-    protocol = Protocol(net="alex", upsample=2, steps=2, restarts=2)
-    measured, arrays = backtrack_run(tmp_path, protocol, torch.device("cpu"), batch=3)
+    protocol = Backtracking(net="alex", upsample=2, steps=2, restarts=2)
+    measured, arrays = backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)
     assert {key: measured[key] for key in header} == header
     rows_of = [row for row in measured["rows"] if row["metric"] == "lpips_backtracking_image"]
     assert [row["item"] for row in rows_of] == list(arrays["index"]) == [3, 8]
@@ -227,4 +210,4 @@ def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
 
     (tmp_path / "run.json").write_text(json.dumps({**run, "split": "full"}))
     with pytest.raises(UserError, match="needs a run of train90"):
-        backtrack_run(tmp_path, protocol, torch.device("cpu"), batch=3)
+        backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)

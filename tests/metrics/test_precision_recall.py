@@ -1,4 +1,4 @@
-"""Precision and recall: the right way round, equal to their definition, and named by a protocol."""
+"""Precision and recall: the right way round, and equal to their definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data.console import UserError
-from metrics.precision_recall import Protocol, precision_recall, rows
+from metrics.precision_recall import precision_recall, rows
+from metrics.protocols import PrecisionRecall
 
 
 def cloud(n: int, seed: int, spread: float = 1.0) -> np.ndarray:
@@ -61,23 +62,9 @@ def test_standard_output_stays_clean(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == ""
 
 
-def test_a_protocol_says_network_k_and_count() -> None:
-    assert Protocol.parse("vgg16fc2-k3-n1000") == Protocol("vgg16fc2", 3, 1000)
-    assert str(Protocol.parse("inception-k5-n200")) == "inception-k5-n200"
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["inception", "inception-k5", "resnet-k5-n100", "inception-k0-n10", "inception-n100-k5", "inception-k5-n6", ""],
-)
-def test_refuses_other_protocol_names(name: str) -> None:
-    with pytest.raises(UserError, match="protocol"):
-        Protocol.parse(name)
-
-
 def test_rows_take_the_first_n_fakes_of_the_protocol() -> None:
     real, fake = cloud(30, 1), cloud(80, 2)
-    measured = rows(real, fake, Protocol("inception", 3, 50))
+    measured = rows(real, fake, PrecisionRecall("inception", 3, 50))
     expected = precision_recall(real, fake[:50], 3)
     assert {row["metric"]: row["value"] for row in measured} == expected
     assert {(row["n_real"], row["n_fake"], row["protocol"]) for row in measured} == {(30, 50, "inception-k3-n50")}

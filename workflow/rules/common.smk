@@ -10,6 +10,7 @@ from data.console import UserError
 from data.load import dataset_info
 from methods.discover import method_info
 from methods.settings import SCHEMA, check, explain, run_settings, skip_reason
+from metrics.protocols import FID, NETWORK_TITLES, Backtracking, PrecisionRecall
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
@@ -105,6 +106,26 @@ def metric_files():
         + per_cell(f"{folder}/precision_recall.json", sampled)
         + per_cell(f"{folder}/backtracking.json", cells("train90"))
     )
+
+
+def protocols():
+    """The metric protocols of the tables, by metric: names as in metrics.csv, and their parts for the captions."""
+    precision_recall = PrecisionRecall.parse(config["metrics"]["precision_recall"][0])
+    backtracking = Backtracking.parse(BACKTRACKING)
+    return {
+        "fid": {"name": FID, "network": "Inception"},
+        "precision_recall": {
+            "name": str(precision_recall),
+            "network": NETWORK_TITLES[precision_recall.network],
+            "k": precision_recall.k,
+        },
+        "lpips_backtracking": {
+            "name": str(backtracking),
+            "network": NETWORK_TITLES[backtracking.net],
+            "steps": backtracking.steps,
+            "restarts": backtracking.restarts,
+        },
+    }
 
 
 def rendering_settings():

@@ -4,8 +4,7 @@
 rule prepare:
     input:
         "data/raw/{dataset}/fetched.json",
-        "data/prepare.py",
-        "data/split.py",
+        collect("data/{name}.py", name=["images", "prepare", "split"]),
     output:
         images=f"{PREPARED}/{{dataset}}/images.npy",
         manifest=f"{PREPARED}/{{dataset}}/manifest.json",

@@ -28,14 +28,14 @@ from workflow.scripts.style import GREY, LABEL, WIDTH, Sheet, tile_size
 
 # Pixels.
 GUTTER = 16  # between the two panels of a band
-PANEL = (WIDTH - LABEL - GUTTER) // 2
 GAP = 4  # between tiles
 ROW_GAP = 14  # between methods
 HEADER = 36
 NOTHING = 48  # height of a row that has a reason in place of pictures
 MAX_SIDE = 128  # of a tile
 
-MAX_TARGETS = 10  # of Figure 3, a row
+MAX_TARGETS = 10  # a row of Figure 3
+NO_IMAGES = "n/a (the images are not on this machine)"
 
 # A block is what one method shows for one dataset: rows of images (rows, columns, H, W, 3), or the reason for none.
 Block = np.ndarray | str
@@ -49,7 +49,7 @@ def figure2(sources: Sources) -> Sheet:
     def training(dataset: Dataset) -> Block:
         real = sources.real(dataset.id)
         if real is None:
-            return "the prepared images are not here"
+            return NO_IMAGES
         return _rows(real[np.linspace(0, len(real) - 1, rows * columns).round().astype(int)], rows)
 
     def samples(dataset: Dataset, method: Entry) -> Block:
@@ -85,9 +85,13 @@ def memorisation(sources: Sources) -> Sheet:
     def block(dataset: Dataset, method: Entry) -> Block:
         fake, real = sources.samples(dataset.id, method), sources.real(dataset.id)
         if fake is None or real is None:
-            return sources.why(dataset.id, method) if fake is None else "the prepared images are not here"
-        points = sources.feature_pair(dataset.id, method) or (fake.reshape(len(fake), -1), real.reshape(len(real), -1))
-        index = nearest(points[0][:columns], points[1])
+            return sources.why(dataset.id, method) if fake is None else NO_IMAGES
+        points, among = fake.reshape(len(fake), -1), real.reshape(len(real), -1)
+        if sources.features:
+            points, among = sources.feature_pair(dataset.id, method)
+            if points is None or among is None:
+                return "n/a (features are missing)"
+        index = nearest(points[:columns], among)
         return np.stack([fake[:columns], real[index][: len(fake)]])
 
     lines = [Line(method.title, partial(block, method=method), "nearest") for method in sources.settings.ranked]

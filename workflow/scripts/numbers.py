@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.console import UserError
 from data.files import derive_seed
-from workflow.scripts.settings import NOT_RUN, Entry, Settings
+from workflow.scripts.settings import Entry, Settings
 
 COLUMNS = (
     *("preset", "dataset", "method", "split", "seed", "metric", "value", "protocol"),
@@ -133,6 +133,9 @@ def cell(frame: pd.DataFrame, settings: Settings, dataset: str, method: Entry, m
     found = found[(found["dataset"] == dataset) & (found["method"] == method.id)].sort_values("seed")
     if found.empty:
         return replace(empty, reason=_why_missing(settings, dataset, method, metric))
+    if found["seed"].duplicated().any():
+        names = ", ".join(found["protocol"])
+        raise UserError(f"{metric.id} of {method.id} on {dataset} has several protocols ({names}); name one in full")
     found = found[np.isfinite(found["value"])]
     if found.empty:
         return replace(empty, reason="n/a (the value is not a finite number)")
@@ -160,11 +163,12 @@ def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def _select(frame: pd.DataFrame, settings: Settings, metric: Metric) -> pd.DataFrame:
-    """Rows of `metric` from models of the right split; floor and external samples belong to no split."""
+    """Rows of `metric` under the settings' protocol, from models trained on the split that it asks for."""
     trained_on_90 = frame["split"] == "train90"
     found = frame[(frame["metric"] == metric.id) & (trained_on_90 == (metric.split == "train90"))]
     name = settings.protocols[metric.protocol]["name"]
-    chosen = found[found["protocol"] == name]
+    # A name without counts covers "name-n200", "name-n100" (fewer samples) and "name-halves" (the floor).
+    chosen = found[(found["protocol"] == name) | found["protocol"].str.startswith(f"{name}-")]
     if chosen.empty and len(found):
         others = ", ".join(sorted(set(found["protocol"])))
         raise UserError(f"metrics.csv has {metric.id} under {others}, the settings ask for {name}; evaluate again")
@@ -172,6 +176,6 @@ def _select(frame: pd.DataFrame, settings: Settings, metric: Metric) -> pd.DataF
 
 
 def _why_missing(settings: Settings, dataset: str, method: Entry, metric: Metric) -> str:
-    if method is FLOOR:
-        return "n/a (the floor is defined for FID alone)" if metric.id != "fid" else NOT_RUN
+    if method is FLOOR and metric.id != "fid":
+        return "n/a (the floor is defined for FID alone)"
     return settings.why_missing(dataset, method, metric.split)

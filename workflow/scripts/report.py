@@ -50,10 +50,11 @@ def page(settings: Settings, sources: Sources, frame: pd.DataFrame) -> str:
     )
     environment.globals.update(render=render, enumerate=enumerate)
     records = sources.runs()
+    ablation = settings.table3["datasets"]
     return environment.get_template("report.html.j2").render(
         settings=settings,
         warn=settings.preset not in captions.PUBLISHED_SCALE,
-        tables=[tables.build(number, frame, settings) for number in tables.CONTENTS],
+        tables=[tables.build(number, frame, settings) for number in tables.CONTENTS if number < 3 or ablation],
         figures=[figure(name, title, settings, sources) for name, title in FIGURES.items()],
         run_columns=RUN_COLUMNS,
         runs=[run_row(record, settings) for record in records],
@@ -87,7 +88,7 @@ def run_row(record: dict[str, Any], settings: Settings) -> list[tuple[str, objec
         *((str(value), value) for value in shown),
         (f"{record['steps']:,}", record["steps"]),
         (duration(record["seconds"]), record["seconds"]),
-        (f"{record['peak_memory_mb']:,.0f} MB", record["peak_memory_mb"]),
+        (f"{record['peak_memory_mb']:,.0f} MiB", record["peak_memory_mb"]),
         (device, device),
         (commit, commit),
         *((record[key][:8], record[key]) for key in ("config_hash", "data_hash", "sources_hash")),

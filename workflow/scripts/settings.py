@@ -8,9 +8,11 @@
                    "precision_recall": {"name": ..., "network": ..., "k": 5},
                    "lpips_backtracking": {"name": ..., "network": ..., "steps": 50, "restarts": 3}},
      "table3": {"datasets": ["openmoji_faces"], "methods": ["vanilla_imle", "adaptive_imle"]},
-     "skips": [{"dataset": ..., "method": ..., "split": "full" | "train90" | null, "reason": ...}]}
+     "skips": [{"dataset": ..., "method": ..., "split": "full" | "train90", "reason": ...}]}
 
-The order of datasets and methods is the order of columns and rows.
+The order of datasets and methods is the order of columns and rows.  A protocol's name may leave out its counts: it
+stands for every protocol that begins with it.  A skip without dataset, method or split holds for all of them.
+`figure_seed` is the seed that the figures show.
 """
 
 from __future__ import annotations
@@ -78,8 +80,9 @@ class Settings:
         """What stands in a cell without a number or picture: "n/a (reason)" where it cannot exist, else "not run"."""
         if split == "train90" and not method.backtracks:
             return f"n/a ({NO_LATENT[method.kind]})"
+        here = {"dataset": dataset, "method": method.id, "split": split}
         for skip in self.skips:
-            if (skip["dataset"], skip["method"]) == (dataset, method.id) and skip.get("split") in (split, None):
+            if all(skip.get(key, value) == value for key, value in here.items()):
                 return f"n/a ({skip['reason']})"
         return NOT_RUN
 

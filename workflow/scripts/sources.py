@@ -49,19 +49,17 @@ class Sources:
 
     def backtracking(self, dataset: str, method: Entry) -> dict[str, np.ndarray] | None:
         """`target` and `reconstruction` uint8 (k, H, W, 3), `score` (k,), `index` (k,) of the held-out images."""
-        folder = self.results / "metrics" / dataset / method.id / self._seed
+        folder = self.results / "metrics" / dataset / method.id / self._seed(method)
         arrays = {
             key: _array(folder / "backtracking.npz", key) for key in ("target", "reconstruction", "score", "index")
         }
         return None if arrays["target"] is None else arrays
 
-    def feature_pair(self, dataset: str, method: Entry) -> tuple[np.ndarray, np.ndarray] | None:
-        """Features of the generated (n, d) and of the real images (m, d)."""
-        if self.features is None:
-            return None
-        fake = _array(self.features / dataset / method.id / f"{self._seed}.npz", "features")
+    def feature_pair(self, dataset: str, method: Entry) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Features of the generated (n, d) and of the real images (m, d); needs `features`."""
+        fake = _array(self.features / dataset / method.id / f"{self._seed(method)}.npz", "features")
         real = _array(self.features / dataset / "real.npz", "features")
-        return None if fake is None or real is None else (fake, real)
+        return fake, real
 
     def history(self, dataset: str, method: Entry, seed: int) -> pd.DataFrame | None:
         """What a full-set training logged: a column `step`, `seconds`, and one for each scalar."""
@@ -69,11 +67,11 @@ class Sources:
         return pd.read_csv(path) if path.is_file() else None
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every run.json of the configured datasets, methods, seeds and splits, in that order."""
+        """The run.json of every training of the configured datasets, methods, seeds and splits, in that order."""
         paths = [
             self.results / "runs" / dataset.id / method.id / f"seed{seed}" / split / "run.json"
             for dataset in self.settings.datasets
-            for method in self.settings.methods
+            for method in self.settings.generators
             for seed in self.settings.seeds
             for split in ("full", "train90")
         ]
@@ -87,12 +85,12 @@ class Sources:
         manifests = (self.manifest(dataset.id) for dataset in self.settings.datasets)
         return list(dict.fromkeys(manifest["attribution"] for manifest in manifests if manifest.get("attribution")))
 
-    @property
-    def _seed(self) -> str:
-        return f"seed{self.settings.figure_seed}"
+    def _seed(self, method: Entry) -> str:
+        """Samples made elsewhere have no seed of ours and are filed under 0."""
+        return f"seed{0 if method.kind == 'external' else self.settings.figure_seed}"
 
     def _samples_path(self, dataset: str, method: Entry) -> Path:
-        return self.results / "samples" / dataset / method.id / f"{self._seed}.npz"
+        return self.results / "samples" / dataset / method.id / f"{self._seed(method)}.npz"
 
 
 @cache

@@ -116,10 +116,11 @@ class Sheet:
             for x, y, width, height in self._boxes:
                 axes.add_patch(Rectangle((x, y), width, height, facecolor=PALE, edgecolor="none"))
             for pixels, x, y, side in self._images:
-                # "auto" repeats pixels where the enlargement is a whole number, and filters where it shrinks.
-                axes.imshow(pixels, extent=(x, x + side, y + side, y), interpolation="auto")
-                keyline = Rectangle((x, y), side, side, fill=False, edgecolor=RULE, linewidth=0.36, zorder=0)
-                axes.add_patch(keyline)
+                # Enlarged by repeating pixels, shrunk through a filter.
+                interpolation = "nearest" if side >= len(pixels) else "hanning"
+                axes.imshow(pixels, extent=(x, x + side, y + side, y), interpolation=interpolation)
+                # A keyline, one pixel wide: it lies below the picture and covers none of it.
+                axes.add_patch(Rectangle((x - 1, y - 1), side + 2, side + 2, facecolor=RULE, linewidth=0, zorder=-1))
             for x, y, text, style in self._texts:
                 axes.text(x, y, text, **style)
             # Last: every imshow resets the limits.

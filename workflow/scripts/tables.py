@@ -107,6 +107,7 @@ def footnotes(
     """Notes in reading order, each text once, and which cells carry which: reasons, other counts, fewer seeds."""
     usual = {}
     ranked = {row.id for row in rows if row.ranked}
+    seeded = {row.id for row in rows if row.kind in ("method", "control")}
     for column in {key[1:] for key in cells}:
         counts = Counter(cells[key].counts for key in cells if key[1:] == column and key[0] in ranked)
         counts.pop((), None)
@@ -114,7 +115,7 @@ def footnotes(
     notes: dict[str, int] = {}
     marks = {}
     for key, cell in cells.items():
-        texts = _notes_of(cell, usual[key[1:]], n_seeds if key[0] != numbers.FLOOR.id else 1)
+        texts = _notes_of(cell, usual[key[1:]], n_seeds if key[0] in seeded else 1)
         marks[key] = tuple(notes.setdefault(text, len(notes)) for text in texts)
     return tuple(notes), marks
 

@@ -1,0 +1,148 @@
+"""LPIPS gives the reference implementation's numbers, the published ones, and gradients that can be used."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from data.console import UserError
+from metrics.perceptual import LPIPS
+from metrics.weights import fetch
+
+NETS = ["alex", "vgg"]
+
+
+@pytest.fixture(scope="module")
+def lpips() -> dict[str, LPIPS]:
+    for net in NETS:
+        fetch(f"lpips_{net}")
+    return {net: LPIPS(net) for net in NETS}
+
+
+def images(n: int, height: int = 64, width: int = 64, seed: int = 0) -> Tensor:
+    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def waves(side: int = 64) -> tuple[Tensor, Tensor]:
+    """Two images given by a formula: row y, column x, channel c = 1, 2, 3."""
+    x = torch.arange(side, dtype=torch.float64)
+    y, c = x[:, None], torch.arange(1.0, 4.0, dtype=torch.float64)[:, None, None]
+    one, other = torch.sin(c * y / 5 + x / 7), torch.cos(c * x / 6 - y / 9)
+    return one[None].float(), other[None].float()
+
+
+def reference(ours: LPIPS) -> nn.Module:
+    """The package's own module, with the same convolutions; its linear heads come with the package."""
+    import metrics.torchvision_compat  # noqa: F401
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's deprecations
+        import lpips
+
+        module = lpips.LPIPS(net=ours.net, pnet_rand=True, verbose=False)
+    convolutions = [layer for layer in module.net.modules() if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        for index, layer in enumerate(convolutions):
+            layer.weight.copy_(ours.get_buffer(f"conv{index}_weight"))
+            layer.bias.copy_(ours.get_buffer(f"conv{index}_bias"))
+    return module
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_equals_the_lpips_package(lpips, net: str) -> None:
+    """Values and gradients within 1e-5 of the largest, also on images that are not square."""
+    ours, theirs = lpips[net], reference(lpips[net])
+    for height, width in [(64, 64), (32, 57)]:
+        y = images(2, height, width, seed=1)
+        results = []
+        for distance in (ours, theirs):
+            x = images(2, height, width).requires_grad_()
+            value = distance(x, y).flatten()
+            value.sum().backward()
+            results.append((value.detach(), x.grad))
+        for got, expected in zip(*results, strict=True):
+            assert torch.allclose(got, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+
+
+def test_published_value_vgg(lpips) -> None:
+    """torchmetrics 1.0, example of learned_perceptual_image_patch_similarity: tensor(0.3485)."""
+    torch.manual_seed(123)
+    x, y = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
+    with torch.no_grad():
+        assert lpips["vgg"](x, y).mean().item() == pytest.approx(0.3485, abs=5e-5)
+
+
+@pytest.mark.parametrize(("net", "expected"), [("alex", 0.315175), ("vgg", 0.655258)])
+def test_pinned_value(lpips, net: str, expected: float) -> None:
+    """Computed once with lpips 0.1.4; catches other weights under the same name (tolerance 5e-6)."""
+    assert lpips[net](*waves()).item() == pytest.approx(expected, abs=5e-6)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_is_the_squared_distance_of_embeddings(lpips, net: str) -> None:
+    x, y = images(2), images(2, seed=1)
+    squared = (lpips[net].embed(x) - lpips[net].embed(y)).square().sum(1)
+    assert torch.allclose(squared, lpips[net](x, y), rtol=1e-5)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_layers_are_unit_vectors_weighted_by_the_heads(lpips, net: str) -> None:
+    maps = lpips[net].layers(images(2))
+    assert len(maps) == 5
+    for index, weighted in enumerate(maps):
+        heads = lpips[net].get_buffer(f"lin{index}")
+        used = heads.flatten() > 0
+        length = (weighted / heads.clamp(min=1e-20)).square()[:, used].sum(1)
+        assert length.max() <= 1 + 1e-5
+        if net == "vgg":  # all of its heads are positive: the whole unit vector is seen
+            assert length.min() >= 1 - 1e-5
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_image_does_not_depend_on_its_batch(lpips, net: str) -> None:
+    x = images(5, 32, 32)
+    together = lpips[net].embed(x)
+    for index in range(len(x)):
+        assert torch.allclose(lpips[net].embed(x[index : index + 1])[0], together[index], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_identical_images_have_distance_and_gradient_zero(lpips, net: str) -> None:
+    x = images(2).requires_grad_()
+    distance = lpips[net](x, x.detach())
+    distance.sum().backward()
+    assert torch.equal(distance, torch.zeros(2))
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_gradient_is_finite_where_a_whole_map_is_zero() -> None:
+    fetch("lpips_alex")
+    lpips = LPIPS("alex")
+    lpips.conv4_bias.fill_(-1e9)  # the last ReLU lets nothing through
+    x = images(2).requires_grad_()
+    lpips(x, images(2, seed=1)).sum().backward()
+    assert x.grad.isfinite().all()
+    assert x.grad.abs().max() > 0
+
+
+def test_is_frozen_and_adds_nothing_to_a_checkpoint(lpips) -> None:
+    assert not list(lpips["alex"].parameters())
+    assert not any(buffer.requires_grad for buffer in lpips["alex"].buffers())
+    assert not lpips["alex"].state_dict()
+
+
+def test_making_one_draws_no_random_numbers(lpips) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    LPIPS("alex")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("vgg", 16)])
+def test_too_small_images_are_refused(lpips, net: str, smallest: int) -> None:
+    assert lpips[net].embed(images(1, smallest, smallest)).isfinite().all()
+    with pytest.raises(UserError, match=f"'{net}' needs images of at least {smallest} pixels"):
+        lpips[net].embed(images(1, smallest + 5, smallest - 1))

@@ -1,0 +1,27 @@
+# One page that needs nothing else: tables, figures, curves, provenance.
+
+
+rule report:
+    input:
+        run_files("run.json"),
+        run_files("history.csv"),
+        f"{P}/metrics.csv",
+        [f"{P}/tables/table{number}.md" for number in table_numbers()],
+        [f"{P}/figures/{figure}.png" for figure in FIGURES],
+        settings=f"{P}/rendering.json",
+        script="workflow/scripts/report.py",
+        template="workflow/scripts/report.html.j2",
+    output:
+        f"{P}/report.html",
+    log:
+        f"{P}/logs/report.log",
+    params:
+        results=P,
+        prepared=PREPARED,
+    conda:
+        "../../environment.yml"
+    message:
+        "writing {output}"
+    shell:
+        "python -m workflow.scripts.report --settings {input.settings} --results {params.results}"
+        " --prepared {params.prepared} --out {output} > {log} 2>&1"
