@@ -7,6 +7,7 @@ the generator T is trained to pull T(z_i) to x_i.  A method of the family is a p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 class IMLE(Method):
     """Implicit maximum likelihood estimation; subclasses decide by `initialise`, `before_epoch` and `after_update`
-    which images call `reassign`, and by `search_features` and `screen` which candidates they may be given.
+    which images call `reassign`, and by `search_space` and `screen` which candidates they may be given.
     """
 
     @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class IMLE(Method):
         self.distance = Distance(
             self.device, config.lpips_net, config.lpips_upsample, config.lpips_weight, config.mse_weight
         )
-        self.project = self.distance.embed
-        if config.search == "projected":
-            self.project = Projection(self.distance.layers, config.proj_dim, streams)
         cache = config.target_cache_gib * 2**30
         self.targets = TargetEmbeddings(images, self.distance.embed, cache)
-        self.points = TargetEmbeddings(images, self.search_features, cache)
+        self.points = self.targets  # the training images as the search sees them
+        if config.search == "projected":
+            projection = Projection(self.distance.layers, config.proj_dim, streams)
+            self.points = TargetEmbeddings(images, projection, cache)
         self.pool = Pool(int(config.pool_factor * len(images)), self._prior, streams)
         self.pools = 0  # drawn so far; they are numbered in order
         self.reassigned = 0  # images given a new latent in this step
@@ -101,13 +102,13 @@ class IMLE(Method):
     def after_update(self, batch: Tensor) -> None:
         """Called after each optimiser step, with the indices of its mini-batch."""
 
-    def search_features(self, images: Tensor) -> Tensor:
-        """(n, d): the space in which the nearest candidate is searched."""
-        return self.project(images)
+    def search_space(self, features: Tensor) -> Tensor:
+        """May map the features (n, d) of training images and candidates to where they are compared."""
+        return features
 
     def screen(self, distances: Tensor) -> Tensor:
-        """May forbid candidates: distances (points, candidates) in the search space, one batch of the pool at a time;
-        infinity forbids.
+        """May forbid candidates by raising entries to infinity.  distances: Euclidean, (points, candidates), in the
+        search space, for one batch of the pool at a time.
         """
         return distances
 
@@ -121,13 +122,17 @@ class IMLE(Method):
         """Draw a fresh pool and give each of these training images the latent of its nearest sample."""
         self.assign(points, self.search(points))
 
+    @torch.no_grad()
     def search(self, points: Tensor) -> Tensor:
         """Draw a fresh pool with the current generator; return each point's nearest candidate."""
         self.pools += 1
-        latents = self.pool.batches(self.pools - 1, self.config.pool_batch)
-        with torch.no_grad():
-            features = (self.search_features(self._images(self.decoder, batch.to(self.device))) for batch in latents)
-            return nearest(self.points.cached[points], features, self.screen)
+        targets = self.search_space(self.points.cached[points])
+        return nearest(targets, self._candidate_features(self.pools - 1), self.screen)
+
+    def _candidate_features(self, number: int) -> Iterator[Tensor]:
+        """What the search sees of pool `number`, one batch at a time."""
+        for latents in self.pool.batches(number, self.config.pool_batch):
+            yield self.search_space(self.points.embed(self._images(self.decoder, latents.to(self.device))))
 
     def assign(self, points: Tensor, candidates: Tensor) -> None:
         """Give each of these training images a candidate of the pool drawn last, slightly perturbed."""

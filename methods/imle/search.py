@@ -26,9 +26,12 @@ def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda d
     """
     best = torch.full((len(points),), torch.inf, device=points.device)
     index = torch.zeros(len(points), dtype=torch.long, device=points.device)
+    norms = torch.linalg.vector_norm(points, dim=1).square().unsqueeze(1)
     seen = 0
     for candidates in batches:
-        distances = screen(torch.cdist(points, candidates, compute_mode="use_mm_for_euclid_dist"))
+        # By a matrix product: torch.cdist would copy all points for every batch.
+        squared = norms + candidates.square().sum(dim=1) - 2 * points @ candidates.T
+        distances = screen(squared.clamp(min=0).sqrt())
         smallest, column = distances.min(dim=1)
         closer = smallest < best
         best = torch.where(closer, smallest, best)

@@ -65,9 +65,9 @@ def settings(**changes: Any) -> dict[str, Any]:
         "seeds": [0, 1],
         "figure_seed": 0,
         "protocols": {
-            "fid": {"name": "inception-clean", "network": "Inception-v3 (2015)"},
-            "precision_recall": {"name": "inception-k5-n24", "network": "Inception-v3 (2015)", "k": 5},
-            "lpips_backtracking": {"name": BACKTRACKING, "network": "LPIPS-AlexNet", "steps": 50, "restarts": 3},
+            "fid": {"name": "inception-clean", "network": "Inception"},
+            "precision_recall": {"name": "inception-k5-n24", "network": "Inception", "k": 5},
+            "lpips_backtracking": {"name": BACKTRACKING, "network": "AlexNet", "steps": 50, "restarts": 3},
         },
         "table3": {"datasets": list(DATASETS), "methods": ["vanilla_imle", "adaptive_imle"]},
         "skips": [
@@ -83,15 +83,15 @@ def metrics() -> pd.DataFrame:
     lines = []
     for dataset in DATASETS:
         factor = 1.0 if dataset == "dots" else 1.1
-        lines.append(_line(dataset, "floor", 0, "fid", 22.0 * factor, "inception-clean-halves", 20, 20))
+        lines.append(_line(dataset, "floor", 0, "fid", 22.0 * factor, "inception-clean", 20, 20))
         for method, (fid, precision, recall, lpips) in NUMBERS.items():
             if dataset == "rings" and method in ("fastgan", "mixdl"):
                 continue
             n_fake = N_REAL if method == "control_real" else N_FAKE
             for seed in (0,) if method in EXTERNAL else (0, 1):
                 for metric, value, protocol in (
-                    ("fid", fid * factor + 2 * seed, f"inception-clean-n{n_fake}"),
-                    ("kid", fid * factor / 1000, f"inception-clean-n{n_fake}-s100"),
+                    ("fid", fid * factor + 2 * seed, "inception-clean"),
+                    ("kid", fid * factor / 1000, "inception-clean-s100"),
                     ("precision", precision - 0.02 * seed * (precision > 0), "inception-k5-n24"),
                     ("recall", recall / factor - 0.02 * seed * (recall > 0), "inception-k5-n24"),
                 ):

@@ -129,7 +129,7 @@ def test_memorisation_puts_the_nearest_image_below(benchmark):
 
 
 def test_memorisation_says_by_which_distance(benchmark):
-    assert "by Inception-v3 (2015) features" in words(figures.memorisation(sources_of(benchmark))).replace("\n", " ")
+    assert "by Inception features" in words(figures.memorisation(sources_of(benchmark))).replace("\n", " ")
     assert "by pixel distance" in words(figures.memorisation(sources_of(benchmark, features=False)))
 
 

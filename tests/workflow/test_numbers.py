@@ -53,14 +53,6 @@ def test_another_protocol_is_refused(build):
         build(2, change)
 
 
-def test_an_ambiguous_protocol_is_refused(build):
-    def change(frame: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([frame, frame[frame["metric"] == "fid"].assign(protocol="inception-clean-n99")])
-
-    with pytest.raises(UserError, match="has several protocols"):
-        build(1, change)
-
-
 def test_a_number_that_stands_twice_is_refused(build):
     with pytest.raises(UserError, match=r"fid of .* twice"):
         build(1, lambda frame: pd.concat([frame, frame[frame["metric"] == "fid"]]))

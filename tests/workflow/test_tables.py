@@ -137,15 +137,15 @@ def test_caption_carries_the_protocol(build):
     for part in (
         "Preset demo, 32 × 32 px",
         "Not comparable with published numbers",
-        "Inception-v3 (2015) features, 24 generated against 40 real images (protocol inception-clean)",
-        "trained on 90% of the images, 6 held-out images, LPIPS-AlexNet, 50 steps, best of 3 restarts",
+        "Inception features, 24 generated against 40 real images (protocol inception-clean)",
+        "trained on 90% of the images, 6 held-out images, LPIPS (AlexNet), 50 steps, best of 3 restarts",
         "95% bootstrap intervals over held-out images (10,000 resamples)",
         "Adaptive IMLE 1,500; Vanilla IMLE 1,500",
         "n = 2 seeds (0, 1)",
         "controls and the floor are not ranked",
     ):
         assert part in caption
-    assert "k = 5, Inception-v3 (2015) features" in build(2).caption
+    assert "k = 5, Inception features" in build(2).caption
 
 
 def test_published_scale_carries_no_warning(build):

@@ -9,7 +9,7 @@ rule figure:
             "workflow/scripts/{name}.py", name=["figures", "curves", "sources", "style", "captions", "settings"]
         ),
     output:
-        png=report(f"{P}/figures/{{figure}}.png", caption="../captions/{figure}.rst", category="Figures"),
+        png=report(f"{P}/figures/{{figure}}.png", caption="../captions/figure.rst", category="Figures"),
         pdf=f"{P}/figures/{{figure}}.pdf",
     log:
         f"{P}/logs/figures/{{figure}}.log",

@@ -12,7 +12,7 @@ rule report:
         script="workflow/scripts/report.py",
         template="workflow/scripts/report.html.j2",
     output:
-        f"{P}/report.html",
+        report(f"{P}/report.html", caption="../captions/report.rst", category="Report"),
     log:
         f"{P}/logs/report.log",
     params:

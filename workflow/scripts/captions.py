@@ -83,7 +83,7 @@ def _backtracking_protocol(settings: Settings, cells: list[Cell]) -> str:
 
 def _backtracking(settings: Settings) -> str:
     protocol = settings.protocols["lpips_backtracking"]
-    return f"{protocol['network']}, {protocol['steps']:,} steps, best of {protocol['restarts']} restarts"
+    return f"LPIPS ({protocol['network']}), {protocol['steps']:,} steps, best of {protocol['restarts']} restarts"
 
 
 def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:

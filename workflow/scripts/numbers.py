@@ -133,9 +133,6 @@ def cell(frame: pd.DataFrame, settings: Settings, dataset: str, method: Entry, m
     found = found[(found["dataset"] == dataset) & (found["method"] == method.id)].sort_values("seed")
     if found.empty:
         return replace(empty, reason=_why_missing(settings, dataset, method, metric))
-    if found["seed"].duplicated().any():
-        names = ", ".join(found["protocol"])
-        raise UserError(f"{metric.id} of {method.id} on {dataset} has several protocols ({names}); name one in full")
     found = found[np.isfinite(found["value"])]
     if found.empty:
         return replace(empty, reason="n/a (the value is not a finite number)")
@@ -167,8 +164,7 @@ def _select(frame: pd.DataFrame, settings: Settings, metric: Metric) -> pd.DataF
     trained_on_90 = frame["split"] == "train90"
     found = frame[(frame["metric"] == metric.id) & (trained_on_90 == (metric.split == "train90"))]
     name = settings.protocols[metric.protocol]["name"]
-    # A name without counts covers "name-n200", "name-n100" (fewer samples) and "name-halves" (the floor).
-    chosen = found[(found["protocol"] == name) | found["protocol"].str.startswith(f"{name}-")]
+    chosen = found[found["protocol"] == name]
     if chosen.empty and len(found):
         others = ", ".join(sorted(set(found["protocol"])))
         raise UserError(f"metrics.csv has {metric.id} under {others}, the settings ask for {name}; evaluate again")

@@ -10,9 +10,8 @@
      "table3": {"datasets": ["openmoji_faces"], "methods": ["vanilla_imle", "adaptive_imle"]},
      "skips": [{"dataset": ..., "method": ..., "split": "full" | "train90", "reason": ...}]}
 
-The order of datasets and methods is the order of columns and rows.  A protocol's name may leave out its counts: it
-stands for every protocol that begins with it.  A skip without dataset, method or split holds for all of them.
-`figure_seed` is the seed that the figures show.
+The order of datasets and methods is the order of columns and rows.  A skip without dataset, method or split
+holds for all of them.  `figure_seed` is the seed that the figures show.
 """
 
 from __future__ import annotations
