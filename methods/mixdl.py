@@ -91,52 +91,55 @@ class MixDL(Method):
         return scalars
 
     def _update_discriminator(self, real: Tensor, mixup: bool, rng: torch.Generator) -> dict[str, float]:
-        tap, batch = self._draw_tap(mixup, rng), self.config.batch
         with torch.no_grad():
             if mixup:
-                coefficients = dirichlet(batch, rng).to(self.device)
-                w = self._draw_w(batch, rng)
-                images, _ = self._synthesise(torch.cat([coefficients @ w, w]), rng)
-                fake, unmixed = images.split(batch)
+                coefficients = self._draw_coefficients(rng)
+                w = self._draw_w(len(coefficients), rng)
+                fakes, _ = self._synthesise(torch.cat([coefficients @ w, w]), rng)
+                fake = fakes[: len(w)]
             else:
-                fake, _ = self._synthesise(self._draw_styles(batch, rng), rng)
-        loss = F.softplus(-self._judge(real, tap, rng)).mean() + F.softplus(self._judge(fake, tap, rng)).mean()
+                fake, _ = self._synthesise(self._draw_styles(len(real), rng), rng)
+        logits = self._judge(torch.cat([real, fake]), self._draw_tap(mixup, rng), rng, parts=2)
+        real_logits, fake_logits = logits.split([len(real), len(fake)])
+        loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         scalars = {"d_loss": loss.item()}
         if mixup:
-            similarities = cosine_similarities(self.discriminator.embed(fake), self.discriminator.embed(unmixed))
-            distance = distance_loss(similarities, coefficients)
+            mixed, unmixed = self.discriminator.embed(fakes, parts=2).chunk(2)
+            distance = distance_loss(cosine_similarities(mixed, unmixed), coefficients)
             loss = loss + self.config.discriminator_distance * distance
             scalars["d_distance"] = distance.item()
         descend(loss, self.discriminator_optimiser)
         return scalars
 
     def _update_generator(self, mixup: bool, rng: torch.Generator) -> dict[str, float]:
-        tap, batch = self._draw_tap(mixup, rng), self.config.batch
-        if mixup:
-            coefficients = dirichlet(batch, rng).to(self.device)
-            fake, _ = self._synthesise(coefficients @ self._draw_w(batch, rng), rng)
+        batch = self.config.batch
+        if mixup:  # the latent codes of the distance term are not those of the adversarial term, the coefficients are
+            coefficients = self._draw_coefficients(rng)
+            w, other = self._draw_w(2 * batch, rng).chunk(2)
+            images, features = self._synthesise(torch.cat([coefficients @ other, coefficients @ w, w]), rng)
+            fake = images[:batch]
         else:
             fake, _ = self._synthesise(self._draw_styles(batch, rng), rng)
-        loss = F.softplus(-self._judge(fake, tap, rng)).mean()
+        loss = F.softplus(-self._judge(fake, self._draw_tap(mixup, rng), rng)).mean()
         scalars = {"g_loss": loss.item()}
         if mixup:
-            distance = distance_loss(self._generator_similarities(coefficients, rng), coefficients)
+            similarities = self._similarities([maps[batch:] for maps in features], rng)
+            distance = distance_loss(similarities, coefficients)
             loss = loss + self.config.generator_distance * distance
             scalars["g_distance"] = distance.item()
         descend(loss, self.generator_optimiser)
         return scalars
 
-    def _generator_similarities(self, coefficients: Tensor, rng: torch.Generator) -> Tensor:
-        """(batch, batch): mixed against unmixed images of fresh latent codes, by the features of one layer for each
-        mixed image: any styled convolution but the first and the last.
+    def _similarities(self, features: list[Tensor], rng: torch.Generator) -> Tensor:
+        """(batch, batch): mixed images, the first half of the features, against unmixed ones, the second half.
+
+        Each mixed image is compared by the features of one random layer, any but the first and the last.
         """
-        batch = len(coefficients)
-        w = self._draw_w(batch, rng)
-        _, features = self._synthesise(torch.cat([coefficients @ w, w]), rng)
+        batch = self.config.batch
         layers = torch.randint(1, len(features) - 1, (batch,), generator=rng).tolist()
         rows = []
         for index, layer in enumerate(layers):
-            mixed, unmixed = features[layer].flatten(1).split(batch)
+            mixed, unmixed = features[layer].flatten(1).chunk(2)
             rows.append(cosine_similarities(mixed[index : index + 1], unmixed))
         return torch.cat(rows)
 
@@ -172,12 +175,16 @@ class MixDL(Method):
         """Where the discriminator is cut to judge patches; None: it judges whole images."""
         return int(torch.randint(len(self.heads), (), generator=rng)) if mixup else None
 
-    def _judge(self, images: Tensor, tap: int | None, rng: torch.Generator) -> Tensor:
+    def _judge(self, images: Tensor, tap: int | None, rng: torch.Generator, parts: int = 1) -> Tensor:
         """Logits of the (augmented) images, one for each image or one for each position."""
         images = augment(images, self.config.augmentation, rng)
         if tap is None:
-            return self.discriminator(images)
+            return self.discriminator(images, parts)
         return self.heads[tap](self.discriminator.patch_features(images, tap))
+
+    def _draw_coefficients(self, rng: torch.Generator) -> Tensor:
+        """(batch, batch): how much of each latent code goes into each mixed one."""
+        return dirichlet(self.config.batch, rng).to(self.device)
 
     def _draw_w(self, n: int, rng: torch.Generator) -> Tensor:
         """(n, style_dim)"""
@@ -244,7 +251,7 @@ def dirichlet(n: int, generator: torch.Generator) -> Tensor:
 
 def cosine_similarities(mixed: Tensor, unmixed: Tensor) -> Tensor:
     """(k, d), (n, d) -> (k, n)"""
-    return F.cosine_similarity(mixed.unsqueeze(1), unmixed.unsqueeze(0), dim=2)
+    return F.normalize(mixed, dim=1) @ F.normalize(unmixed, dim=1).T
 
 
 def distance_loss(similarities: Tensor, coefficients: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda d
     seen = 0
     for candidates in batches:
         # By a matrix product: torch.cdist would copy all points for every batch.
-        squared = norms + candidates.square().sum(dim=1) - 2 * points @ candidates.T
+        squared = norms + candidates.square().sum(dim=1) - 2 * (points @ candidates.T)
         distances = screen(squared.clamp(min=0).sqrt())
         smallest, column = distances.min(dim=1)
         closer = smallest < best

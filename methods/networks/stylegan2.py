@@ -74,12 +74,12 @@ class Generator(nn.Module):
         noise: name -> (n, 1, size, size), standard normal, see `noise_shapes`.
         """
         x, image = self.constant.expand(len(styles), -1, -1, -1), None
-        features = []
+        features, ws = [], styles.unbind(dim=1)
         for layer, conv in enumerate(self.convs):
-            x = conv(x, styles[:, layer], noise[f"noise_{layer}"])
+            x = conv(x, ws[layer], noise[f"noise_{layer}"])
             features.append(x)
             if layer % 2 == 0:  # the last convolution of its resolution; its image layer takes the next w
-                image = self.to_images[layer // 2](x, styles[:, layer + 1], image)
+                image = self.to_images[layer // 2](x, ws[layer + 1], image)
         return image, features
 
 
@@ -137,13 +137,17 @@ class Discriminator(nn.Module):
         of_all_convolutions = [outputs for size in downwards for outputs in (width[size], width[size // 2])]
         self.tap_widths = of_all_convolutions[first : first + 4]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, 1) of images (n, channels, resolution, resolution); those of a group of 4 depend on each other."""
-        return self.logit(self._penultimate(images))
+    def forward(self, images: Tensor, parts: int = 1) -> Tensor:
+        """Logits (n, 1) of images (n, channels, resolution, resolution).
 
-    def embed(self, images: Tensor) -> Tensor:
+        Those of a group of 4 depend on each other.  parts: number of equally large batches that `images` consists of;
+        what is judged together does not mix them.
+        """
+        return self.logit(self._penultimate(images, parts))
+
+    def embed(self, images: Tensor, parts: int = 1) -> Tensor:
         """(n, width of the 4x4 map): the projection of the penultimate layer, in which MixDL compares images."""
-        return self.projection(self._penultimate(images))
+        return self.projection(self._penultimate(images, parts))
 
     def patch_features(self, images: Tensor, tap: int) -> Tensor:
         """(n, tap_widths[tap], h, w): the trunk cut at `taps[tap]`."""
@@ -154,11 +158,11 @@ class Discriminator(nn.Module):
         x = self.blocks[block].first(x)
         return self.blocks[block].second(x) if convolution else x
 
-    def _penultimate(self, images: Tensor) -> Tensor:
+    def _penultimate(self, images: Tensor, parts: int) -> Tensor:
         x = self.from_image(images)
         for block in self.blocks:
             x = block(x)
-        return self.hidden(self.last(minibatch_stddev(x)).flatten(1))
+        return self.hidden(self.last(minibatch_stddev(x, parts)).flatten(1))
 
 
 class ResidualBlock(nn.Module):

@@ -7,6 +7,7 @@ regularisation ask.  Feature maps are (n, channels, height, width).
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -22,32 +23,37 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE) * math.sqrt(2)
 
 
-def _filter(x: Tensor, gain: float) -> Tensor:
-    """The two-dimensional filter, once for each channel of x: (channels, 1, 4, 4), summing to `gain`."""
-    axis = torch.tensor(BLUR, dtype=x.dtype, device=x.device)
-    return (torch.outer(axis, axis) * (gain / axis.sum() ** 2)).expand(x.shape[1], 1, -1, -1)
+@cache
+def blur_filter(channels: int, gain: float, device: torch.device) -> Tensor:
+    """The two-dimensional filter, once for each channel: (channels, 1, 4, 4), each summing to `gain`."""
+    axis = torch.tensor(BLUR, device=device)
+    return (torch.outer(axis, axis) * (gain / axis.sum() ** 2)).expand(channels, 1, -1, -1)
 
 
 def blur(x: Tensor, padding: int, gain: float = 1.0, stride: int = 1) -> Tensor:
     """Low-pass filter; without a stride the sides grow by 2 * padding - 3."""
-    return F.conv2d(x, _filter(x, gain), padding=padding, stride=stride, groups=x.shape[1])
+    channels = x.shape[1]
+    return F.conv2d(x, blur_filter(channels, gain, x.device), padding=padding, stride=stride, groups=channels)
 
 
 def upsample(x: Tensor) -> Tensor:
     """Double the sides: zeros between the pixels, then the low-pass filter."""
-    return F.conv_transpose2d(x, _filter(x, gain=4), stride=2, padding=1, groups=x.shape[1])
+    channels = x.shape[1]
+    return F.conv_transpose2d(x, blur_filter(channels, 4.0, x.device), stride=2, padding=1, groups=channels)
 
 
-def minibatch_stddev(x: Tensor) -> Tensor:
+def minibatch_stddev(x: Tensor, parts: int = 1) -> Tensor:
     """Append one channel: how much features differ within a group of images, averaged over channels and positions.
 
-    Groups are of 4, or of the largest smaller size that divides the batch; image i shares a group with i + n / size.
+    parts: number of equally large batches that x consists of; no group mixes them.  A batch of n is cut into groups of
+    4, or of the largest smaller size that divides n; image i shares a group with image i + n / size.
     """
-    n, _, height, width = x.shape
+    n, height, width = len(x) // parts, x.shape[2], x.shape[3]
     size = next(size for size in range(min(STDDEV_GROUP, n), 0, -1) if n % size == 0)
-    variance = x.unflatten(0, (size, n // size)).var(dim=0, unbiased=False)
-    stddev = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return torch.cat([x, stddev.repeat(size).view(n, 1, 1, 1).expand(n, 1, height, width)], dim=1)
+    variance = x.unflatten(0, (parts, size, n // size)).var(dim=1, unbiased=False)
+    stddev = (variance + 1e-8).sqrt().mean(dim=(2, 3, 4))  # (parts, n / size)
+    channel = stddev.repeat(1, size).view(-1, 1, 1, 1).expand(-1, 1, height, width)
+    return torch.cat([x, channel], dim=1)
 
 
 class Linear(nn.Module):
@@ -66,7 +72,8 @@ class Linear(nn.Module):
         self.scale, self.lr_multiplier, self.activate = lr_multiplier / math.sqrt(inputs), lr_multiplier, activate
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
+        """x: (n, inputs)."""
+        x = torch.addmm(self.bias, x, self.weight.t(), beta=self.lr_multiplier, alpha=self.scale)
         return leaky_relu(x) if self.activate else x
 
 
@@ -119,12 +126,12 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x: (n, inputs, h, w).  w: (n, style_dim)."""
         style, weight = self.modulation(w), self.weight * self.scale
-        x = x * style[:, :, None, None]
+        x = x * style.view(*style.shape, 1, 1)
         if self.up:
-            x = blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), padding=1, gain=4)
+            x = blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), padding=1, gain=4.0)
         else:
             x = F.conv2d(x, weight, padding=self.kernel // 2)
         if self.demodulate:
             variance = F.linear(style.square(), weight.square().sum(dim=(2, 3)))  # (n, outputs)
-            x = x * (variance + 1e-8).rsqrt()[:, :, None, None]
+            x = x * (variance + 1e-8).rsqrt().view(*variance.shape, 1, 1)
         return x
