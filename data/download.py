@@ -63,7 +63,9 @@ def _http(url: str, path: Path) -> None:
     import requests
 
     try:
-        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, STALL_SECONDS))(url, str(path), None)
+        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, STALL_SECONDS))(
+            url, str(path), None
+        )
     except requests.HTTPError as error:
         raise SourceError(f"the server answered {error.response.status_code} {error.response.reason}") from None
     except requests.Timeout:

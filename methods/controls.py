@@ -19,6 +19,7 @@ class ControlReal(Method):
     """
 
     name = "control_real"
+    title = "Training images (control)"
     trains = False
     backtracks = False
 
@@ -51,6 +52,7 @@ class ControlNoise(ControlReal):
     """Uniform noise over the whole intensity range: the other end of every scale."""
 
     name = "control_noise"
+    title = "Uniform noise (control)"
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
         """The images themselves: uniform in [-1, 1], flattened to (n, channels * resolution^2)."""

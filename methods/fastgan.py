@@ -39,7 +39,7 @@ class FastGAN(Method):
         ndf: int = 64  # official code: unit of the discriminator's widths
         decoder_width: int = 128  # official code: width of the decoders' first feature map
         batch: int = 8  # official code
-        lr: float = 2e-4  # official code: Adam, both networks
+        learning_rate: float = 2e-4  # official code: Adam, both networks
         betas: tuple[float, float] = (0.5, 0.999)  # official code
         margin: tuple[float, float] = (0.8, 1.0)  # official code: hinge margins are drawn from this range
         augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")  # official code
@@ -160,4 +160,4 @@ class FastGAN(Method):
         }
 
     def _adam(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=self.config.betas)
+        return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=self.config.betas)

@@ -54,7 +54,7 @@ class MixDL(Method):
         path_batch_shrink: int = 2  # the path length is measured on batch // this latents
         # Optimisation
         batch: int = 4
-        lr: float = 0.002  # Adam, both networks; lowered by the lazy-regularisation ratios
+        learning_rate: float = 0.002  # Adam, both networks; lowered by the lazy-regularisation ratios
         augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()  # DiffAugment, in a separate script
         flip: bool = True  # mirror half of the real images
         ema_decay: float = 0.5 ** (32 / 10_000)
@@ -67,8 +67,10 @@ class MixDL(Method):
         self.discriminator = Discriminator(resolution, **widths).to(self.device)
         self.heads = PatchHeads(self.discriminator).to(self.device)
         self.average = moving_average(self.generator, config.ema_decay)
-        self.generator_optimiser = lazy_adam([self.generator], config.lr, config.path_every)
-        self.discriminator_optimiser = lazy_adam([self.discriminator, self.heads], config.lr, config.r1_every)
+        self.generator_optimiser = lazy_adam([self.generator], config.learning_rate, config.path_every)
+        self.discriminator_optimiser = lazy_adam(
+            [self.discriminator, self.heads], config.learning_rate, config.r1_every
+        )
         self.mean_path_length = torch.zeros((), device=self.device)
 
     # Training ---------------------------------------------------------------------------------------------------

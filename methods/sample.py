@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from data.load import data_hash, load
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from data.console import Progress, UserError
 from data.files import atomic_path, read_json
+from data.load import data_hash, load
 from methods.api import Latents, Method, to_uint8
 from methods.discover import method_info
 from methods.settings import sources_digest

@@ -8,10 +8,9 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from data.load import dataset_info
-
 from data.console import UserError
 from data.files import digest, read_yaml, sha256_file
+from data.load import dataset_info
 from methods.discover import ROOT, method_info
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"

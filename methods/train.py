@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from data.load import data_hash, load
 from PIL import Image
 from safetensors.torch import save_file
 
 from data.console import Progress, UserError, say
 from data.files import atomic_path, write_json, write_text
+from data.load import data_hash, load
 from methods.api import Method, Streams, to_float, to_uint8
 from methods.discover import method_info
 from methods.provenance import git_state, hardware, peak_memory_mb, versions
@@ -148,8 +148,8 @@ class Run:
         bad = [name for name, value in scalars.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
-                f"{bad[0]} became {scalars[bad[0]]} at step {self.step} of {self.label}; the last good state is kept in "
-                f"{self.state.folder}: lower the learning rate of methods.{self.settings['method']} and run again"
+                f"{bad[0]} became {scalars[bad[0]]} at step {self.step} of {self.label}; the last good state is "
+                f"kept in {self.state.folder}: lower the learning rate of {self.settings['method']} and run again"
             )
 
     def _record(self, scalars: dict[str, float]) -> None:

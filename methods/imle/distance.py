@@ -46,7 +46,7 @@ class Distance:
         side = images.shape[-1] * self.upsample
         if side < SMALLEST[self.net]:
             raise UserError(
-                f"`lpips_upsample: {self.upsample}` gives LPIPS images of {side} pixels a side, "
+                f"`perceptual_upsample: {self.upsample}` gives LPIPS images of {side} pixels a side, "
                 f"but {self.net} needs {SMALLEST[self.net]}: raise it"
             )
         if self.upsample == 1:

@@ -41,13 +41,14 @@ class IMLE(Method):
         latent_dim: int = 1024  # paper: the same
         mapping_depth: int = 8  # layers of the mapping network
         # Distance (imle/distance.py)
-        lpips_net: Literal["vgg", "alex"] = "vgg"
-        lpips_upsample: int = 1  # factor by which images are enlarged for LPIPS; 2 for AlexNet at 32 px
+        perceptual: Literal["vgg", "alex"] = "vgg"
+        perceptual_upsample: int = 1  # factor by which images are enlarged for LPIPS; 2 for AlexNet at 32 px
         lpips_weight: float = 1.0  # 0: the pixel distance of Li & Malik (2018), no perceptual network
         mse_weight: float = 0.1
         target_cache_gib: float = 4.0  # embeddings of the training images are kept if they fit into this
         # Pool and search (imle/pool.py, imle/search.py)
-        pool_factor: float = 100.0  # candidates per training image; official: Panda 200; paper: m is not stated
+        pool_factor: float = 100.0  # candidates per training image; official: Panda 200
+        pool_size: int | None = None  # m, if it shall not depend on the number of images; paper: not stated
         pool_batch: int = 16  # images generated at once where no gradient is needed
         search: Literal["exact", "projected"] = "projected"  # paper: exact
         proj_dim: int = 800  # of the projected search
@@ -55,7 +56,7 @@ class IMLE(Method):
         # Optimisation
         batch: int = 4  # paper: the same
         optimizer: Literal["adam", "adamw"] = "adamw"  # paper: adam
-        lr: float = 1e-4  # official: Obama and Cat 5e-5; paper: 2e-6
+        learning_rate: float = 1e-4  # official: Obama and Cat 5e-5; paper: 2e-6
         betas: tuple[float, float] = (0.9, 0.9)  # paper: not stated
         weight_decay: float = 0.01  # paper: none
         warmup_steps: int = 100  # linear; paper: none
@@ -72,10 +73,14 @@ class IMLE(Method):
             raise UserError(f"`blocks` ends at resolution {self.decoder.resolution}, but the images have {resolution}")
         self.average = moving_average(self.decoder, config.ema_decay) if config.sample_from == "ema" else None
         self.optimizer = OPTIMIZERS[config.optimizer](
-            self.decoder.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
+            self.decoder.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.distance = Distance(
-            self.device, config.lpips_net, config.lpips_upsample, config.lpips_weight, config.mse_weight
+            self.device, config.perceptual, config.perceptual_upsample, config.lpips_weight, config.mse_weight
         )
         cache = config.target_cache_gib * 2**30
         self.targets = TargetEmbeddings(images, self.distance.embed, cache)
@@ -83,7 +88,7 @@ class IMLE(Method):
         if config.search == "projected":
             projection = Projection(self.distance.layers, config.proj_dim, streams)
             self.points = TargetEmbeddings(images, projection, cache)
-        self.pool = Pool(int(config.pool_factor * len(images)), self._prior, streams)
+        self.pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
         self.pools = 0  # drawn so far; they are numbered in order
         self.reassigned = 0  # images given a new latent in this step
         self.everyone = torch.arange(len(images), device=self.device)
@@ -168,7 +173,7 @@ class IMLE(Method):
     def descend(self, step: int, batch: Tensor) -> float:
         """One optimiser step on the mean distance between these images and their samples; returns that mean."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
+            group["lr"] = self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
         self.optimizer.zero_grad()
         loss = self._distances(batch).mean()
         loss.backward()

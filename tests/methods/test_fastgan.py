@@ -189,7 +189,7 @@ def test_real_images_are_mirrored_only_if_asked():
 
 def test_training_reports_and_learns():
     """The three scalars are there, and the reconstruction loss falls."""
-    history = train(build(lr=2e-3, batch=6), 0, 30)
+    history = train(build(learning_rate=2e-3, batch=6), 0, 30)
     assert set(history[0]) == {"d_loss", "g_loss", "reconstruction"}
     first, last = (sum(row["reconstruction"] for row in rows) for rows in (history[:5], history[-5:]))
     assert last < 0.8 * first
@@ -262,7 +262,7 @@ def test_recomputed_statistics_are_the_mean_over_batches():
 
 def test_frozen_samples_resemble_those_of_training_mode():
     """Recomputed statistics stand for the batch statistics that the official code samples with; stale ones do not."""
-    method = build(lr=2e-3)
+    method = build(learning_rate=2e-3)
     train(method, 0, 12)
     latents = method.latents(64, torch.Generator().manual_seed(1))
     with torch.no_grad():

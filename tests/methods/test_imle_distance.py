@@ -46,7 +46,7 @@ def test_without_lpips_the_distance_is_the_mean_square_and_loads_no_network():
 
 
 def test_images_too_small_for_the_network_are_refused_by_name_of_the_key():
-    with pytest.raises(UserError, match="lpips_upsample"):
+    with pytest.raises(UserError, match="perceptual_upsample"):
         Distance("cpu", "alex").enlarge(images(1, side=16))
 
 

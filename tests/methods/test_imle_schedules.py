@@ -27,7 +27,7 @@ TINY = {
     "pool_factor": 3.0,
     "pool_batch": 5,
     "batch": 2,
-    "lr": 1e-3,
+    "learning_rate": 1e-3,
 }
 
 
@@ -282,16 +282,24 @@ def test_resumed_run_continues_to_the_same_bits(method, changes):
 def test_loss_goes_down_on_eight_images(lpips_weights):
     """The real distance, LPIPS + 0.1 MSE, falls by 30 % within 60 steps, in either search."""
     for search in ("exact", "projected"):
-        lpips = {"lpips_weight": 1.0, "mse_weight": 0.1, "lpips_net": "alex", "lpips_upsample": 2, "search": search}
+        lpips = {
+            "lpips_weight": 1.0,
+            "mse_weight": 0.1,
+            "perceptual": "alex",
+            "perceptual_upsample": 2,
+            "search": search,
+        }
         size = {"blocks": "4m1,8m4,16m8,32m16", "width": 16, "latent_dim": 16, "pool_batch": 16, "batch": 8}
-        method = build(VanillaIMLE, n=8, side=32, **lpips, **size | {"lr": 5e-3, "warmup_steps": 5, "proj_dim": 100})
+        method = build(
+            VanillaIMLE, n=8, side=32, **lpips, **size | {"learning_rate": 5e-3, "warmup_steps": 5, "proj_dim": 100}
+        )
         method.images[:] = method.images[:, :, ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3)
         losses = [method.train_step(step)["loss"] for step in range(60)]
         assert sum(losses[-5:]) < 0.7 * sum(losses[:5]), search
 
 
 def test_averaged_weights_are_sampled_if_asked_for():
-    method = build(AdaptiveIMLE, sample_from="ema", ema_decay=0.9, lr=0.01)
+    method = build(AdaptiveIMLE, sample_from="ema", ema_decay=0.9, learning_rate=0.01)
     latents = method.latents(2, torch.Generator().manual_seed(0))
     for step in range(4):
         method.train_step(step)
@@ -303,7 +311,7 @@ def test_averaged_weights_are_sampled_if_asked_for():
 
 
 def test_learning_rate_rises_linearly_to_its_value():
-    method = build(VanillaIMLE, lr=1.0e-3, warmup_steps=4)
+    method = build(VanillaIMLE, learning_rate=1.0e-3, warmup_steps=4)
     rates = []
     for step in range(6):
         method.train_step(step)

@@ -141,7 +141,7 @@ def test_damaged_data_is_refused(workplace: Path) -> None:
 def test_an_absent_gpu_is_one_sentence(workplace: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(UserError, match="--device cuda: .* sees no GPU; use --device cpu"):
+    with pytest.raises(UserError, match=r"--device cuda: .* sees no GPU; use --device cpu"):
         pick_device("cuda")
     with pytest.raises(UserError, match=r"--configfile config/demo.yaml"):
         train(settings(), Path("out"), require_gpu=True)

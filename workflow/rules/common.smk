@@ -34,7 +34,9 @@ PREPARED = f"data/prepared/{config['resolution']}"
 TRAINING = config["training"]
 BACKTRACKING = config["metrics"]["backtracking"]
 # Torch hands large blocks back to the system between steps unless told to keep them: 1.2 to 1.5 times faster on a CPU.
-KEEP_MEMORY = "MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
+shell.prefix(
+    "export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000; "
+)
 
 
 def cells(split="full", datasets=None):
@@ -50,11 +52,21 @@ def cells(split="full", datasets=None):
 
 def externals():
     """(dataset, name, 0) of every folder data/external/NAME/DATASET: samples of baselines trained elsewhere."""
-    found = glob_wildcards("data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}")
-    pairs = sorted({(dataset, name) for name, dataset, _ in zip(*found) if dataset in config["datasets"]})
+    found = glob_wildcards(
+        "data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}"
+    )
+    pairs = sorted(
+        {
+            (dataset, name)
+            for name, dataset, _ in zip(*found)
+            if dataset in config["datasets"]
+        }
+    )
     for _, name in pairs:
         if name in config["methods"]:
-            sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
+            sys.exit(
+                f"error: data/external/{name} has the name of a method in the configuration; rename the folder"
+            )
     return [(dataset, name, 0) for dataset, name in pairs]
 
 
@@ -64,7 +76,15 @@ def per_cell(pattern, chosen):
 
 def networks():
     """Feature networks that the precision and recall protocols name, besides FID's Inception."""
-    return sorted({"inception", *(protocol.split("-")[0] for protocol in config["metrics"]["precision_recall"])})
+    return sorted(
+        {
+            "inception",
+            *(
+                protocol.split("-")[0]
+                for protocol in config["metrics"]["precision_recall"]
+            ),
+        }
+    )
 
 
 def weights():
@@ -83,7 +103,13 @@ def method_sources(wildcards):
 
 
 def train_settings(wildcards):
-    run = run_settings(config, wildcards.dataset, wildcards.method, int(wildcards.seed), wildcards.split)
+    run = run_settings(
+        config,
+        wildcards.dataset,
+        wildcards.method,
+        int(wildcards.seed),
+        wildcards.split,
+    )
     return json.dumps({"run": run, "training": TRAINING})
 
 
@@ -148,15 +174,23 @@ def rendering_settings():
         {
             "preset": config["preset"],
             "resolution": config["resolution"],
-            "command": "snakemake --cores all" + "".join(f" --configfile {path}" for path in workflow.configfiles),
-            "datasets": [{"id": name, "title": dataset_info(name).title} for name in config["datasets"]],
+            "command": "snakemake --cores all"
+            + "".join(f" --configfile {path}" for path in workflow.configfiles),
+            "datasets": [
+                {"id": name, "title": dataset_info(name).title}
+                for name in config["datasets"]
+            ],
             "methods": rows,
             "seeds": config["seeds"],
             "figure_seed": config["seeds"][0],
             "protocols": protocols(),
             "table3": {
                 "datasets": config["tables"]["ablation_datasets"],
-                "methods": [m for m in ("vanilla_imle", "adaptive_imle") if m in config["methods"]],
+                "methods": [
+                    m
+                    for m in ("vanilla_imle", "adaptive_imle")
+                    if m in config["methods"]
+                ],
             },
             "skips": config["skip"],
         }
@@ -176,11 +210,18 @@ def figure_inputs(wildcards):
     real = [f"{PREPARED}/{dataset}/images.npy" for dataset in config["datasets"]]
     sampled = cells() + externals()
     samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
-    features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
-    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]]
+    features = per_cell(
+        "{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled
+    )
+    features += [
+        f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]
+    ]
     return {
         "figure2": real + samples,
-        "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", cells("train90")),
+        "figure3": per_cell(
+            "{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz",
+            cells("train90"),
+        ),
         "interpolation": samples,
         "memorisation": real + samples + features,
         "curves": run_files("history.csv"),

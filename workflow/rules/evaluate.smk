@@ -19,7 +19,7 @@ rule real_features:
     message:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
-        "{KEEP_MEMORY} python -m metrics features --images {input.images} --network {wildcards.network}"
+        "python -m metrics features --images {input.images} --network {wildcards.network}"
         " --out {output} --threads {threads} > {log} 2>&1"
 
 
@@ -40,24 +40,27 @@ rule sample_features:
     message:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        "{KEEP_MEMORY} python -m metrics features --samples {input.samples} --network {wildcards.network}"
+        "python -m metrics features --samples {input.samples} --network {wildcards.network}"
         " --out {output} --threads {threads} > {log} 2>&1"
 
 
 rule evaluate:
     input:
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in networks()],
-        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in networks()],
+        fake=[
+            f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz"
+            for network in networks()
+        ],
     output:
         fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
         precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
     log:
         f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
-    params:
-        settings=metric_settings("n_fake", "precision_recall"),
     conda:
         "../../environment.yml"
     threads: TRAINING["threads"]
+    params:
+        settings=metric_settings("n_fake", "precision_recall"),
     message:
         "FID, KID, precision and recall of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
@@ -72,10 +75,10 @@ rule floor:
         f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
     log:
         f"{P}/logs/evaluate/{{dataset}}_floor.log",
-    params:
-        settings=metric_settings(),
     conda:
         "../../environment.yml"
+    params:
+        settings=metric_settings(),
     message:
         "FID between the halves of {wildcards.dataset}"
     shell:
@@ -92,19 +95,19 @@ rule backtrack:
         images=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/backtracking.npz",
     log:
         f"{P}/logs/backtrack/{{dataset}}_{{method}}_seed{{seed}}.log",
-    params:
-        run=lambda wildcards, input: str(Path(input.run).parent),
-        settings=metric_settings("backtracking"),
     conda:
         "../../environment.yml"
     threads: TRAINING["threads"]
     resources:
         gpu=gpus,
         mem_mb=TRAINING["memory_mb"],
+    params:
+        run=lambda wildcards, input: str(Path(input.run).parent),
+        settings=metric_settings("backtracking"),
     message:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        "{KEEP_MEMORY} python -m metrics backtrack --run {params.run} --settings {params.settings:q}"
+        "python -m metrics backtrack --run {params.run} --settings {params.settings:q}"
         " --out {output.scores} --threads {threads} > {log} 2>&1"
 
 

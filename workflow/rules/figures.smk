@@ -6,18 +6,23 @@ rule figure:
         figure_inputs,
         settings=f"{P}/rendering.json",
         scripts=collect(
-            "workflow/scripts/{name}.py", name=["figures", "curves", "sources", "style", "captions", "settings"]
+            "workflow/scripts/{name}.py",
+            name=["figures", "curves", "sources", "style", "captions", "settings"],
         ),
     output:
-        png=report(f"{P}/figures/{{figure}}.png", caption="../captions/figure.rst", category="Figures"),
+        png=report(
+            f"{P}/figures/{{figure}}.png",
+            caption="../captions/figure.rst",
+            category="Figures",
+        ),
         pdf=f"{P}/figures/{{figure}}.pdf",
     log:
         f"{P}/logs/figures/{{figure}}.log",
-    params:
-        results=P,
-        prepared=PREPARED,
     conda:
         "../../environment.yml"
+    params:
+        results=lambda wildcards, input: str(Path(input.settings).parent),
+        prepared=lambda wildcards: PREPARED,
     message:
         "drawing {wildcards.figure}"
     shell:

@@ -10,10 +10,10 @@ rule prepare:
         manifest=f"{PREPARED}/{{dataset}}/manifest.json",
     log:
         f"{P}/logs/prepare/{{dataset}}.log",
-    params:
-        resolution=config["resolution"],
     conda:
         "../../environment.yml"
+    params:
+        resolution=config["resolution"],
     message:
         "preparing {wildcards.dataset} at {params.resolution} px"
     shell:

@@ -6,6 +6,7 @@ rule report:
         run_files("run.json"),
         run_files("history.csv"),
         f"{P}/metrics.csv",
+        [f"{PREPARED}/{dataset}/manifest.json" for dataset in config["datasets"]],
         [f"{P}/tables/table{number}.md" for number in table_numbers()],
         [f"{P}/figures/{figure}.png" for figure in FIGURES],
         settings=f"{P}/rendering.json",
@@ -15,11 +16,11 @@ rule report:
         report(f"{P}/report.html", caption="../captions/report.rst", category="Report"),
     log:
         f"{P}/logs/report.log",
-    params:
-        results=P,
-        prepared=PREPARED,
     conda:
         "../../environment.yml"
+    params:
+        results=lambda wildcards, input: str(Path(input.settings).parent),
+        prepared=lambda wildcards: PREPARED,
     message:
         "writing {output}"
     shell:

@@ -9,19 +9,19 @@ rule sample:
         f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
     log:
         f"{P}/logs/sample/{{dataset}}_{{method}}_seed{{seed}}.log",
-    params:
-        run=lambda wildcards, input: str(Path(input.run).parent),
-        n=config["sampling"]["n"],
-        rows=config["sampling"]["interpolation_rows"],
-        steps=config["sampling"]["interpolation_steps"],
+    wildcard_constraints:
+        method=either(config["methods"]),
     conda:
         "../../environment.yml"
     threads: TRAINING["threads"]
     resources:
         gpu=gpus,
         mem_mb=TRAINING["memory_mb"],
-    wildcard_constraints:
-        method=either(config["methods"]),
+    params:
+        run=lambda wildcards, input: str(Path(input.run).parent),
+        n=config["sampling"]["n"],
+        rows=config["sampling"]["interpolation_rows"],
+        steps=config["sampling"]["interpolation_steps"],
     message:
         "sampling {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
@@ -31,17 +31,19 @@ rule sample:
 
 rule import_external:
     input:
-        lambda wildcards: sorted(Path("data/external", wildcards.method, wildcards.dataset).iterdir()),
+        lambda wildcards: sorted(
+            Path("data/external", wildcards.method, wildcards.dataset).iterdir()
+        ),
     output:
         f"{P}/samples/{{dataset}}/{{method}}/seed0.npz",
     log:
         f"{P}/logs/external/{{dataset}}_{{method}}.log",
-    params:
-        resolution=config["resolution"],
-    conda:
-        "../../environment.yml"
     wildcard_constraints:
         method=either(name for _, name, _ in externals()),
+    conda:
+        "../../environment.yml"
+    params:
+        resolution=config["resolution"],
     message:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:

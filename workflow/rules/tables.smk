@@ -6,10 +6,10 @@ rule rendering_settings:
         f"{P}/rendering.json",
     log:
         f"{P}/logs/rendering_settings.log",
-    params:
-        settings=rendering_settings(),
     conda:
         "../../environment.yml"
+    params:
+        settings=rendering_settings(),
     message:
         "writing what tables and figures must know of the configuration"
     shell:
@@ -20,10 +20,17 @@ rule table:
     input:
         metrics=f"{P}/metrics.csv",
         settings=f"{P}/rendering.json",
-        scripts=collect("workflow/scripts/{name}.py", name=["tables", "numbers", "render", "captions", "settings"]),
+        scripts=collect(
+            "workflow/scripts/{name}.py",
+            name=["tables", "numbers", "render", "captions", "settings"],
+        ),
     output:
         csv=f"{P}/tables/table{{number}}.csv",
-        md=report(f"{P}/tables/table{{number}}.md", caption="../captions/table.rst", category="Tables"),
+        md=report(
+            f"{P}/tables/table{{number}}.md",
+            caption="../captions/table.rst",
+            category="Tables",
+        ),
         tex=f"{P}/tables/table{{number}}.tex",
     log:
         f"{P}/logs/tables/table{{number}}.log",

@@ -15,17 +15,17 @@ rule train:
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/run.json",
     log:
         f"{P}/logs/train/{{dataset}}_{{method}}_seed{{seed}}_{{split}}.log",
-    params:
-        settings=train_settings,
-        out=lambda wildcards, output: str(Path(output.run).parent),
+    priority: 10
     conda:
         "../../environment.yml"
     threads: TRAINING["threads"]
     resources:
         gpu=gpus,
         mem_mb=TRAINING["memory_mb"],
-    priority: 10
+    params:
+        settings=train_settings,
+        out=lambda wildcards, output: str(Path(output.run).parent),
     message:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
     shell:
-        "{KEEP_MEMORY} python -m methods train --settings {params.settings:q} --out {params.out} > {log} 2>&1"
+        "python -m methods train --settings {params.settings:q} --out {params.out} > {log} 2>&1"
