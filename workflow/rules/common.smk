@@ -1,7 +1,9 @@
 # Functions only: which cells the configuration asks for, and where their files lie.
 import json
+import os
 from pathlib import Path
 import re
+import shutil
 import sys
 
 sys.path.insert(0, workflow.basedir)
@@ -15,28 +17,42 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 
+def config_files():
+    """The configuration files of this run, later ones laid over earlier ones."""
+    return [os.path.relpath(path) for path in workflow.configfiles]
+
+
 def checked_configuration():
     """Validate the configuration and fill in its defaults; a mistake ends in one sentence naming the key."""
     try:
         validate(config, str(SCHEMA))
     except WorkflowError as error:
-        sys.exit(f"error: {' and '.join(workflow.configfiles)}: {explain(error)}")
+        sys.exit(f"error: {' and '.join(config_files())}: {explain(error)}")
     try:
         check(config)
     except UserError as error:
-        sys.exit(f"error: {' and '.join(workflow.configfiles)}: {error}")
+        sys.exit(f"error: {' and '.join(config_files())}: {error}")
+
+
+def check_conda():
+    """Snakemake's own complaint about an absent conda runs over many lines."""
+    asked = "CONDA" in {method.name for method in workflow.deployment_settings.deployment_method}
+    if asked and not shutil.which("conda"):
+        sys.exit(
+            "error: --use-conda needs a conda of 24.7 or newer on the PATH (Miniforge has one); without it, leave the "
+            "flag out and install the same pins by: pip install -r requirements.txt"
+        )
 
 
 checked_configuration()
+check_conda()
 
 P = f"results/{config['preset']}"
 PREPARED = f"data/prepared/{config['resolution']}"
 TRAINING = config["training"]
 BACKTRACKING = config["metrics"]["backtracking"]
 # Torch hands large blocks back to the system between steps unless told to keep them: 1.2 to 1.5 times faster on a CPU.
-shell.prefix(
-    "export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000; "
-)
+shell.prefix("export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000; ")
 
 
 def cells(split="full", datasets=None):
@@ -52,21 +68,11 @@ def cells(split="full", datasets=None):
 
 def externals():
     """(dataset, name, 0) of every folder data/external/NAME/DATASET: samples of baselines trained elsewhere."""
-    found = glob_wildcards(
-        "data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}"
-    )
-    pairs = sorted(
-        {
-            (dataset, name)
-            for name, dataset, _ in zip(*found)
-            if dataset in config["datasets"]
-        }
-    )
+    found = glob_wildcards("data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}")
+    pairs = sorted({(dataset, name) for name, dataset, _ in zip(*found) if dataset in config["datasets"]})
     for _, name in pairs:
         if name in config["methods"]:
-            sys.exit(
-                f"error: data/external/{name} has the name of a method in the configuration; rename the folder"
-            )
+            sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
     return [(dataset, name, 0) for dataset, name in pairs]
 
 
@@ -79,10 +85,7 @@ def networks():
     return sorted(
         {
             "inception",
-            *(
-                protocol.split("-")[0]
-                for protocol in config["metrics"]["precision_recall"]
-            ),
+            *(protocol.split("-")[0] for protocol in config["metrics"]["precision_recall"]),
         }
     )
 
@@ -174,23 +177,15 @@ def rendering_settings():
         {
             "preset": config["preset"],
             "resolution": config["resolution"],
-            "command": "snakemake --cores all"
-            + "".join(f" --configfile {path}" for path in workflow.configfiles),
-            "datasets": [
-                {"id": name, "title": dataset_info(name).title}
-                for name in config["datasets"]
-            ],
+            "command": f"snakemake --cores all --configfile {' '.join(config_files())}",
+            "datasets": [{"id": name, "title": dataset_info(name).title} for name in config["datasets"]],
             "methods": rows,
             "seeds": config["seeds"],
             "figure_seed": config["seeds"][0],
             "protocols": protocols(),
             "table3": {
                 "datasets": config["tables"]["ablation_datasets"],
-                "methods": [
-                    m
-                    for m in ("vanilla_imle", "adaptive_imle")
-                    if m in config["methods"]
-                ],
+                "methods": [m for m in ("vanilla_imle", "adaptive_imle") if m in config["methods"]],
             },
             "skips": config["skip"],
         }
@@ -210,12 +205,8 @@ def figure_inputs(wildcards):
     real = [f"{PREPARED}/{dataset}/images.npy" for dataset in config["datasets"]]
     sampled = cells() + externals()
     samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
-    features = per_cell(
-        "{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled
-    )
-    features += [
-        f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]
-    ]
+    features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
+    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]]
     return {
         "figure2": real + samples,
         "figure3": per_cell(

@@ -47,10 +47,7 @@ rule sample_features:
 rule evaluate:
     input:
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in networks()],
-        fake=[
-            f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz"
-            for network in networks()
-        ],
+        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in networks()],
     output:
         fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
         precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",

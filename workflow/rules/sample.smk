@@ -31,9 +31,7 @@ rule sample:
 
 rule import_external:
     input:
-        lambda wildcards: sorted(
-            Path("data/external", wildcards.method, wildcards.dataset).iterdir()
-        ),
+        lambda wildcards: sorted(Path("data/external", wildcards.method, wildcards.dataset).iterdir()),
     output:
         f"{P}/samples/{{dataset}}/{{method}}/seed0.npz",
     log:
