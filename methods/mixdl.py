@@ -40,6 +40,7 @@ class MixDL(Method):
         mapping_depth: int = 8  # layers of the mapping network
         channel_base: int = 32768  # a map of r x r has min(channel_max, channel_base // r) channels
         channel_max: int = 512
+        noise: bool = True  # a noise map for each convolution; without, a short training shows less speckle
         # Mixup-based distance learning
         mixup_every: int = 2  # iterations
         mixup_phase: int = 0  # mixup when step % mixup_every is this; first release: 1, R1 then sees whole images
@@ -63,7 +64,9 @@ class MixDL(Method):
         """Raises `UserError` if the resolution is no power of two or below 16."""
         super().__init__(config, resolution, channels, images, streams)
         widths = {"channel_base": config.channel_base, "channel_max": config.channel_max, "channels": channels}
-        self.generator = Generator(resolution, config.style_dim, config.mapping_depth, **widths).to(self.device)
+        self.generator = Generator(resolution, config.style_dim, config.mapping_depth, noise=config.noise, **widths).to(
+            self.device
+        )
         self.discriminator = Discriminator(resolution, **widths).to(self.device)
         self.heads = PatchHeads(self.discriminator).to(self.device)
         self.average = moving_average(self.generator, config.ema_decay)

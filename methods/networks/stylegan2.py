@@ -34,7 +34,7 @@ class Generator(nn.Module):
     """Latent code z -> w (the mapping network) -> image (the synthesis network).
 
     style_dim: size of z and w.  noise_shapes: name -> shape of the noise map of one image, one for each styled
-    convolution.  n_styles: number of layers that a w of their own can be given.
+    convolution; empty without `noise`.  n_styles: number of layers that a w of their own can be given.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Generator(nn.Module):
         channel_base: int = CHANNEL_BASE,
         channel_max: int = CHANNEL_MAX,
         channels: int = 3,
+        noise: bool = True,
     ) -> None:
         super().__init__()
         width = widths(resolution, channel_base, channel_max)
@@ -52,11 +53,11 @@ class Generator(nn.Module):
         self.mapping = nn.Sequential(RMSNorm(), *layers)
         self.constant = nn.Parameter(torch.randn(1, width[4], 4, 4))
         self.convs = nn.ModuleList([StyledConv(width[4], width[4], style_dim)])
-        self.noise_shapes = {"noise_0": (1, 4, 4)}
         for size in list(width)[1:]:
-            for inputs, up in ((width[size // 2], True), (width[size], False)):
-                self.noise_shapes[f"noise_{len(self.convs)}"] = (1, size, size)
-                self.convs.append(StyledConv(inputs, width[size], style_dim, up))
+            self.convs.append(StyledConv(width[size // 2], width[size], style_dim, up=True))
+            self.convs.append(StyledConv(width[size], width[size], style_dim))
+        sides = [4, *(size for size in list(width)[1:] for _ in range(2))]  # of the convolutions' maps
+        self.noise_shapes = {f"noise_{layer}": (1, side, side) for layer, side in enumerate(sides) if noise}
         self.to_images = nn.ModuleList(ToImage(each, channels, style_dim) for each in width.values())
         self.n_styles = len(self.convs) + 1
 
@@ -76,7 +77,7 @@ class Generator(nn.Module):
         x, image = self.constant.expand(len(styles), -1, -1, -1), None
         features, ws = [], styles.unbind(dim=1)
         for layer, conv in enumerate(self.convs):
-            x = conv(x, ws[layer], noise[f"noise_{layer}"])
+            x = conv(x, ws[layer], noise.get(f"noise_{layer}"))
             features.append(x)
             if layer % 2 == 0:  # the last convolution of its resolution; its image layer takes the next w
                 image = self.to_images[layer // 2](x, ws[layer + 1], image)
@@ -92,8 +93,11 @@ class StyledConv(nn.Module):
         self.noise_gain = nn.Parameter(torch.zeros(1))
         self.bias = nn.Parameter(torch.zeros(outputs, 1, 1))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
-        return leaky_relu(self.conv(x, w) + self.noise_gain * noise + self.bias)
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        x = self.conv(x, w)
+        if noise is not None:
+            x = x + self.noise_gain * noise
+        return leaky_relu(x + self.bias)
 
 
 class ToImage(nn.Module):
