@@ -62,8 +62,7 @@ class RunState:
         tensors: dict[str, Tensor] = {}
         tree = _split(state, "", tensors)
         file = self.folder / f"{step:09d}.safetensors"
-        with atomic_path(file) as temporary:
-            save_file(tensors, temporary)
+        save_tensors(tensors, file)
         body = {"step": step, "tree": tree, "record": record, "tensors_sha256": sha256_file(file)}
         write_json(file.with_suffix(".json"), {"digest": digest(body), "body": body})
         for stale in self._generations()[KEPT:]:
@@ -87,6 +86,17 @@ class RunState:
         return sorted(self.folder.glob("[0-9]*.json"), reverse=True)
 
 
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, whole or not at all.  Raises `UserError` if the disk does not take it."""
+    # clone: safetensors refuses tensors that share storage (views, tied weights)
+    separate = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(separate, temporary)
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be written ({error}); free some space and run again to resume") from None
+
+
 def _intact(path: Path) -> dict[str, Any]:
     content = read_json(path)
     body = content.get("body") if isinstance(content, dict) else None
@@ -103,8 +113,7 @@ def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     A tensor becomes {"tensor": name}; a dict becomes {"dict": [[key, value], ...]}, which keeps integer keys.
     """
     if isinstance(value, Tensor):
-        # clone: safetensors refuses tensors that share storage (views, tied weights)
-        tensors[name] = value.detach().contiguous().clone()
+        tensors[name] = value
         return {"tensor": name}
     if isinstance(value, dict):
         return {"dict": [[key, _split(item, f"{name}/{key}", tensors)] for key, item in value.items()]}

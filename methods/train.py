@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from data.console import Progress, UserError, say
 from data.files import atomic_path, write_json, write_text
@@ -28,7 +27,7 @@ from methods.api import Method, Streams, to_float, to_uint8
 from methods.discover import method_info
 from methods.provenance import git_state, hardware, peak_memory_mb, versions
 from methods.settings import method_config, run_identity
-from methods.state import RunState
+from methods.state import RunState, save_tensors
 
 GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
@@ -187,9 +186,7 @@ class Run:
         """Write the finished run's files into the state folder, run.json last."""
         folder = self.state.folder
         self.draw_grid()
-        with atomic_path(folder / "model.safetensors") as temporary:
-            tensors = {name: value.contiguous().clone() for name, value in self.method.sampler().state_dict().items()}
-            save_file(tensors, temporary)
+        save_tensors(self.method.sampler().state_dict(), folder / "model.safetensors")
         write_text(folder / "history.csv", _csv(self.history))
         write_json(
             folder / "run.json",

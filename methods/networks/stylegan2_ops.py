@@ -24,22 +24,22 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 
 @cache
-def blur_filter(channels: int, gain: float, device: torch.device) -> Tensor:
+def blur_filter(channels: int, gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The two-dimensional filter, once for each channel: (channels, 1, 4, 4), each summing to `gain`."""
-    axis = torch.tensor(BLUR, device=device)
+    axis = torch.tensor(BLUR, dtype=dtype, device=device)
     return (torch.outer(axis, axis) * (gain / axis.sum() ** 2)).expand(channels, 1, -1, -1)
 
 
 def blur(x: Tensor, padding: int, gain: float = 1.0, stride: int = 1) -> Tensor:
     """Low-pass filter; without a stride the sides grow by 2 * padding - 3."""
-    channels = x.shape[1]
-    return F.conv2d(x, blur_filter(channels, gain, x.device), padding=padding, stride=stride, groups=channels)
+    weight = blur_filter(x.shape[1], gain, x.dtype, x.device)
+    return F.conv2d(x, weight, padding=padding, stride=stride, groups=x.shape[1])
 
 
 def upsample(x: Tensor) -> Tensor:
     """Double the sides: zeros between the pixels, then the low-pass filter."""
-    channels = x.shape[1]
-    return F.conv_transpose2d(x, blur_filter(channels, 4.0, x.device), stride=2, padding=1, groups=channels)
+    weight = blur_filter(x.shape[1], 4.0, x.dtype, x.device)
+    return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=x.shape[1])
 
 
 def minibatch_stddev(x: Tensor, parts: int = 1) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_resumes_to_the_same_bits(workplace: Path, number: signal.Signals) -> None:
-    steps = 400
+    steps = 250
     train(settings(steps), Path("straight"), state_root=Path("elsewhere"), intervals={"log_every": 5})
     process = start(steps, "resumed", workplace)
     wait_for_state(workplace)
@@ -128,6 +129,32 @@ def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_state(workpl
     (state,) = Path("state").iterdir()
     assert list(state.glob("0*.json"))
     assert not Path("out").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_written_file(workplace: Path) -> None:
+    """The largest file that the process may write stands in for the space left on the disk."""
+    limit = 20_000  # bytes: less than the state of the smallest network
+
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command(6, "out"),
+        cwd=workplace,
+        env=environment,
+        preexec_fn=starve,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not Path("out").exists()
+    assert not list(Path("state").rglob("*.safetensors"))
+    roomy = start(6, "out", workplace)
+    assert roomy.communicate(timeout=60) and roomy.returncode == 0
 
 
 def test_damaged_data_is_refused(workplace: Path) -> None:

@@ -32,12 +32,21 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def no_network() -> tuple[str, ...]:
-    """A command prefix under which a process has no network at all; () where the kernel does not offer that."""
+@pytest.fixture(scope="session")
+def no_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A command prefix under which a process reaches no network.
+
+    A network namespace without interfaces where the kernel allows one to everybody; elsewhere every Python process is
+    given a socket module that refuses to connect.
+    """
     prefix = ("unshare", "--user", "--map-root-user", "--net")
     if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
         return prefix
-    return ()
+    folder = tmp_path_factory.mktemp("no_network")
+    refuse = "def refuse(*arguments):\n    raise OSError('the network is denied')\n"
+    patch = "import socket\nsocket.socket.connect = socket.socket.connect_ex = refuse\n"
+    (folder / "sitecustomize.py").write_text(refuse + patch)
+    return ("env", f"PYTHONPATH={folder}")
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +62,10 @@ def fetched() -> None:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, fetched: None) -> Path:
+def smoke(tmp_path_factory: pytest.TempPathFactory, fetched: None, no_network: tuple[str, ...]) -> Path:
     """A project in which the smoke preset has run from prepared images to report, with the network denied."""
     project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
-    done = run_snakemake(project, prefix=no_network())
+    done = run_snakemake(project, prefix=no_network)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return project
 

@@ -50,7 +50,6 @@ def test_the_example_trains_is_measured_and_repeats_nothing(
 def test_the_example_keeps_the_contract(with_rs_imle: Path) -> None:
     """The contract tests find the new file by themselves."""
     shutil.copytree(ROOT / "tests", with_rs_imle / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", with_rs_imle)
     command = [sys.executable, "-m", "pytest", "tests/contract", "-k", "rs_imle", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=with_rs_imle, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stdout[-4000:]

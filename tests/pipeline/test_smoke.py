@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +26,15 @@ def planned(done) -> dict[str, int]:
     """Jobs per rule that a dry run announces."""
     assert done.returncode == 0, done.stderr
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
+
+
+def test_the_smoke_run_could_not_have_used_a_network(no_network: tuple[str, ...]) -> None:
+    """The prefix under which it ran denies even a server on this very machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = f"import socket; socket.create_connection({server.getsockname()!r}, timeout=5)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+        denied = subprocess.run([*no_network, sys.executable, "-c", code], capture_output=True, check=False)
+        assert denied.returncode != 0
 
 
 def test_every_table_figure_and_the_report_exist(smoke: Path) -> None:
