@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 
 from tqdm import tqdm
@@ -66,11 +65,3 @@ def say(message: str) -> None:
     """One line to standard error, at once (standard output is kept for results)."""
     tqdm.write(message, file=sys.stderr)
     sys.stderr.flush()
-
-
-@contextmanager
-def timed(label: str) -> Iterator[None]:
-    """Report how long a stage took."""
-    started = time.monotonic()
-    yield
-    say(f"{label}: {time.monotonic() - started:.1f} s")

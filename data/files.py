@@ -21,6 +21,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed.
 
     The temporary file keeps the suffix of `path`, so writers that look at it (numpy, matplotlib) behave.
+    Raises `UserError` naming `path` if the disk is full or does not permit it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error  # numpy's writers give neither a number nor a name
+        raise UserError(f"{path} cannot be written ({reason}); make room or set permissions, then run again") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,7 +57,7 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the rule that makes it: snakemake --cores all {path}") from None
+        raise UserError(f"{path} does not exist; run snakemake again with the preset's --configfile") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from None
 

@@ -14,7 +14,7 @@ from methods.settings import SPLITS, load_config, run_settings
 TRAIN_EXAMPLES = """examples:
   python -m methods train --config demo --method adaptive_imle --dataset openmoji_faces
   python -m methods train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
-  python -m methods train --config lite --method mixdl --dataset panda --out results/mine --fresh
+  python -m methods train --config paper --method mixdl --dataset panda --out results/mine --fresh
 
 A run resumes by itself from state/<run hash>/.  Ctrl-C and SIGTERM save the state before leaving.
 """

@@ -38,9 +38,6 @@ class Latents:
     def to(self, device: torch.device | str) -> Latents:
         return Latents(self.z.to(device), {name: value.to(device) for name, value in self.noise.items()})
 
-    def with_z(self, z: Tensor) -> Latents:
-        return Latents(z, self.noise)
-
     def chunks(self, size: int) -> Iterator[Latents]:
         """Consecutive pieces of at most `size` latents."""
         for start in range(0, len(self), size):
@@ -87,6 +84,7 @@ class Method:
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]  # what tables and figures print
     trains: ClassVar[bool] = True  # False: nothing to learn (a control); `train_step` is never called
     backtracks: ClassVar[bool] = True  # False: no latent code to optimise; its backtracking cells read "n/a"
     Config: ClassVar[type]

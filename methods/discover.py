@@ -45,15 +45,16 @@ class MethodInfo:
 @cache
 def methods() -> dict[str, MethodInfo]:
     """All methods by name: the concrete subclasses of `Method` in the files of `methods/`."""
-    classes = {
-        node.name: (node, path)
+    classes = [
+        (node, path)
         for path in sorted((ROOT / "methods").rglob("*.py"))
         for node in _parse(path).body
         if isinstance(node, ast.ClassDef)
-    }
+    ]
+    by_name = {node.name: node for node, _ in classes}
     found: dict[str, MethodInfo] = {}
-    for node, path in classes.values():
-        line = _ancestry(node, classes)
+    for node, path in classes:
+        line = _ancestry(node, by_name)
         own = _literals(node)
         if not isinstance(own.get("name"), str) or line[-1].name != "Method" or line[0].name == "Method":
             continue
@@ -67,8 +68,8 @@ def methods() -> dict[str, MethodInfo]:
             class_name=node.name,
             trains=inherited["trains"],
             backtracks=inherited["backtracks"],
-            fields=_config_fields(line, classes),
-            sources=_sources(path),
+            fields=_config_fields(line),
+            sources=sources_of(path),
         )
     return dict(sorted(found.items()))
 
@@ -93,15 +94,15 @@ def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def _ancestry(node: ast.ClassDef, classes: dict[str, tuple[ast.ClassDef, Path]]) -> list[ast.ClassDef]:
+def _ancestry(node: ast.ClassDef, by_name: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
     """The class and its first bases, as far as they are defined in `methods/`."""
     line = [node]
     while line[-1].bases:
         base = line[-1].bases[0]
         name = base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")
-        if name not in classes or classes[name][0] in line:
+        if name not in by_name or by_name[name] in line:
             break
-        line.append(classes[name][0])
+        line.append(by_name[name])
     return line
 
 
@@ -120,13 +121,13 @@ def _literals(node: ast.ClassDef) -> dict[str, Any]:
     return found
 
 
-def _config_fields(line: list[ast.ClassDef], classes: dict[str, tuple[ast.ClassDef, Path]]) -> dict[str, str]:
+def _config_fields(line: list[ast.ClassDef]) -> dict[str, str]:
     """Fields of the nearest nested `Config`, those of the Config it extends first."""
     for position, node in enumerate(line):
         for nested in node.body:
             if isinstance(nested, ast.ClassDef) and nested.name == "Config":
                 extends = any(isinstance(base, ast.Attribute) and base.attr == "Config" for base in nested.bases)
-                inherited = _config_fields(line[position + 1 :], classes) if extends else {}
+                inherited = _config_fields(line[position + 1 :]) if extends else {}
                 own = {
                     statement.target.id: ast.unparse(statement.annotation)
                     for statement in nested.body
@@ -136,10 +137,10 @@ def _config_fields(line: list[ast.ClassDef], classes: dict[str, tuple[ast.ClassD
     return {}
 
 
-def _sources(path: Path) -> tuple[str, ...]:
-    """The file and all files of this project that it imports, directly or not."""
+def sources_of(path: Path | str) -> tuple[str, ...]:
+    """The file and all files of this project that it imports, directly or not, relative to the project root."""
     seen: set[Path] = set()
-    queue = [path]
+    queue = [ROOT / path]
     while queue:
         current = queue.pop()
         if current in seen:

@@ -18,7 +18,7 @@ PACKAGES = ("torch", "numpy", "scipy", "safetensors", "snakemake")
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout, and whether tracked files differ from it; None outside a git checkout."""
+    """Commit of the checkout, and whether its code differs from it; None outside a git checkout."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -27,7 +27,7 @@ def git_state() -> dict[str, Any]:
             return None
         return done.stdout.strip()
 
-    changes = git("status", "--porcelain", "--untracked-files=no")
+    changes = git("status", "--porcelain", "--", "*.py", "*.smk", "*.yaml", "Snakefile")  # untracked files too
     return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": None if changes is None else bool(changes)}
 
 

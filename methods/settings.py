@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,6 +12,7 @@ from data.console import UserError
 from data.files import digest, read_yaml, sha256_file
 from data.load import dataset_info
 from methods.discover import ROOT, method_info
+from metrics.protocols import PrecisionRecall
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SPLITS = ("full", "train90")
@@ -47,32 +48,52 @@ def explain(error: Exception) -> str:
 
 def check(config: dict[str, Any]) -> None:
     """What the schema cannot know: that datasets, methods and the methods' own keys exist and have the right type."""
-    for dataset in config["datasets"]:
+    datasets, methods = config["datasets"], config["methods"]
+    for dataset in datasets:
         dataset_info(dataset)
-    for name, entry in config["methods"].items():
-        info = method_info(name)
-        for place, keys in [("", entry), *((f".by_dataset.{d}", k) for d, k in entry["by_dataset"].items())]:
-            for key, value in keys.items():
-                where = f"methods.{name}{place}.{key}"
-                if key in NOT_IN_CONFIG and (key == "steps" or not place):
-                    continue
-                if key not in info.fields:
-                    known = ", ".join(["steps", *info.fields])
-                    raise UserError(f"unknown configuration key {where}; {name} knows {known}")
-                _check_type(where, value, info.fields[key])
+    for name, entry in methods.items():
+        _check_method(name, entry)
         for dataset in entry["by_dataset"]:
-            dataset_info(dataset)
+            _check_listed(f"methods.{name}.by_dataset", dataset, datasets)
     for position, skip in enumerate(config["skip"]):
-        if skip.get("dataset", config["datasets"][0]) not in config["datasets"]:
-            raise UserError(f"skip.{position}.dataset: {skip['dataset']!r} is not among the datasets")
+        _check_listed(f"skip.{position}.dataset", skip.get("dataset", datasets[0]), datasets)
+        _check_listed(f"skip.{position}.method", skip.get("method", next(iter(methods))), methods)
     for dataset in config["tables"]["ablation_datasets"]:
-        if dataset not in config["datasets"]:
-            raise UserError(f"tables.ablation_datasets: {dataset!r} is not among the datasets")
+        _check_listed("tables.ablation_datasets", dataset, datasets)
+    n = config["sampling"]["n"]
+    for protocol in map(PrecisionRecall.parse, config["metrics"]["precision_recall"]):
+        if protocol.n_fake > n:
+            raise UserError(f"metrics.precision_recall: {protocol} needs sampling.n of {protocol.n_fake}, not {n}")
+
+
+def _check_listed(where: str, name: str, listed: Iterable[str]) -> None:
+    if name not in listed:
+        raise UserError(f"{where}: {name!r} is not among the preset's {', '.join(listed)}")
+
+
+def _check_method(name: str, entry: dict[str, Any]) -> None:
+    info = method_info(name)
+    for place, keys in [("", entry), *((f".by_dataset.{d}", k) for d, k in entry["by_dataset"].items())]:
+        for key, value in keys.items():
+            where = f"methods.{name}{place}.{key}"
+            if key == "by_dataset" and not place:
+                continue
+            if key != "steps" and key not in info.fields:
+                known = ", ".join(["steps", *info.fields])
+                raise UserError(f"unknown configuration key {where}; {name} knows {known}")
+            _check_type(where, value, "int" if key == "steps" else info.fields[key])
+    if info.trains and entry["steps"] < 1:
+        raise UserError(f"methods.{name}.steps is missing: {name} has to be trained for at least one step")
 
 
 def _check_type(where: str, value: Any, annotation: str) -> None:
     """Compare a YAML value with a dataclass annotation, given as text."""
-    expected = eval(annotation, {"Literal": Literal, "tuple": tuple, "typing": typing})
+    try:
+        expected = eval(annotation, {"Literal": Literal})
+    except NameError as error:
+        raise UserError(
+            f"{where}: Config annotations are built-in types and Literal, not {annotation}: {error}"
+        ) from None
     if not _fits(value, expected):
         hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if isinstance(value, str) else ""
         raise UserError(f"configuration key {where} must be {annotation}, not {value!r}{hint}")
@@ -145,12 +166,13 @@ def sources_digest(method: str) -> str:
     return digest({source: sha256_file(ROOT / source) for source in method_info(method).sources})
 
 
-def run_identity(settings: dict[str, Any], data_hash: str) -> dict[str, str]:
-    """The hashes that name a run: same hashes, same numbers."""
+def run_identity(settings: dict[str, Any], data_hash: str, device: str) -> dict[str, str]:
+    """The hashes that name a run: same hashes, same numbers.  device: "cpu" or "cuda", whose sums differ."""
     full_config = dataclasses.asdict(method_config(settings["method"], settings["config"]))
     parts = {
         "config_hash": digest({**settings, "config": full_config, "preset": None}),
         "data_hash": data_hash,
+        "device": device,
         "sources_hash": sources_digest(settings["method"]),
     }
     return {**parts, "run_hash": digest(parts)[:16]}

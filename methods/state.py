@@ -57,10 +57,25 @@ class RunState:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def clear(self) -> None:
+        """Forget everything but the lock: the run starts again."""
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
     def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
-        """Write the generation of `step`: `state` may hold tensors, `record` is plain JSON (history, timings)."""
+        """Write the generation of `step`: `state` may hold tensors, `record` is plain JSON (history, timings).
+
+        Raises `UserError`, and writes nothing, if a tensor holds NaN or infinity.
+        """
         tensors: dict[str, Tensor] = {}
         tree = _split(state, "", tensors)
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise UserError(
+                    f"{name[1:]} holds NaN or infinity at step {step}; the last good state is kept in {self.folder}: "
+                    "lower the learning rate and run again"
+                )
         file = self.folder / f"{step:09d}.safetensors"
         save_tensors(tensors, file)
         body = {"step": step, "tree": tree, "record": record, "tensors_sha256": sha256_file(file)}

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -35,16 +36,20 @@ FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json
 
 def pick_device(name: str, require_gpu: bool = False) -> torch.device:
     """`auto` is the GPU if there is one.  Raises `UserError` if a GPU is asked for, or required, and absent."""
+    found = torch.cuda.device_count()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu")
-    if require_gpu and name == "cpu":
+        name = "cuda" if found else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
+    if require_gpu and device.type == "cpu":
         raise UserError(
-            "this preset trains for days on a GPU and this machine shows none (training.require_gpu in the "
-            "configuration); for a run that fits a CPU: snakemake --cores all --configfile config/demo.yaml"
+            "this preset trains for days on a GPU and was given a CPU (training.require_gpu in the configuration); "
+            "for a run that fits a CPU: snakemake --cores all --configfile config/demo.yaml"
         )
-    return torch.device(name)
+    return device
 
 
 def build(settings: dict[str, Any], images: np.ndarray, device: torch.device) -> Method:
@@ -74,12 +79,14 @@ def train(
     chosen = pick_device(device, require_gpu and method_info(settings["method"]).trains)
     torch.set_num_threads(settings["threads"])
     images, manifest = load(settings["dataset"], settings["resolution"], settings["split"])
-    identity = run_identity(settings, data_hash(images))
+    identity = run_identity(settings, data_hash(images), chosen.type)
     folder = state_root / identity["run_hash"]
     with RunState(folder) as state:
-        if fresh or not (folder / FILES[-1]).exists():
+        if fresh:
+            state.clear()
+        if not (folder / FILES[-1]).exists():
             run = Run(settings, identity, build(settings, images, chosen), state, intervals or {})
-            run.resume(fresh)
+            run.resume()
             run.advance()
             run.export(manifest["title"])
         _copy(folder, out)
@@ -106,8 +113,8 @@ class Run:
         self.seconds = 0.0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def resume(self, fresh: bool) -> None:
-        found = None if fresh else self.state.load(self.method.device)
+    def resume(self) -> None:
+        found = self.state.load(self.method.device)
         if found is None:
             return
         self.step, state, record = found
@@ -171,7 +178,7 @@ class Run:
         self.state.save(self.step, self.method.state_dict(), record)
 
     def draw_grid(self) -> None:
-        """Samples of the same latents every time, so that successive grids show the training's course."""
+        """Samples of the same latents every time, so that the grids kept in the state folder show the course."""
         self.method.freeze()
         with torch.no_grad():
             latents = self.method.latents(GRID * GRID, self.method.streams.generator("grid"))
@@ -179,8 +186,9 @@ class Run:
         side, channels = images.shape[1], images.shape[3]
         images = np.concatenate([images, np.zeros((GRID * GRID - len(images), side, side, channels), np.uint8)])
         rows = images.reshape(GRID, GRID, side, side, channels).swapaxes(1, 2)
-        with atomic_path(self.state.folder / "grid.png") as temporary:
-            Image.fromarray(rows.reshape(GRID * side, GRID * side, channels)).save(temporary)
+        for name in (f"grid_{self.step:09d}.png", "grid.png"):
+            with atomic_path(self.state.folder / name) as temporary:
+                Image.fromarray(rows.reshape(GRID * side, GRID * side, channels)).save(temporary)
 
     def export(self, dataset_title: str) -> None:
         """Write the finished run's files into the state folder, run.json last."""

@@ -134,11 +134,11 @@ def load(path: Path) -> Features:
     try:
         with np.load(path, allow_pickle=False) as file:
             values, meta = file["features"], json.loads(str(file["meta"]))
+            expected = (meta["n"], FEATURE_NETWORKS.get(meta["network"]))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with: python -m metrics features --out {path}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
-    expected = (meta["n"], FEATURE_NETWORKS.get(meta["network"]))
     if values.shape != expected:
         raise UserError(f"{path} holds features {values.shape} where its meta says {expected}; extract them again")
     if not np.isfinite(values).all():

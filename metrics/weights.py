@@ -33,7 +33,7 @@ from data.files import atomic_path, read_json, read_yaml, sha256_bytes, sha256_f
 
 FOLDER = Path("data/raw/weights")
 CATALOGUE = Path(__file__).with_name("weights.yaml")
-FETCH_COMMAND = "snakemake --cores 1 fetch"
+FETCH_COMMAND = "python -m metrics fetch"
 BATCH_NORM_EPSILON = 1e-3  # of the TensorFlow Inception graph
 
 Tensors = dict[str, Tensor]
@@ -46,7 +46,7 @@ def weights_path(name: str) -> Path:
     """The file that holds network `name`.  Raises `UserError` if it has not been fetched."""
     path = FOLDER / f"{name}.safetensors"
     if not path.is_file() or not _record_path(path).is_file():
-        raise UserError(f"{path} is missing: run `{FETCH_COMMAND}`")
+        raise UserError(f"{path} is missing: run `{FETCH_COMMAND} {name}`")
     return path
 
 
@@ -72,7 +72,7 @@ def _verify(path: Path) -> None:
     if actual != expected:
         raise UserError(
             f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): "
-            f"delete {_record_path(path)} and run `{FETCH_COMMAND}`"
+            f"delete {_record_path(path)} and run `{FETCH_COMMAND} {path.stem}`"
         )
 
 

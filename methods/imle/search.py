@@ -31,6 +31,8 @@ def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda d
     for candidates in batches:
         # By a matrix product: torch.cdist would copy all points for every batch.
         squared = norms + candidates.square().sum(dim=1) - 2 * (points @ candidates.T)
+        if squared.isnan().any():
+            raise UserError("the samples of the pool hold NaN: the training has diverged; lower learning_rate")
         distances = screen(squared.clamp(min=0).sqrt())
         smallest, column = distances.min(dim=1)
         closer = smallest < best

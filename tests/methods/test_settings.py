@@ -56,6 +56,12 @@ def test_every_shipped_preset_is_valid(preset: str) -> None:
             r"metrics.precision_recall.0: 'inception-k5' does not match",
         ),
         (("tables", "ablation_datasets"), ["panda"], r"tables.ablation_datasets: 'panda' is not among"),
+        (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not among"),
+        (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": "lots"}}, r"faces.steps must be int, not"),
+        (("methods", "fastgan", "by_dataset"), {"obama": {}}, r"methods.fastgan.by_dataset: 'obama' is not among"),
+        (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps is missing"),
+        (("metrics", "precision_recall"), ["vgg-k3-n100"], r"'vgg-k3-n100' names no precision and recall protocol"),
+        (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),
     ],
 )
 def test_mistakes_are_named(
@@ -89,18 +95,18 @@ def test_skip_gives_its_reason_and_controls_do_not_backtrack(demo: dict[str, Any
 
 def test_identity_depends_on_what_changes_the_numbers_only() -> None:
     settings = run_settings(load_config("demo"), "openmoji_faces", "fastgan", 0, "full")
-    identity = run_identity(settings, "data")
+    identity = run_identity(settings, "data", "cpu")
 
     def changed(**keys: Any) -> bool:
         other = copy.deepcopy(settings)
         other.update(keys)
-        return run_identity(other, "data")["run_hash"] != identity["run_hash"]
+        return run_identity(other, "data", "cpu")["run_hash"] != identity["run_hash"]
 
     assert changed(seed=1)
     assert changed(threads=2)
     assert changed(config={**settings["config"], "batch": 3})
     assert not changed(preset="renamed")
-    assert run_identity(settings, "other data")["run_hash"] != identity["run_hash"]
+    assert run_identity(settings, "other data", "cpu")["run_hash"] != identity["run_hash"]
 
 
 def test_spelling_out_a_default_is_the_same_run() -> None:
@@ -109,4 +115,4 @@ def test_spelling_out_a_default_is_the_same_run() -> None:
     import dataclasses
 
     spelled["config"] = dataclasses.asdict(method_config("fastgan", settings["config"]))
-    assert run_identity(spelled, "data") == run_identity(settings, "data")
+    assert run_identity(spelled, "data", "cpu") == run_identity(settings, "data", "cpu")

@@ -1,6 +1,7 @@
 # Functions only: which cells the configuration asks for, and where their files lie.
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 import re
 import shutil
@@ -10,7 +11,7 @@ sys.path.insert(0, workflow.basedir)
 
 from data.console import UserError
 from data.load import dataset_info
-from methods.discover import method_info
+from methods.discover import method_info, sources_of
 from methods.settings import SCHEMA, check, explain, run_settings, skip_reason
 from metrics.protocols import FID, NETWORK_TITLES, Backtracking, PrecisionRecall
 from snakemake.exceptions import WorkflowError
@@ -68,12 +69,18 @@ def cells(split="full", datasets=None):
 
 def externals():
     """(dataset, name, 0) of every folder data/external/NAME/DATASET: samples of baselines trained elsewhere."""
-    found = glob_wildcards("data/external/{name,[A-Za-z0-9_-]+}/{dataset,[a-z0-9_]+}/{file,[^/]+}")
-    pairs = sorted({(dataset, name) for name, dataset, _ in zip(*found) if dataset in config["datasets"]})
-    for _, name in pairs:
-        if name in config["methods"]:
+    folders = sorted(path for path in Path("data/external").glob("*/*") if path.is_dir() and any(path.iterdir()))
+    for folder in folders:
+        name, dataset = folder.parts[-2:]
+        if name in config["methods"] or name == "floor":
             sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
-    return [(dataset, name, 0) for dataset, name in pairs]
+        if not re.fullmatch("[A-Za-z0-9_-]+", name):
+            sys.exit(f"error: data/external/{name}: rename the folder to letters, digits, hyphens and underscores")
+        try:
+            dataset_info(dataset)
+        except UserError as error:
+            sys.exit(f"error: {folder}: {error}")
+    return [(path.name, path.parent.name, 0) for path in folders if path.name in config["datasets"]]
 
 
 def per_cell(pattern, chosen):
@@ -90,8 +97,28 @@ def networks():
     )
 
 
+def lpips_networks():
+    """The LPIPS networks that the configured methods train with, and that backtracking scores with."""
+    trained = {
+        entry.get("perceptual", "vgg")
+        for name, entry in config["methods"].items()
+        if "perceptual" in method_info(name).fields
+    }
+    return sorted({f"lpips_{net}" for net in {*trained, BACKTRACKING["net"]}})
+
+
 def weights():
-    return sorted({*networks(), "lpips_alex", "lpips_vgg"})
+    return networks() + lpips_networks()
+
+
+def code(*paths):
+    """Source files and what they import: as inputs of a rule, they make an edit redo exactly what it can change."""
+    return sorted({source for path in paths for source in sources_of(path)})
+
+
+def dataset_entry(wildcards):
+    """A dataset's entry in datasets.yaml, as a parameter of the rules that it concerns."""
+    return json.dumps(asdict(dataset_info(wildcards.dataset)))
 
 
 def metric_settings(*keys):

@@ -3,6 +3,7 @@
 
 rule real_features:
     input:
+        code("metrics/features.py", "metrics/inception.py"),
         f"{PREPARED}/{{dataset}}/manifest.json",
         "data/raw/weights/{network}.json",
         images=f"{PREPARED}/{{dataset}}/images.npy",
@@ -16,15 +17,18 @@ rule real_features:
     resources:
         gpu=gpus,
         mem_mb=TRAINING["memory_mb"],
+    params:
+        threads=TRAINING["threads"],
     message:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
         "python -m metrics features --images {input.images} --network {wildcards.network}"
-        " --out {output} --threads {threads} > {log} 2>&1"
+        " --out {output} --threads {params.threads} > {log} 2>&1"
 
 
 rule sample_features:
     input:
+        code("metrics/features.py", "metrics/inception.py"),
         "data/raw/weights/{network}.json",
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
     output:
@@ -37,15 +41,18 @@ rule sample_features:
     resources:
         gpu=gpus,
         mem_mb=TRAINING["memory_mb"],
+    params:
+        threads=TRAINING["threads"],
     message:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m metrics features --samples {input.samples} --network {wildcards.network}"
-        " --out {output} --threads {threads} > {log} 2>&1"
+        " --out {output} --threads {params.threads} > {log} 2>&1"
 
 
 rule evaluate:
     input:
+        code("metrics/evaluate.py"),
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in networks()],
         fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in networks()],
     output:
@@ -67,7 +74,8 @@ rule evaluate:
 
 rule floor:
     input:
-        f"{P}/features/inception/{{dataset}}/real.npz",
+        code("metrics/evaluate.py"),
+        real=f"{P}/features/inception/{{dataset}}/real.npz",
     output:
         f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
     log:
@@ -79,11 +87,14 @@ rule floor:
     message:
         "FID between the halves of {wildcards.dataset}"
     shell:
-        "python -m metrics floor --real {input} --settings {params.settings:q} --out {output} > {log} 2>&1"
+        "python -m metrics floor --real {input.real} --settings {params.settings:q} --out {output} > {log} 2>&1"
 
 
 rule backtrack:
     input:
+        "metrics/lpips_backtracking.py",
+        "metrics/perceptual.py",
+        "metrics/protocols.py",
         "data/raw/weights/lpips_{}.json".format(BACKTRACKING["net"]),
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/model.safetensors",
@@ -100,17 +111,19 @@ rule backtrack:
         mem_mb=TRAINING["memory_mb"],
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
+        threads=TRAINING["threads"],
         settings=metric_settings("backtracking"),
     message:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m metrics backtrack --run {params.run} --settings {params.settings:q}"
-        " --out {output.scores} --threads {threads} > {log} 2>&1"
+        " --out {output.scores} --threads {params.threads} > {log} 2>&1"
 
 
 rule collect:
     input:
-        metric_files(),
+        code("metrics/collect.py"),
+        files=metric_files(),
     output:
         f"{P}/metrics.csv",
     log:
@@ -120,4 +133,4 @@ rule collect:
     message:
         "collecting every number into {output}"
     shell:
-        "python -m metrics collect {input} --out {output} > {log} 2>&1"
+        "python -m metrics collect {input.files} --out {output} > {log} 2>&1"

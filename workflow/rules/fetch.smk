@@ -9,6 +9,8 @@ rule fetch_dataset:
         "results/logs/fetch/{dataset}.log",
     conda:
         "../../environment.yml"
+    params:
+        entry=dataset_entry,
     message:
         "fetching the images of {wildcards.dataset}"
     shell:

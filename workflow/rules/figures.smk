@@ -5,10 +5,7 @@ rule figure:
     input:
         figure_inputs,
         settings=f"{P}/rendering.json",
-        scripts=collect(
-            "workflow/scripts/{name}.py",
-            name=["figures", "curves", "sources", "style", "captions", "settings"],
-        ),
+        scripts=code("workflow/scripts/figures.py"),
     output:
         png=report(
             f"{P}/figures/{{figure}}.png",

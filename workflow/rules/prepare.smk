@@ -14,6 +14,7 @@ rule prepare:
         "../../environment.yml"
     params:
         resolution=config["resolution"],
+        entry=dataset_entry,
     message:
         "preparing {wildcards.dataset} at {params.resolution} px"
     shell:

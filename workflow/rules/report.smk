@@ -10,7 +10,7 @@ rule report:
         [f"{P}/tables/table{number}.md" for number in table_numbers()],
         [f"{P}/figures/{figure}.png" for figure in FIGURES],
         settings=f"{P}/rendering.json",
-        script="workflow/scripts/report.py",
+        scripts=code("workflow/scripts/report.py"),
         template="workflow/scripts/report.html.j2",
     output:
         report(f"{P}/report.html", caption="../captions/report.rst", category="Report"),

@@ -3,6 +3,7 @@
 
 rule sample:
     input:
+        "methods/sample.py",
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/full/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/full/model.safetensors",
     output:
@@ -22,11 +23,12 @@ rule sample:
         n=config["sampling"]["n"],
         rows=config["sampling"]["interpolation_rows"],
         steps=config["sampling"]["interpolation_steps"],
+        threads=TRAINING["threads"],  # not {threads}, which --cores may cut: sums depend on it
     message:
         "sampling {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m methods sample --run {params.run} --out {output} -n {params.n} --rows {params.rows}"
-        " --steps {params.steps} --threads {threads} > {log} 2>&1"
+        " --steps {params.steps} --threads {params.threads} > {log} 2>&1"
 
 
 rule import_external:

@@ -20,10 +20,7 @@ rule table:
     input:
         metrics=f"{P}/metrics.csv",
         settings=f"{P}/rendering.json",
-        scripts=collect(
-            "workflow/scripts/{name}.py",
-            name=["tables", "numbers", "render", "captions", "settings"],
-        ),
+        scripts=code("workflow/scripts/tables.py"),
     output:
         csv=f"{P}/tables/table{{number}}.csv",
         md=report(

@@ -6,8 +6,7 @@ rule train:
     input:
         method_sources,
         f"{PREPARED}/{{dataset}}/manifest.json",
-        "data/raw/weights/lpips_alex.json",
-        "data/raw/weights/lpips_vgg.json",
+        expand("data/raw/weights/{network}.json", network=lpips_networks()),
     output:
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/model.safetensors",
         history=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/history.csv",

@@ -138,7 +138,10 @@ def cell(frame: pd.DataFrame, settings: Settings, dataset: str, method: Entry, m
         return replace(empty, reason="n/a (the value is not a finite number)")
     counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
     per_image = frame[
-        (frame["metric"] == f"{metric.id}_image") & (frame["dataset"] == dataset) & (frame["method"] == method.id)
+        (frame["metric"] == f"{metric.id}_image")
+        & (frame["dataset"] == dataset)
+        & (frame["method"] == method.id)
+        & frame["protocol"].isin(found["protocol"])
     ]
     # Seeds share the held-out images: average them per image first, so that images alone are resampled.
     scores = per_image.groupby("item")["value"].mean().to_numpy()

@@ -41,7 +41,9 @@ class Sources:
 
     def samples(self, dataset: str, method: Entry) -> np.ndarray | None:
         """Generated images, uint8 (n, H, W, 3), in the order they were drawn."""
-        return _array(self._samples_path(dataset, method), "images")
+        return (
+            None if self._left_out(dataset, method, "full") else _array(self._samples_path(dataset, method), "images")
+        )
 
     def interpolation(self, dataset: str, method: Entry) -> np.ndarray | None:
         """Latent interpolations, uint8 (rows, steps, H, W, 3)."""
@@ -49,6 +51,8 @@ class Sources:
 
     def backtracking(self, dataset: str, method: Entry) -> dict[str, np.ndarray] | None:
         """`target` and `reconstruction` uint8 (k, H, W, 3), `score` (k,), `index` (k,) of the held-out images."""
+        if self._left_out(dataset, method, "train90"):
+            return None
         folder = self.results / "metrics" / dataset / method.id / self._seed(method)
         arrays = {
             key: _array(folder / "backtracking.npz", key) for key in ("target", "reconstruction", "score", "index")
@@ -64,7 +68,7 @@ class Sources:
     def history(self, dataset: str, method: Entry, seed: int) -> pd.DataFrame | None:
         """What a full-set training logged: a column `step`, `seconds`, and one for each scalar."""
         path = self.results / "runs" / dataset / method.id / f"seed{seed}" / "full" / "history.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        return pd.read_csv(path) if path.is_file() and not self._left_out(dataset, method, "full") else None
 
     def runs(self) -> list[dict[str, Any]]:
         """The run.json of every training of the configured datasets, methods, seeds and splits, in that order."""
@@ -74,8 +78,13 @@ class Sources:
             for method in self.settings.generators
             for seed in self.settings.seeds
             for split in ("full", "train90")
+            if not self._left_out(dataset.id, method, split)
         ]
         return [read_json(path) for path in paths if path.is_file()]
+
+    def _left_out(self, dataset: str, method: Entry, split: str) -> bool:
+        """Files that an earlier configuration left behind are not this one's."""
+        return self.why(dataset, method, split).startswith("n/a")
 
     def why(self, dataset: str, method: Entry, split: str = "full") -> str:
         return self.settings.why_missing(dataset, method, split)

@@ -92,13 +92,14 @@ def build(number: int, frame: pd.DataFrame, settings: Settings) -> Table:
 def best_of(
     cells: dict[tuple[str, str, str], Cell], rows: list[Entry], dataset: str, metric: Metric
 ) -> list[tuple[str, str, str]]:
-    """Keys of the best ranked cells of one column; cells that print alike tie, and one cell alone is no contest."""
+    """Keys of the best ranked cells of one column; cells that print alike tie, a tie of all is no contest."""
     keys = [(row.id, dataset, metric.id) for row in rows if row.ranked and cells[row.id, dataset, metric.id].values]
     if len(keys) < 2:
         return []
     choose = min if metric.better == "lower" else max
     best = choose(cells[key].mean for key in keys)
-    return [key for key in keys if cells[key].text == metric.format(best)]
+    winners = [key for key in keys if cells[key].text == metric.format(best)]
+    return winners if len(winners) < len(keys) else []
 
 
 def footnotes(
