@@ -18,7 +18,7 @@ Completed = subprocess.CompletedProcess[str]
 def run_snakemake(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Completed:
     """Snakemake on the smoke preset in a project folder, with this Python first on the path."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [*prefix, "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml", *arguments]
+    command = [*prefix, "snakemake", *arguments, "--cores", "2", "--configfile", "config/smoke.yaml"]
     return subprocess.run(
         command, cwd=project, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
     )

@@ -19,7 +19,7 @@ from PIL import Image
 from data.files import read_json
 
 METHODS = ["adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"]
-Snakemake = Callable[..., "object"]
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def planned(done) -> dict[str, int]:
@@ -56,7 +56,8 @@ def test_every_cell_has_its_numbers_and_they_are_plausible(smoke: Path) -> None:
         assert {"fid", "kid", "precision", "recall"} <= set(value[method].index)
     # The controls say which way each metric points: the training set itself against uniform noise.
     assert value["control_real", "fid"] < value["floor", "fid"] < value["control_noise", "fid"]
-    assert value["control_real", "precision"] == value["control_real", "recall"] == 1
+    assert value["control_real", "precision"] == 1
+    assert value["control_real", "recall"] > 0.9  # 40 of the 100 images were drawn
     assert value["control_noise", "precision"] == 0
     backtracked = set(table[table.metric == "lpips_backtracking"].method)
     assert backtracked == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
@@ -90,7 +91,9 @@ def test_a_changed_hyper_parameter_retrains_that_method_only(smoke_copy: Path, s
 
 
 def test_a_lost_metric_is_recomputed_alone(smoke_copy: Path, snakemake: Snakemake) -> None:
+    """With metrics.csv gone too: Snakemake does not miss a file whose every product is there and newer."""
     (smoke_copy / "results/smoke/metrics/openmoji_faces/mixdl/seed0/fid.json").unlink()
+    (smoke_copy / "results/smoke/metrics.csv").unlink()
     jobs = planned(snakemake(smoke_copy, "--dry-run", "--quiet", "rules"))
     assert jobs["evaluate"] == 1
     assert not {"train", "sample", "sample_features", "backtrack"} & jobs.keys()
