@@ -56,11 +56,11 @@ BACKTRACKING = config["metrics"]["backtracking"]
 shell.prefix("export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000; ")
 
 
-def cells(split="full", datasets=None):
+def cells(split="full"):
     """(dataset, method, seed) of every run of the configuration that is not skipped."""
     return [
         (dataset, method, seed)
-        for dataset in datasets or config["datasets"]
+        for dataset in config["datasets"]
         for method in config["methods"]
         for seed in config["seeds"]
         if skip_reason(config, dataset, method, split) is None
