@@ -111,6 +111,8 @@ def _settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, 
     method_info(arguments.method)
     if arguments.method not in config["methods"]:
         raise UserError(f"{arguments.config} has no methods.{arguments.method}; add it, or choose another --config")
+    if arguments.dataset not in config["datasets"]:
+        raise UserError(f"--dataset {arguments.dataset}: {arguments.config} lists {', '.join(config['datasets'])}")
     settings = run_settings(config, arguments.dataset, arguments.method, arguments.seed, arguments.split)
     return settings, config["training"]
 

@@ -175,6 +175,27 @@ def test_an_absent_gpu_is_one_sentence(workplace: Path) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config", "demo", "--method", "fastgn", "--dataset", "openmoji_faces"], "no method is named 'fastgn'"),
+        (
+            ["--config", "demo", "--method", "fastgan", "--dataset", "panda"],
+            "--dataset panda: demo lists openmoji_faces",
+        ),
+        (["--config", "dmo", "--method", "fastgan", "--dataset", "panda"], "config/dmo.yaml does not exist"),
+        (["--method", "fastgan"], "train needs --config, --method and --dataset"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "methods", "train", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_shows_examples() -> None:
     for words in (["train"], ["sample"], ["describe"]):
         done = subprocess.run(
