@@ -113,14 +113,16 @@ def test_damaged_weights_are_refused_with_both_digests_and_mended_by_fetch(folde
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError) as error:
         weights.load_tensors("toy")
-    for part in (str(path), good, sha256_file(path), "snakemake --cores 1 fetch"):
+    for part in (str(path), good, sha256_file(path), "python -m metrics fetch toy"):
         assert part in str(error.value)
     assert sha256_file(weights.fetch("toy", folder)) == good
 
 
 def test_missing_weights_name_the_file_and_the_command(folder: Path) -> None:
     for ask in (weights.weights_path, weights.weights_digest, weights.load_tensors):
-        with pytest.raises(UserError, match=r"lpips_vgg\.safetensors is missing: run `snakemake --cores 1 fetch`"):
+        with pytest.raises(
+            UserError, match=r"lpips_vgg\.safetensors is missing: run `python -m metrics fetch lpips_vgg`"
+        ):
             ask("lpips_vgg")
 
 

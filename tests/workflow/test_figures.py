@@ -173,7 +173,7 @@ def test_a_failed_drawing_leaves_nothing(benchmark, tmp_path, monkeypatch):
 
     sheet = figures.figure3(sources_of(benchmark))
     monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"a.png cannot be written \(No space left on device\); make room"):
         sheet.save(tmp_path / "a.png", tmp_path / "a.pdf")
     assert list(tmp_path.iterdir()) == []
 
