@@ -143,6 +143,7 @@ WILDCARDS = {
     "report": [{}],
     "table": [{"number": number} for number in "123"],
     "figure": [{"figure": name} for name in report.FIGURES],
+    "published": [{}],
 }
 
 

@@ -40,6 +40,34 @@ rule table:
         " --table {wildcards.number} --out-csv {output.csv} --out-md {output.md} --out-tex {output.tex} > {log} 2>&1"
 
 
+rule published:
+    input:
+        run_files("run.json"),
+        metrics=f"{P}/metrics.csv",
+        settings=f"{P}/rendering.json",
+        scripts=code("workflow/scripts/published.py"),
+        published="workflow/published.csv",
+    output:
+        csv=f"{P}/tables/published.csv",
+        md=report(
+            f"{P}/tables/published.md",
+            caption="../captions/published.rst",
+            category="Tables",
+        ),
+    log:
+        f"{P}/logs/tables/published.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=lambda wildcards, input: str(Path(input.settings).parent),
+    message:
+        "setting measured beside published numbers"
+    shell:
+        "python -m workflow.scripts.published --settings {input.settings} --results {params.results}"
+        " --out-csv {output.csv} --out-md {output.md} > {log} 2>&1"
+
+
 rule tables:
     input:
         [f"{P}/tables/table{number}.md" for number in table_numbers()],
+        rules.published.output,

@@ -35,7 +35,6 @@ NOTHING = 48  # height of a row that has a reason in place of pictures
 MAX_SIDE = 128  # of a tile
 
 MAX_TARGETS = 10  # a row of Figure 3
-NO_IMAGES = "n/a (the images are not on this machine)"
 
 # A block is what one method shows for one dataset: rows of images (rows, columns, H, W, 3), or the reason for none.
 Block = np.ndarray | str
@@ -49,7 +48,7 @@ def figure2(sources: Sources) -> Sheet:
     def training(dataset: Dataset) -> Block:
         real = sources.real(dataset.id)
         if real is None:
-            return NO_IMAGES
+            return sources.why_no_images(dataset.id)
         return _rows(real[np.linspace(0, len(real) - 1, rows * columns).round().astype(int)], rows)
 
     def samples(dataset: Dataset, method: Entry) -> Block:
@@ -85,7 +84,7 @@ def memorisation(sources: Sources) -> Sheet:
     def block(dataset: Dataset, method: Entry) -> Block:
         fake, real = sources.samples(dataset.id, method), sources.real(dataset.id)
         if fake is None or real is None:
-            return sources.why(dataset.id, method) if fake is None else NO_IMAGES
+            return sources.why(dataset.id, method) if fake is None else sources.why_no_images(dataset.id)
         points, among = fake.reshape(len(fake), -1), real.reshape(len(real), -1)
         if sources.features:
             points, among = sources.feature_pair(dataset.id, method)
@@ -231,6 +230,14 @@ def _rows(images: np.ndarray, rows: int) -> np.ndarray:
 SHEETS = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
 
 
+def draw(name: str, sources: Sources, png: Path, pdf: Path) -> None:
+    """Draw one figure, of SHEETS or "curves", to both files."""
+    if name == "curves":
+        curves.draw(sources, png, pdf)
+    else:
+        SHEETS[name](sources).save(png, pdf)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=[*SHEETS, "curves"])
@@ -242,10 +249,7 @@ def main() -> None:
     parser.add_argument("--out-pdf", type=Path, required=True)
     arguments = parser.parse_args()
     sources = Sources(load(arguments.settings), arguments.results, arguments.prepared, arguments.features)
-    if arguments.figure == "curves":
-        curves.draw(sources, arguments.out_png, arguments.out_pdf)
-    else:
-        SHEETS[arguments.figure](sources).save(arguments.out_png, arguments.out_pdf)
+    draw(arguments.figure, sources, arguments.out_png, arguments.out_pdf)
 
 
 if __name__ == "__main__":

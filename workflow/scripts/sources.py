@@ -13,7 +13,7 @@ import pandas as pd
 
 from data.console import UserError
 from data.files import read_json
-from workflow.scripts.settings import Entry, Settings
+from workflow.scripts.settings import NOT_RUN, Entry, Settings
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,19 @@ class Sources:
 
     def _left_out(self, dataset: str, method: Entry, split: str) -> bool:
         """Files that an earlier configuration left behind are not this one's."""
-        return self.why(dataset, method, split).startswith("n/a")
+        return self.settings.why_missing(dataset, method, split).startswith("n/a")
 
     def why(self, dataset: str, method: Entry, split: str = "full") -> str:
-        return self.settings.why_missing(dataset, method, split)
+        """Why a run's pictures are missing: it was left out, or it was done but its pictures are not here."""
+        reason = self.settings.why_missing(dataset, method, split)
+        run = self.results / "runs" / dataset / method.id / self._seed(method) / split / "run.json"
+        return self.why_no_images(dataset) if reason == NOT_RUN and run.is_file() else reason
+
+    def why_no_images(self, dataset: str) -> str:
+        """Photographs that nobody may pass on are missing from published results, and so is what shows them."""
+        if self.manifest(dataset).get("shareable", True):
+            return "n/a (the images are not on this machine)"
+        return "n/a (the licence of these photographs allows no copies, and none of images made from them)"
 
     def attributions(self) -> list[str]:
         """The lines that the licences of the shown datasets ask for."""

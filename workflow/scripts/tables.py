@@ -134,6 +134,12 @@ def _notes_of(cell: Cell, usual_counts: tuple[tuple[int, int], ...], n_seeds: in
     return notes
 
 
+def write(table: Table, settings: Settings, csv: Path, md: Path, tex: Path) -> None:
+    write_text(csv, render.csv(table, settings))
+    write_text(md, render.markdown(table))
+    write_text(tex, render.latex(table))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of one preset")
@@ -147,9 +153,7 @@ def main() -> None:
     table = build(arguments.table, numbers.read_metrics(arguments.metrics, settings), settings)
     if not (table.rows and table.datasets):
         raise UserError(f"table {table.number} has no rows or datasets; check table3 in {arguments.settings}")
-    write_text(arguments.out_csv, render.csv(table, settings))
-    write_text(arguments.out_md, render.markdown(table))
-    write_text(arguments.out_tex, render.latex(table))
+    write(table, settings, arguments.out_csv, arguments.out_md, arguments.out_tex)
 
 
 if __name__ == "__main__":

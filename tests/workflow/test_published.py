@@ -1,0 +1,96 @@
+"""Published beside measured: a difference only where both numbers mean the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from workflow.scripts import numbers, published
+from workflow.scripts.settings import Settings, load
+from workflow.scripts.sources import Sources
+
+VGG, INCEPTION = "vgg16fc2-k3-n1000", "inception-k5-n24"
+
+
+def rows_for(*protocols: str) -> list[dict[str, Any]]:
+    """FID and recall of Adaptive IMLE on Obama, two seeds; recall 0.5 and 1.5 by each of the protocols."""
+    common = {"preset": "official", "dataset": "obama", "method": "adaptive_imle", "split": "full", "n_real": 100}
+    common |= {"n_fake": 5000, "steps": 500000, "run_hash": "0f3a"}
+    return [
+        {**common, "seed": seed, "metric": metric, "value": value + seed, "protocol": name}
+        for seed in (0, 1)
+        for metric, value, name in [("fid", 27.0, "inception-clean"), *(("recall", 0.5, name) for name in protocols)]
+    ]
+
+
+@pytest.fixture
+def table(tmp_path: Path, made_up_settings: Callable[..., dict[str, Any]]) -> Callable[..., pd.DataFrame]:
+    def make(preset: str = "official", rows: list[dict[str, Any]] | None = None) -> pd.DataFrame:
+        raw = made_up_settings(preset=preset, datasets=[{"id": "obama", "title": "Obama"}], skips=[])
+        (tmp_path / "settings.json").write_text(json.dumps(raw))
+        pd.DataFrame(rows or rows_for(INCEPTION, VGG)).assign(preset=preset).to_csv(
+            tmp_path / "metrics.csv", index=False
+        )
+        run = tmp_path / "runs/obama/adaptive_imle/seed0/full/run.json"
+        run.parent.mkdir(parents=True, exist_ok=True)
+        record = {"dataset": "obama", "method": "adaptive_imle", "split": "full"}
+        run.write_text(json.dumps({**record, "git_commit": "0123456789", "git_dirty": False}))
+        settings: Settings = load(tmp_path / "settings.json")
+        frame = numbers.read_metrics(tmp_path / "metrics.csv", settings)
+        return (
+            published.build(settings, Sources(settings, tmp_path, tmp_path), frame)
+            .astype(object)
+            .fillna("")
+            .set_index(["method", "metric"])
+        )
+
+    return make
+
+
+def test_an_official_run_is_compared_with_the_icml_value(table) -> None:
+    row = table().loc["Adaptive IMLE", "FID ↓"]
+    assert (row["ICML 2023"], row["delta"]) == ("25.0", "+2.5")  # mean of 27 and 28, less 25
+    assert (row["measured"], row["n_seeds"]) == ("27.5 ± 0.7", 2)
+    assert (row["n_real"], row["n_fake"], row["steps"], row["commit"]) == ("100", "5000", "500000", "0123456")
+
+
+def test_recall_is_measured_by_the_published_protocol_where_it_was(table) -> None:
+    row = table().loc["Adaptive IMLE", "Recall ↑"]
+    assert (row["protocol"], row["delta"]) == (VGG, "+0.32")  # mean of 0.5 and 1.5, less 0.68
+
+
+def test_recall_by_another_protocol_is_listed_without_a_difference(table) -> None:
+    row = table(rows=rows_for(INCEPTION)).loc["Adaptive IMLE", "Recall ↑"]
+    assert (row["protocol"], row["delta"]) == (INCEPTION, "")
+    assert row["ICML 2023"] == "0.68"
+
+
+@pytest.mark.parametrize("preset", ["paper", "lite", "demo"])
+def test_runs_of_other_presets_never_get_a_difference(table, preset: str) -> None:
+    rows = table(preset)
+    assert (rows["delta"] == "").all()
+    assert rows.loc[("Adaptive IMLE", "FID ↓"), "measured"] == "27.5 ± 0.7"
+
+
+def test_the_iclr_column_is_blank(table) -> None:
+    assert (table()["ICLR 2023"] == "").all()
+
+
+def test_published_values_name_known_datasets_methods_and_metrics() -> None:
+    values = pd.read_csv(published.PUBLISHED, comment="#")
+    assert len(values) == 6 * 3 * 2
+    assert set(values["metric"]) <= set(numbers.METRICS)
+    assert not values.duplicated(["dataset", "method", "metric"]).any()
+
+
+def test_markdown_says_what_is_comparable(table, prepared) -> None:
+    settings = prepared(preset="lite")
+    text = published.markdown(table("lite").reset_index(), settings)
+    assert "only runs of the official preset are comparable" in text
+    assert "nan" not in text.lower()
+    assert "None" not in text
