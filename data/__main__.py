@@ -27,6 +27,9 @@ def parse() -> argparse.Namespace:
     fetch.add_argument("datasets", nargs="+", metavar="dataset", help="a name that `list` shows")
     fetch.add_argument("--out", default="data/raw", help="where the original images go (default: %(default)s)")
     fetch.add_argument("--manual", default="data/manual", help="folder of sets placed by hand (default: %(default)s)")
+    fetch.add_argument(
+        "--accept", action="store_true", help="take images that differ from those of the first fetch in their place"
+    )
     prepare = commands.add_parser("prepare", help="decode, check, resize and split a fetched dataset")
     prepare.add_argument("--dataset", required=True, help="a name that `list` shows")
     prepare.add_argument("--resolution", required=True, type=int, help="side of the square images, pixels")
@@ -44,7 +47,7 @@ def main() -> None:
         from data.fetch import fetch
 
         for name in arguments.datasets:
-            fetch(name, arguments.out, arguments.manual)
+            fetch(name, arguments.out, arguments.manual, arguments.accept)
     else:
         from data.prepare import prepare
 

@@ -5,54 +5,66 @@ from __future__ import annotations
 import lzma
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from data.images import SUFFIXES
 
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_MEMBERS = 200_000
-MAX_IMAGES = 10_000
+MAX_UNPACKED_BYTES = 64 * 2**30  # promised by the headers of all members, wanted or not
+MAX_TOTAL_BYTES = 4 * 2**30  # that come out of the wanted images, and out of the archives inside the archive
 MAX_IMAGE_BYTES = 64 * 2**20
-MAX_TOTAL_BYTES = 4 * 2**30
+MAX_LISTED = 20  # folders named where the layout is unknown
 
 
 class SourceError(Exception):
     """Why one source cannot give what is asked of it; the next source may."""
 
 
+class UnknownLayout(SourceError):
+    """A sound archive in which the set cannot be told: to be kept, since its user can."""
+
+
 @dataclass(frozen=True)
 class Member:
     name: str
+    size: int  # bytes, as its header promises
     plain: bool  # a file or folder; not a link, device or pipe
     folder: bool
     open: Callable[[], IO[bytes] | None]
 
 
-def extract_images(archive: Path, folders: list[str] | None, target: Path) -> None:
-    """Write the images that lie in one of `folders` (all images if None) flat into `target`, bytes unchanged.
+def extract_images(archive: Path, target: Path, count: int, folders: Sequence[str] = (), bundle: bool = False) -> None:
+    """Write the `count` images of one set flat into `target`, bytes unchanged; no archive leads anywhere else.
 
-    A folder may lie anywhere in the archive: `100-shot-dog/img` also matches `bundle/100-shot-dog/img/1.jpg`.
-    Raises `SourceError` for a file that is no archive, for an archive with a member that is a link or a device or would
-    lie outside the target, for two images of one name, and beyond the limits above.
+    The set is what lies below one of `folders`, tried in order and wherever they lie in the archive:
+    `100-shot-dog/img` also matches `bundle/100-shot-dog/img/1.jpg`.  An archive that is no `bundle` holds one set only,
+    so that, failing this, all its images count.  If a place has more than `count` images, its one folder with exactly
+    `count` is taken.  Archives inside the archive are opened (one level) and count as folders of their name.
+
+    Raises `UnknownLayout` listing the folders found, and `SourceError` for a file that is no archive, for an archive
+    with a member that is a link or a device or would lie outside the target, for two images of one name, and beyond
+    the limits above.
     """
-    images, total = 0, 0
     try:
-        for position, member in enumerate(members(archive)):
-            if position >= MAX_MEMBERS:
-                raise SourceError(f"the archive has more than {MAX_MEMBERS} members")
-            refuse_unsafe(member)
-            path = PurePosixPath(member.name)
-            if member.folder or not is_wanted(path, folders):
+        found = Counter(str(path.parent) for path, _ in images(archive, target))
+        wanted = choose(found, count, folders, bundle)
+        total = 0
+        for path, member in images(archive, target):
+            if str(path.parent) not in wanted:
                 continue
             content = read_limited(member)
-            images, total = images + 1, total + len(content)
-            if images > MAX_IMAGES or total > MAX_TOTAL_BYTES:
-                raise SourceError(f"the archive has more than {MAX_IMAGES} images or {MAX_TOTAL_BYTES} bytes of them")
+            total += len(content)
+            if total > MAX_TOTAL_BYTES:
+                raise SourceError(f"the archive has more than {MAX_TOTAL_BYTES} bytes of images")
             if (target / path.name).exists():
                 raise SourceError(f"the archive has two images named {path.name}")
             (target / path.name).write_bytes(content)
@@ -62,19 +74,64 @@ def extract_images(archive: Path, folders: list[str] | None, target: Path) -> No
         raise SourceError(f"the archive cannot be unpacked ({error})") from None
 
 
+def choose(found: Counter[str], count: int, folders: Sequence[str], bundle: bool) -> list[str]:
+    """The folders, out of {folder: images in it}, that together are the set."""
+    places = [[place for place in found if f"/{name}/".lower() in f"/{place}/".lower()] for name in folders]
+    for places_of_set in places if bundle else [*places, list(found)]:
+        if sum(found[place] for place in places_of_set) == count:
+            return places_of_set
+        exact = [place for place in places_of_set if found[place] == count]
+        if len(exact) == 1:
+            return exact
+    known = f"folder {' or '.join(folders)} with {count} images" if folders else f"folder with {count} images"
+    listed = [f"{place} ({number})" for place, number in found.most_common(MAX_LISTED)]
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    raise UnknownLayout(f"the archive has no single {known}; it has {', '.join(listed) or 'no images'}{more}")
+
+
+def images(archive: Path, scratch: Path) -> Iterator[tuple[PurePosixPath, Member]]:
+    unpacked = 0
+    for position, member in enumerate(unfolded(archive, scratch)):
+        unpacked += member.size
+        if position >= MAX_MEMBERS or unpacked > MAX_UNPACKED_BYTES:
+            raise SourceError(f"the archive has more than {MAX_MEMBERS} members or {MAX_UNPACKED_BYTES} bytes")
+        path = PurePosixPath(member.name)
+        if not member.folder and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            yield path, member
+
+
+def unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
+    """Every member, each safe; an archive among them is followed by its own members, as if in a folder of its name."""
+    room = MAX_TOTAL_BYTES
+    for member in members(archive):
+        refuse_unsafe(member)
+        yield member
+        stem = next((member.name[: -len(end)] for end in ARCHIVE_SUFFIXES if member.name.lower().endswith(end)), None)
+        if stem is None or member.folder or PurePosixPath(stem).name.startswith("."):
+            continue
+        with tempfile.NamedTemporaryFile(dir=scratch, prefix=".") as copy:
+            room -= copy_limited(member, copy, room)
+            if not (tarfile.is_tarfile(copy.name) or zipfile.is_zipfile(copy.name)):
+                continue  # in name only, such as a pointer that git-lfs left
+            for inner in members(Path(copy.name)):
+                refuse_unsafe(inner)
+                yield replace(inner, name=f"{stem}/{inner.name}")
+
+
 def members(archive: Path) -> Iterator[Member]:
-    if zipfile.is_zipfile(archive):
+    if tarfile.is_tarfile(archive):  # first: a tar that ends in a zip looks like that zip
+        with tarfile.open(archive) as file:
+            for info in file:
+                plain = info.isreg() or info.isdir()
+                yield Member(info.name, info.size, plain, info.isdir(), partial(file.extractfile, info))
+    elif zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             for entry in file.infolist():
                 kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 when packed on a system without Unix modes
                 plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield Member(entry.filename, plain, entry.is_dir(), partial(file.open, entry))
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as file:
-            for info in file:
-                yield Member(info.name, info.isreg() or info.isdir(), info.isdir(), partial(file.extractfile, info))
+                yield Member(entry.filename, entry.file_size, plain, entry.is_dir(), partial(file.open, entry))
     else:
-        raise SourceError("it is neither a zip nor a tar archive (often a web page with an error or a download quota)")
+        raise SourceError("it is neither a zip nor a tar archive")
 
 
 def refuse_unsafe(member: Member) -> None:
@@ -85,11 +142,17 @@ def refuse_unsafe(member: Member) -> None:
         raise SourceError(f"the archive holds a link or device: {member.name!r}")
 
 
-def is_wanted(path: PurePosixPath, folders: list[str] | None) -> bool:
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-        return False
-    place = f"/{path.parent}/"
-    return folders is None or any(f"/{folder}/" in place for folder in folders)
+def copy_limited(member: Member, copy: IO[bytes], limit: int) -> int:
+    """Copy a member out, however much or little its header promises; returns its bytes."""
+    stream = member.open()
+    assert stream is not None  # only files are read
+    with stream:
+        while block := stream.read(2**20):
+            copy.write(block)
+            if copy.tell() > limit:
+                raise SourceError(f"the archives inside the archive have more than {MAX_TOTAL_BYTES} bytes")
+    copy.flush()
+    return copy.tell()
 
 
 def read_limited(member: Member) -> bytes:

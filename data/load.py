@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,8 @@ DATASETS = Path(__file__).with_name("datasets.yaml")
 SPLITS = ("full", "train90", "heldout")
 
 SOURCE_KEYS = {  # kind of source: required keys, optional keys
-    "http": ({"url"}, {"folders", "sha256"}),
-    "gdrive": ({"id"}, {"folders", "sha256"}),
+    "http": ({"url"}, {"bundle", "sha256"}),
+    "gdrive": ({"id"}, {"bundle", "sha256"}),
     "package": ({"package", "version", "sha256", "folder", "codepoints"}, set()),
 }
 
@@ -36,7 +37,11 @@ class Dataset:
     shareable: bool  # may figures that show its images be committed and published?
     split: Literal["lexicographic", "seeded"]
     sources: list[dict[str, Any]]
+    folders: Sequence[str] = ()  # where archives keep it
+    size: int | None = None  # side of every image in pixels, where it is known
+    optional: bool = False  # can the benchmark be wanted without it?
     manifest_sha256: str | None = None
+    pixels_sha256: str | None = None
 
 
 @cache
@@ -45,8 +50,9 @@ def _datasets(path: Path) -> dict[str, Dataset]:
 
 
 def _checked(name: str, entry: dict[str, Any], path: Path) -> Dataset:
+    keys = {field.name for field in fields(Dataset)} - {"name"}
     required = {field.name for field in fields(Dataset) if field.default is MISSING} - {"name"}
-    _check_keys(f"{path}: {name}", entry, required, {"manifest_sha256"})
+    _check_keys(f"{path}: {name}", entry, required, keys - required)
     for source in entry["sources"]:
         kind = source.get("kind")
         if kind not in SOURCE_KEYS:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,7 @@ import yaml
 from PIL import Image
 
 import data.load
+from data.fetch import fetch
 
 TOY = {
     "title": "Toy",
@@ -30,37 +33,77 @@ TOY = {
 
 
 @dataclass
+class Page:
+    """What one address serves, and how it misbehaves."""
+
+    content: bytes = b""
+    etag: str = ""  # none: the server has no validator
+    ranges: bool = True  # does it honour Range?
+    cuts: list[int] = field(default_factory=list)  # bytes after which the next requests break off
+    stalls: bool = False  # after the first thousand bytes nothing more comes
+    length: int | None = None  # what Content-Length claims, if not the truth
+    location: str = ""  # a redirection
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/zip"})
+
+
+@dataclass
 class Server:
-    """Serves `pages`; `requests` lists the paths that were asked for."""
+    """Serves `pages`; `requests` lists the paths that were asked for, `ranges` the ranges."""
 
     url: str = ""
-    pages: dict[str, bytes] = field(default_factory=dict)
+    pages: dict[str, bytes | Page] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def page() -> type[Page]:
+    return Page
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """/missing answers 404, /stall sends a first byte and then nothing, /short breaks off; the rest is `pages`."""
+    """What is no page answers 404."""
     state = Server()
     stop = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            state.requests.append(self.path)
-            content = b"x" * 1000 if self.path in ("/stall", "/short") else state.pages.get(self.path)
-            if content is None:
+            path = self.path.partition("?")[0]
+            state.requests.append(path)
+            state.ranges.append(self.headers.get("Range"))
+            found = state.pages.get(path)
+            if found is None:
                 self.send_error(404)
                 return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.path in ("/stall", "/short"):
-                self.wfile.write(content[:1])
-                self.wfile.flush()
-                if self.path == "/stall":
-                    stop.wait(10)
+            self.answer(found if isinstance(found, Page) else Page(found))
+
+        def answer(self, page: Page) -> None:
+            if page.location:
+                self.begin(302, Location=page.location)
                 return
-            self.wfile.write(content)
+            size, start = len(page.content), 0
+            if page.ranges and self.headers.get("Range") and self.headers.get("If-Range") in (None, page.etag):
+                start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                if start >= size:
+                    self.begin(416, Content_Range=f"bytes */{size}")
+                    return
+            length = size - start if page.length is None else page.length
+            part = {"Content_Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+            self.begin(206 if start else 200, Content_Length=str(length), ETag=page.etag, **part, **page.headers)
+            cut = 1000 if page.stalls else page.cuts.pop(0) if page.cuts else size
+            with suppress(ConnectionError):  # gdown looks at the headers first and hangs up
+                self.wfile.write(page.content[start : start + cut])
+            if page.stalls:
+                self.wfile.flush()
+                stop.wait(10)
+
+        def begin(self, status: int, **headers: str) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                if value:
+                    self.send_header(key.replace("_", "-"), value)
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -131,3 +174,14 @@ def place(tmp_path: Path):
         return folder.parent
 
     return write
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def get(tmp_path: Path, raw: Path):
+    """`get()` fetches the toy dataset; returns the record it wrote."""
+    return lambda **keys: json.loads(fetch("toy", raw, tmp_path / "manual", **keys).read_text())

@@ -46,7 +46,7 @@ def test_fetch_and_prepare_from_a_folder_filled_by_hand(tmp_path: Path) -> None:
 
     (tmp_path / "manual/obama").mkdir(parents=True)
     for index in range(100):
-        Image.new("RGB", (20, 20), (index, index, index)).save(tmp_path / f"manual/obama/{index}.png")
+        Image.new("RGB", (256, 256), (index, index, index)).save(tmp_path / f"manual/obama/{index}.png")
     raw, manual, out = (str(tmp_path / name) for name in ("raw", "manual", "prepared"))
     assert data("fetch", "obama", "--out", raw, "--manual", manual).returncode == 0
     done = data("prepare", "--dataset", "obama", "--resolution", "16", "--raw", raw, "--out", out)

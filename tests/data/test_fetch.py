@@ -7,24 +7,16 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
-from data import download
+from data import download, transfer
 from data import fetch as fetching
 from data.console import UserError
-from data.fetch import expand, fetch, manifest_sha256
-from data.files import sha256_bytes
+from data.drawings import expand
+from data.files import read_yaml, sha256_bytes
+from data.load import dataset_info, dataset_names
 from data.prepare import prepare
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def get(tmp_path: Path, raw: Path):
-    """`get()` fetches the toy dataset; returns the record it wrote."""
-    return lambda: json.loads(fetch("toy", raw, tmp_path / "manual").read_text())
+from data.verify import manifest_sha256
 
 
 def files_in(folder: Path) -> set[str]:
@@ -33,8 +25,8 @@ def files_in(folder: Path) -> set[str]:
 
 def test_images_keep_their_bytes_and_are_recorded(server, toy, get, raw, four, pack) -> None:
     server.pages["/a.zip"] = pack({f"bundle/toy/{name}": content for name, content in four.items()} | {"x/9.png": b""})
-    source = {"kind": "http", "url": f"{server.url}/a.zip", "folders": ["toy"]}
-    toy(sources=[source])
+    source = {"kind": "http", "url": f"{server.url}/a.zip", "bundle": True}
+    toy(sources=[source], folders=["toy"])
     record = get()
     assert record["source"] == source
     assert {entry["file"]: entry["sha256"] for entry in record["files"]} == {
@@ -43,15 +35,40 @@ def test_images_keep_their_bytes_and_are_recorded(server, toy, get, raw, four, p
     assert {name: (raw / "toy" / name).read_bytes() for name in four} == four
 
 
-def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
-    server.pages |= {"/a.zip": pack(four), "/quota.html": b"<html>quota</html>", "/three.zip": pack({"1.png": b"x"})}
-    paths = ["/missing", "/stall", "/short", "/quota.html", "/three.zip", "/a.zip"]
+def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, page, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(transfer, "STALL_SECONDS", 3)
+    monkeypatch.setattr(transfer, "CHUNK", 100)
+    quota = b"\n<!DOCTYPE html><html><head><title>Google Drive -\n Quota exceeded</title></head></html>"
+    server.pages |= {
+        "/stall": page(bytes(2000), stalls=True),
+        "/short": page(bytes(2000), length=3000),
+        "/little": page(pack(four), length=100),  # claims fewer bytes than the archive has
+        "/quota.html": quota,
+        "/text": b"an error",
+        "/one.zip": pack({"1.png": b"x"}),
+        "/bad.zip": pack(dict.fromkeys(four, b"x")),
+        "/loop": page(location="/loop"),
+        "/moved": page(location="/a.zip"),
+        "/a.zip": pack(four),
+    }
+    names = ["missing", "stall", "short", "little", "quota.html", "text", "one.zip", "bad.zip", "loop", "moved"]
+    paths = [f"/{name}" for name in names]
     toy(sources=[{"kind": "http", "url": server.url + path} for path in paths])
-    assert get()["source"]["url"].endswith("/a.zip")
-    assert server.requests == paths
+    assert get()["source"]["url"].endswith("/moved")
+    assert list(dict.fromkeys(server.requests)) == [*paths, "/a.zip"]
+    assert server.requests.count("/short") == 2  # a truncation is tried once more
     told = capsys.readouterr().err
-    for reason in ("404", "sent nothing for 0.3 s", "broke off", "neither a zip nor a tar", "1 images were found"):
+    for reason in (
+        "/missing: the server answered 404",
+        "/stall: the server sent nothing for 3 s",
+        "/short: the transfer broke off after 2000 of 3000 bytes",
+        "/little: it is neither a zip nor a tar archive",
+        '/quota.html: it sent a web page titled "Google Drive - Quota exceeded" and not the file',
+        "/text: it is neither a zip nor a tar archive",
+        "/one.zip: the archive has no single folder with 4 images; it has . (1)",
+        "/bad.zip: 1.png is not a JPEG, PNG or WebP image",
+        "/loop: the transfer failed (TooManyRedirects)",
+    ):
         assert reason in told
 
 
@@ -59,9 +76,30 @@ def test_error_lists_every_source_and_the_way_out(server, toy, get, raw) -> None
     toy(sources=[{"kind": "http", "url": f"{server.url}/{name}"} for name in ("missing", "gone")])
     with pytest.raises(UserError) as error:
         get()
-    for part in (f"{server.url}/missing: the server answered 404", f"{server.url}/gone", "4 images", "manual/toy/"):
+    for part in (
+        f"1. {server.url}/missing: the server answered 404",
+        f"2. {server.url}/gone",
+        "4 images",
+        "manual/toy/",
+    ):
         assert part in str(error.value)
+    assert "skip:" not in str(error.value)
     assert files_in(raw / "toy") == set()
+
+
+def test_error_of_an_optional_dataset_ends_in_the_lines_that_leave_it_out(toy, get) -> None:
+    toy(optional=True)
+    with pytest.raises(UserError) as error:
+        get()
+    _, _, lines = str(error.value).partition("overlays/without_ffhq.yaml):\n")
+    assert yaml.safe_load(lines) == {"skip": [{"dataset": "toy", "reason": "its images could not be fetched"}]}
+
+
+def test_overlay_for_ffhq_is_what_the_error_names() -> None:
+    overlay = read_yaml(Path(fetching.__file__).parents[1] / "config/overlays/without_ffhq.yaml")
+    assert [skip.keys() for skip in overlay.pop("skip")] == [{"dataset", "reason"}]
+    assert overlay == {}
+    assert [name for name in dataset_names() if dataset_info(name).optional] == ["ffhq_100"]
 
 
 def test_server_that_is_not_there_is_a_reason(toy, get) -> None:
@@ -79,16 +117,6 @@ def test_archive_with_the_wrong_hash_is_refused_with_both_digests(server, toy, g
     assert [path for path in (raw / ".downloads").iterdir() if path.suffix != ".lock"] == []
 
 
-def test_images_with_the_wrong_manifest_are_refused_with_both_digests(toy, get, four, place, raw) -> None:
-    place(four)
-    actual = manifest_sha256([{"file": name, "sha256": sha256_bytes(four[name])} for name in four])
-    toy(manifest_sha256="1" * 64)
-    with pytest.raises(UserError, match=f"(?s)manual/toy .*{actual}.*{'1' * 64}"):
-        get()
-    toy(manifest_sha256=actual)
-    assert len(get()["files"]) == 4
-
-
 def test_manifest_digest_is_that_of_sha256sum_in_natural_order() -> None:
     """`sha256sum $(ls -v) | sha256sum` for files 1, 2 and 10."""
     files = [{"file": f"{number}.jpg", "sha256": f"{number:064d}"} for number in (1, 10, 2)]
@@ -103,31 +131,6 @@ def test_hostile_archive_leaves_nothing(server, toy, get, tmp_path, four, pack, 
         get()
     assert not list(tmp_path.rglob("*evil*"))
     assert files_in(raw / "toy") == set()
-
-
-def test_manual_folder_comes_first_and_is_read_each_time(server, toy, get, raw, four, place, pack) -> None:
-    server.pages["/a.zip"] = pack(four)
-    toy(sources=[{"kind": "http", "url": f"{server.url}/a.zip"}])
-    manual = place(four | {"readme.txt": b"mine"})
-    assert get()["source"] == {"kind": "manual", "folder": str(manual / "toy")}
-    place({"1.png": four["2.png"]})
-    get()
-    assert (raw / "toy" / "1.png").read_bytes() == four["2.png"]
-    assert server.requests == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"5.png": b"x"}, "5 images were found, 4 are expected"),
-        ({"2.png": b""}, r"2\.png is empty"),
-        ({"2.png": b"text"}, r"2\.png is not a JPEG"),
-    ],
-)
-def test_unusable_manual_folder_is_named_with_the_file(toy, get, four, place, changed, reason) -> None:
-    place(four | changed)
-    with pytest.raises(UserError, match=f"manual/toy cannot be used for toy: {reason}"):
-        get()
 
 
 def test_failed_refetch_keeps_what_was_fetched(toy, get, raw, four, place) -> None:
@@ -173,19 +176,19 @@ def test_source_that_is_no_longer_listed_is_fetched_anew(server, toy, get, four,
     assert get()["source"]["url"].endswith("/b.zip")
 
 
-@pytest.mark.parametrize("moment", ["verified", "write_json"])
+@pytest.mark.parametrize("moment", ["verified", "settle", "write_json"])
 def test_interrupted_fetch_is_never_taken_for_whole(toy, get, raw, tmp_path, four, place, monkeypatch, moment) -> None:
     """Interrupted before the images are in place, and after that but before the record is."""
     place(four)
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(fetching, moment, interrupt)
         with pytest.raises(KeyboardInterrupt):
             get()
-    assert files_in(raw) == {"toy"}  # nothing staged is left
+    assert {name for name in files_in(raw) if "lock" not in name} == {"toy"}  # nothing staged is left
     with pytest.raises(UserError, match="no complete fetch"):
         prepare("toy", 16, raw, tmp_path / "prepared")
     assert len(get()["files"]) == 4
@@ -202,20 +205,6 @@ def test_archive_is_downloaded_once_for_all_who_want_it_at_once(server, tmp_path
     for thread in threads:
         thread.join()
     assert server.requests == ["/a.zip"]
-
-
-def test_google_drive_is_a_source_like_the_others(server, toy, get, four, pack, monkeypatch) -> None:
-    """gdown itself, sent to the local server in place of Google's; then its refusal as a reason."""
-    import gdown
-
-    original = gdown.download
-    monkeypatch.setattr(gdown, "download", lambda id, **keys: original(url=f"{server.url}/{id}", **keys))
-    server.pages["/bundle"] = pack(four)
-    toy(sources=[{"kind": "gdrive", "id": "missing"}, {"kind": "gdrive", "id": "bundle"}])
-    assert get()["source"]["id"] == "bundle"
-    toy(sources=[{"kind": "gdrive", "id": "missing"}])
-    with pytest.raises(UserError, match="Google Drive file missing: Google Drive did not serve it"):
-        get()
 
 
 def test_code_points_are_expanded() -> None:

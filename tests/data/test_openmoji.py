@@ -9,7 +9,8 @@ import pytest
 
 from data import download
 from data.archive import SourceError
-from data.fetch import expand, fetch
+from data.drawings import expand
+from data.fetch import fetch
 from data.load import dataset_info, load
 from data.prepare import prepare
 

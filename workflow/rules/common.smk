@@ -83,6 +83,12 @@ def externals():
     return [(path.name, path.parent.name, 0) for path in folders if path.name in config["datasets"]]
 
 
+def datasets_in_use():
+    """The datasets of any cell: one that `skip` leaves out whole is neither fetched nor measured."""
+    used = {dataset for dataset, _, _ in cells() + externals()}
+    return [dataset for dataset in config["datasets"] if dataset in used]
+
+
 def per_cell(pattern, chosen):
     return [pattern.format(P=P, dataset=d, method=m, seed=s) for d, m, s in chosen]
 
@@ -156,7 +162,7 @@ def metric_files():
     """One JSON a metric and run: everything that metrics.csv collects."""
     folder = "{P}/metrics/{dataset}/{method}/seed{seed}"
     sampled = cells() + externals()
-    floors = [(dataset, "floor", 0) for dataset in config["datasets"]]
+    floors = [(dataset, "floor", 0) for dataset in datasets_in_use()]
     return (
         per_cell(f"{folder}/fid.json", sampled + floors)
         + per_cell(f"{folder}/precision_recall.json", sampled)
@@ -229,11 +235,11 @@ def table_numbers():
 
 def figure_inputs(wildcards):
     """The files that a figure shows."""
-    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in config["datasets"]]
+    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
     sampled = cells() + externals()
     samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
     features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
-    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in config["datasets"]]
+    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in datasets_in_use()]
     return {
         "figure2": real + samples,
         "figure3": per_cell(

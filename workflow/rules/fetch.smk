@@ -32,5 +32,5 @@ rule fetch_weights:
 
 rule fetch:
     input:
-        expand("data/raw/{dataset}/fetched.json", dataset=config["datasets"]),
+        expand("data/raw/{dataset}/fetched.json", dataset=datasets_in_use()),
         expand("data/raw/weights/{network}.json", network=weights()),

@@ -6,7 +6,7 @@ rule report:
         run_files("run.json"),
         run_files("history.csv"),
         f"{P}/metrics.csv",
-        [f"{PREPARED}/{dataset}/manifest.json" for dataset in config["datasets"]],
+        [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
         [f"{P}/tables/table{number}.md" for number in table_numbers()],
         [f"{P}/figures/{figure}.png" for figure in FIGURES],
         settings=f"{P}/rendering.json",
