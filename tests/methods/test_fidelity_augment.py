@@ -1,0 +1,96 @@
+"""DiffAugment beside its description: how its parameters are distributed, at the published 256 px, image by image.
+
+That the ranges are kept and reached at 16 px is checked in `test_augment.py`.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from methods.augment import augment, color, cutout, random_flip, translation
+
+N = 4000
+COLOR_AND_PLACE = ("color", "translation", "cutout")
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def assert_uniform(values: Tensor, low: float, high: float) -> None:
+    """Quartiles within 4 standard errors (0.7 % of N draws each) of a uniform law's, bounds kept."""
+    assert values.shape == (N,)
+    assert low - 1e-3 <= values.min() and values.max() <= high + 1e-3
+    for share in (0.25, 0.5, 0.75):
+        assert (values < low + share * (high - low)).float().mean().item() == pytest.approx(share, abs=0.032)
+
+
+def test_color_factors_are_uniform_and_independent():
+    """Two pixels, (1, 0, 0) and (-1, 0, 0).  Brightness b: the mean of all values.  Contrast c: the pixels' grey values
+    differ by 2/3 c.  Saturation s: red lies above its pixel's grey by 2/3 s c.
+    """
+    images = torch.zeros(N, 3, 1, 2)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = 1.0, -1.0
+    changed = color(images, rng())
+    grey = changed.mean(dim=1)[:, 0]
+    brightness = changed.mean(dim=(1, 2, 3))
+    contrast = (grey[:, 0] - grey[:, 1]) / (2 / 3)
+    saturation = (changed[:, 0, 0, 0] - grey[:, 0]) / (2 / 3) / contrast
+    assert_uniform(brightness, -0.5, 0.5)
+    assert_uniform(contrast, 0.5, 1.5)
+    assert_uniform(saturation, 0.0, 2.0)
+    correlation = torch.corrcoef(torch.stack([brightness, contrast, saturation])) - torch.eye(3)
+    assert correlation.abs().max() < 0.08  # 5 standard errors
+
+
+def test_translation_at_256_pixels_is_uniform_up_to_32():
+    """Images of one row, whose values are its columns' numbers from 1."""
+    images = torch.arange(1.0, 257.0).expand(N, 1, 1, 256)
+    moved = translation(images, rng())[:, 0, 0]
+    shift = (images[:, 0, 0] - moved)[:, 128]  # the middle column is always covered
+    assert shift.min() == -32 and shift.max() == 32
+    counts = torch.bincount((shift + 32).long(), minlength=65)
+    chi_square = ((counts - N / 65).square() / (N / 65)).sum()
+    assert chi_square < 64 + 5 * (2 * 64) ** 0.5
+    assert (moved == 0).sum(dim=1).equal(shift.abs().long())  # what comes in is zero
+
+
+def test_cutout_at_256_pixels_is_128_wide_around_a_uniform_centre():
+    """The centre may be any of 0 to 256: the whole width of 128 is inside for 129 of these 257."""
+    widths = (cutout(torch.ones(N, 1, 2, 256), rng())[:, 0] == 0).any(dim=1).sum(dim=1)
+    widths = widths[widths > 0]  # of two rows the cut takes one, or neither in a third of the cases
+    assert widths.max() == 128 and widths.min() == 64
+    assert (widths == 128).float().mean().item() == pytest.approx(129 / 257, abs=0.05)
+    assert widths.float().mean().item() == pytest.approx((129 * 128 + 2 * sum(range(64, 128))) / 257, rel=0.02)
+
+
+@pytest.mark.parametrize("name", COLOR_AND_PLACE)
+def test_an_image_is_changed_without_regard_to_the_others(name):
+    """Other neighbours, same draws: same result.  Equal images are not changed alike."""
+    images = torch.randn(6, 3, 16, 16, generator=rng())
+    other = images.clone()
+    other[1:] = torch.randn(5, 3, 16, 16, generator=rng(1))
+    assert torch.equal(augment(images, [name], rng(2))[0], augment(other, [name], rng(2))[0])
+    equal = augment(images[:1].expand(6, -1, -1, -1), [name], rng(2))
+    assert len(equal.flatten(1).unique(dim=0)) > 3
+
+
+@pytest.mark.parametrize("policy", [["color"], ["translation"], ["cutout"], COLOR_AND_PLACE])
+def test_gradient_is_that_of_finite_differences(policy):
+    images = torch.randn(2, 3, 8, 8, generator=rng(), dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: augment(x, policy, rng(3)).square(), (images,), fast_mode=True)
+
+
+def test_policy_is_applied_in_its_order_with_the_draws_following_one_another():
+    images = torch.randn(4, 3, 16, 16, generator=rng())
+    generator = rng(4)
+    expected = cutout(translation(color(images, generator), generator), generator)
+    assert torch.equal(augment(images, COLOR_AND_PLACE, rng(4)), expected)
+
+
+def test_flip_is_an_image_s_own_coin():
+    flipped = random_flip(torch.tensor([0.0, 1.0]).expand(N, 1, 1, 2), rng())[:, 0, 0, 0] == 1
+    assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.032)
+    assert (flipped[1:] != flipped[:-1]).float().mean().item() == pytest.approx(0.5, abs=0.032)
