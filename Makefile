@@ -23,7 +23,7 @@ lint: .venv/.installed
 	snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/smoke results/logs .snakemake .pytest_cache .ruff_cache
+	rm -rf results/demo results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \

@@ -14,7 +14,10 @@ import pytest
 from data.files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "data/README.md", "config/README.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "data/README.md", "config/README.md", "docs/erratum.md"),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "results/reference").glob("*/README.md"))),
+)
 PRESETS = {path.stem for path in (ROOT / "config").glob("*.yaml")}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
