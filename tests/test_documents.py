@@ -112,3 +112,9 @@ def test_examples_of_every_commands_help_name_presets_that_exist(package: str) -
         _, _, examples = help_of(package, command).partition("examples:\n")
         assert f"python -m {package} {command} " in examples
         assert presets_in(examples) <= PRESETS
+
+
+def test_the_torch_free_install_has_the_pins_of_requirements() -> None:
+    [line] = re.findall(r"^pip install (snakemake==.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(line.split()) < set((ROOT / "requirements.txt").read_text().split("\n"))
+    assert "torch" not in line
