@@ -3,6 +3,7 @@
 #   snakemake --cores all --use-conda                        the paper (config/paper.yaml; needs GPUs)
 #   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
 #   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (seconds)
+#   snakemake --cores 1 plan                                 what it will cost on this machine
 #   snakemake --cores 1 fetch                                everything that needs a network, then work offline
 #   snakemake --cores 1 figure1                              Figure 1, live (under a minute; needs no data and no GPU)
 from snakemake.utils import min_version
@@ -44,6 +45,7 @@ else:
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/report.smk"
+    include: "workflow/rules/plan.smk"
 
     results = [rules.tables.input, rules.figures.input, rules.report.output]
 

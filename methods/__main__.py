@@ -1,13 +1,16 @@
-"""The methods' command lines: train, sample, describe."""
+"""The methods' command lines: train, sample, describe, plan."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from data.console import UserError, run
+from data.files import write_json
 from methods.discover import method_info, methods
 from methods.settings import SPLITS, load_config, run_settings
 
@@ -28,12 +31,18 @@ DESCRIBE_EXAMPLES = """examples:
   python -m methods describe --preset demo --json
 """
 
+PLAN_EXAMPLES = """examples:
+  snakemake --cores 1 plan --configfile config/demo.yaml
+
+which runs: snakemake --summary ... | python -m methods plan --settings ... --out results/demo/plan.json
+"""
+
 SCHEDULE_KEYS = ("schedule", "batch", "optimizer", "learning_rate", "delta", "staleness", "reassign_every")
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    {"train": _train, "sample": _sample, "describe": _describe}[arguments.command](arguments)
+    {"train": _train, "sample": _sample, "describe": _describe, "plan": _plan}[arguments.command](arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
     _device(train)
     train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
+    train.add_argument("--check", action="store_true", help="train nothing; only say whether this machine may")
 
     sample = command("sample", "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES)
     sample.add_argument("--run", type=Path, required=True, help="the run's folder")
@@ -75,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     describe = command("describe", "Print sizes and schedule of each method of a preset.", DESCRIBE_EXAMPLES)
     describe.add_argument("--preset", default="paper", help="a preset's name or file (default: paper)")
     describe.add_argument("--json", action="store_true", help="print JSON")
+
+    plan = command("plan", "Estimate the cost of the jobs that `snakemake --summary` lists on stdin.", PLAN_EXAMPLES)
+    plan.add_argument("--settings", required=True, help="config, outputs and gpus as JSON (what Snakemake passes)")
+    plan.add_argument("--out", type=Path, required=True, help="the plan.json to write")
     return parser
 
 
@@ -85,10 +99,13 @@ def _device(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     settings, training = _settings(arguments)
     out = arguments.out or Path("results", settings["preset"], "runs", *_cell(settings))
-    from methods.train import train
+    from methods.train import train, training_device
 
     intervals = {key: training[key] for key in ("log_every", "grid_every", "save_every") if key in training}
     require_gpu = training.get("require_gpu", False)
+    if arguments.check:
+        training_device(settings, arguments.device, require_gpu)
+        return
     train(settings, out, arguments.state, arguments.device, require_gpu, intervals, arguments.fresh)
     print(out)
 
@@ -141,6 +158,16 @@ def _describe(arguments: argparse.Namespace) -> None:
             print(f"  {role:<14} {count:>12,} parameters")
         print(f"  {'latent code':<14} {entry['latent_size']:>12,} dimensions")
         print(f"  {'schedule':<14} {entry['steps']:>12,} steps{', ' + schedule if schedule else ''}")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from methods.plan import pending_jobs, plan, render
+
+    settings = json.loads(arguments.settings)
+    jobs = pending_jobs(sys.stdin.read(), settings["outputs"])
+    found = plan(settings["config"], jobs, len(os.sched_getaffinity(0)), settings["gpus"])
+    write_json(arguments.out, found)
+    print(render(found))
 
 
 if __name__ == "__main__":

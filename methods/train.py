@@ -34,8 +34,8 @@ GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
 
 
-def pick_device(name: str, require_gpu: bool = False) -> torch.device:
-    """`auto` is the GPU if there is one.  Raises `UserError` if a GPU is asked for, or required, and absent."""
+def pick_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one.  Raises `UserError` if a GPU is asked for and absent."""
     found = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if found else "cpu"
@@ -44,11 +44,16 @@ def pick_device(name: str, require_gpu: bool = False) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= found:
         raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
-    if require_gpu and device.type == "cpu":
-        raise UserError(
-            "this preset trains for days on a GPU and was given a CPU (training.require_gpu in the configuration); "
-            "for a run that fits a CPU: snakemake --cores all --configfile config/demo.yaml"
-        )
+    return device
+
+
+def training_device(settings: dict[str, Any], name: str, require_gpu: bool) -> torch.device:
+    """Where a run is to train.  Raises `UserError`, with an estimate of its hours, if it needs a GPU and has none."""
+    device = pick_device(name)
+    if require_gpu and device.type == "cpu" and method_info(settings["method"]).trains:
+        from methods.calibrate import refusal
+
+        raise UserError(refusal(settings))
     return device
 
 
@@ -76,7 +81,7 @@ def train(
     The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
     copies.  Raises `UserError` on a non-finite loss (the last good state is kept) or if another process holds the run.
     """
-    chosen = pick_device(device, require_gpu and method_info(settings["method"]).trains)
+    chosen = training_device(settings, device, require_gpu)
     torch.set_num_threads(settings["threads"])
     images, manifest = load(settings["dataset"], settings["resolution"], settings["split"])
     identity = run_identity(settings, data_hash(images), chosen.type)
