@@ -86,7 +86,7 @@ def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path, mo
     monkeypatch.setattr(figures.Sheet, "placeholder", lambda self, text, *place: printed.append(text))
     out = tmp_path / "rendered"
     reference.render(saved(finished), out)
-    assert any(text.startswith("n/a (the licence of these photographs allows no copies") for text in printed)
+    assert any(text.startswith("n/a (no licence allows copies of these photographs") for text in printed)
     for name in PICTURES:
         with Image.open(out / "figures" / f"{name}.png") as image:
             assert image.size[0] > 100

@@ -96,7 +96,7 @@ class Sources:
         """Photographs that nobody may pass on are missing from published results, and so is what shows them."""
         if self.manifest(dataset).get("shareable", True):
             return "n/a (the images are not on this machine)"
-        return "n/a (the licence of these photographs allows no copies, and none of images made from them)"
+        return "n/a (no licence allows copies of these photographs, or of images made from them)"
 
     def attributions(self) -> list[str]:
         """The lines that the licences of the shown datasets ask for."""
