@@ -22,6 +22,9 @@ MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 64 * 2**30  # promised by the headers of all members, wanted or not
 MAX_TOTAL_BYTES = 4 * 2**30  # that come out of the wanted images, and out of the archives inside the archive
 MAX_IMAGE_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 2**20  # of one member of a tar archive
+MAX_NAME_BYTES = 255  # what file systems take
+LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
 MAX_LISTED = 20  # folders named where the layout is unknown
 
 
@@ -66,7 +69,7 @@ def extract_images(archive: Path, target: Path, count: int, folders: Sequence[st
             if total > MAX_TOTAL_BYTES:
                 raise SourceError(f"the archive has more than {MAX_TOTAL_BYTES} bytes of images")
             if (target / path.name).exists():
-                raise SourceError(f"the archive has two images named {path.name}")
+                raise UnknownLayout(f"the archive has two images named {path.name}")
             (target / path.name).write_bytes(content)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise SourceError(f"the archive is damaged ({error})") from None
@@ -111,16 +114,35 @@ def unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
             continue
         with tempfile.NamedTemporaryFile(dir=scratch, prefix=".") as copy:
             room -= copy_limited(member, copy, room)
-            if not (tarfile.is_tarfile(copy.name) or zipfile.is_zipfile(copy.name)):
+            if not (is_tar(Path(copy.name)) or zipfile.is_zipfile(copy.name)):
                 continue  # in name only, such as a pointer that git-lfs left
             for inner in members(Path(copy.name)):
                 refuse_unsafe(inner)
                 yield replace(inner, name=f"{stem}/{inner.name}")
 
 
+class LimitedHeader(tarfile.TarInfo):
+    """tarfile reads names of any length into memory before anybody can look at them."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in LONG_HEADERS and header.size > MAX_HEADER_BYTES:
+            raise SourceError(f"the archive has a header of {header.size} bytes")
+        return header
+
+
+def is_tar(path: Path) -> bool:
+    try:
+        tarfile.open(path, tarinfo=LimitedHeader).close()
+    except tarfile.TarError:
+        return False
+    return True
+
+
 def members(archive: Path) -> Iterator[Member]:
-    if tarfile.is_tarfile(archive):  # first: a tar that ends in a zip looks like that zip
-        with tarfile.open(archive) as file:
+    if is_tar(archive):  # first: a tar that ends in a zip looks like that zip
+        with tarfile.open(archive, tarinfo=LimitedHeader) as file:
             for info in file:
                 plain = info.isreg() or info.isdir()
                 yield Member(info.name, info.size, plain, info.isdir(), partial(file.extractfile, info))
@@ -138,6 +160,8 @@ def refuse_unsafe(member: Member) -> None:
     path = PureWindowsPath(member.name)  # also knows / and, besides, drives and backslashes
     if path.anchor or ".." in path.parts:
         raise SourceError(f"the archive names a file outside its folder: {member.name!r}")
+    if not member.name.isprintable() or any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+        raise SourceError(f"the archive has a name that cannot be used: {ascii(member.name)[:80]}")
     if not member.plain:
         raise SourceError(f"the archive holds a link or device: {member.name!r}")
 

@@ -40,7 +40,11 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
         if (manual / name).is_dir():
             record = from_manual(dataset, manual / name, staged, root, accept)
         else:
-            record = intact_record(dataset, folder) or from_sources(dataset, manual, staged, root, accept)
+            record = intact_record(dataset, folder)
+            if record is None:
+                record = from_sources(dataset, manual, staged, root, accept)
+            else:
+                hold_against_lock(dataset, record, folder, accept)
         for path in list_images(staged):
             path.replace(folder / path.name)
     write_json(folder / ".complete.json", record)
@@ -55,9 +59,17 @@ def intact_record(dataset: Dataset, folder: Path) -> dict[str, Any] | None:
         record = json.loads((folder / ".complete.json").read_text(encoding="utf-8"))
         listed = record["source"] in dataset.sources or record["source"]["kind"] == "manual"
         intact = all(sha256_file(folder / entry["file"]) == entry["sha256"] for entry in record["files"])
-        return record if listed and intact and len(record["files"]) == dataset.count else None
+        whole = len(record["files"]) == dataset.count and "pixels_sha256" in record
+        return record if listed and intact and whole else None
     except (OSError, ValueError, KeyError, TypeError):  # never fetched, or damaged: fetch anew
         return None
+
+
+def hold_against_lock(dataset: Dataset, record: dict[str, Any], folder: Path, accept: bool) -> None:
+    try:
+        settle(dataset, record, folder.parent, accept)
+    except SourceError as error:
+        raise UserError(f"{folder} cannot be used: {error}; or delete that folder to fetch anew") from None
 
 
 def from_manual(dataset: Dataset, place: Path, staged: Path, root: Path, accept: bool) -> dict[str, Any]:
@@ -121,9 +133,11 @@ def deliver(dataset: Dataset, source: dict[str, Any], staged: Path, cache: Path)
         extract_images(archive, staged, dataset.count, dataset.folders, source.get("bundle", False))
     except UnknownLayout as error:
         raise SourceError(f"{error}; unpack the right one by hand from {archive}") from None
+    except FileNotFoundError:
+        raise SourceError("another process found the archive damaged and deleted it") from None
     except SourceError:
         if source["kind"] != "manual":
-            archive.unlink()  # damaged or hostile: the next run is to ask the server again
+            archive.unlink(missing_ok=True)  # damaged or hostile: the next run is to ask the server again
         raise
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5  # a firewall that drops packets must not hold up a machine that has mirrors
 STALL_SECONDS = 30  # a server that sends nothing for this long is given up
+MAX_BYTES = 8 * 2**30  # of one file; the largest known archive has a seventh of it
 CHUNK = 2**16
 MIB = 2**20
 
@@ -66,9 +67,10 @@ def _attempt(url: str, part: Path) -> None:
         headers |= {"Range": f"bytes={size}-", "If-Range": validator}
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
         if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{size}":
+            note.unlink()
             return  # the last run ended between the last byte and the file's final name
         if response.status_code == 416 or (response.status_code == 206 and not _continues(response, size, validator)):
-            note.unlink()
+            note.unlink(missing_ok=True)
             raise BrokenOff("the server cannot resume the transfer")
         response.raise_for_status()
         start = size if response.status_code == 206 else 0
@@ -89,9 +91,14 @@ def _receive(response: Response, part: Path, start: int, total: int | None, labe
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
+                if done > MAX_BYTES:
+                    break
                 show(done, total)
         except requests.exceptions.ChunkedEncodingError:
             broken = True
+    if done > MAX_BYTES:
+        part.unlink()
+        raise SourceError(f"the file is larger than {MAX_BYTES} bytes")
     if broken or done != (total or done):
         raise BrokenOff(f"the transfer broke off after {done} of {total or 'unknown'} bytes")
 

@@ -39,6 +39,8 @@ class Cost(NamedTuple):
 
 def pending_jobs(summary: str, outputs: dict[str, int]) -> list[Job]:
     """The jobs that `snakemake --summary` lists as pending; outputs: how many files a job of each rule makes."""
+    if not summary.startswith("output_file"):
+        raise UserError("snakemake --summary failed: its own message stands in the log of this rule")
     files = defaultdict(list)
     for row in summary.splitlines()[1:]:
         file, _, rule, *_, state = row.split("\t")

@@ -208,3 +208,19 @@ def test_archive_with_a_flipped_byte_is_refused(tmp_path: Path, target: Path) ->
     path.write_bytes(content)
     with pytest.raises(SourceError, match="damaged"):
         extract_images(path, target, 1)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_header_that_would_fill_the_memory_is_refused(tmp_path: Path, target: Path, kind: bytes) -> None:
+    """tarfile would read all of it at once, to find out a name."""
+    info = tarfile.TarInfo("long")
+    info.type, info.size = kind, archive.MAX_HEADER_BYTES + 1
+    (tmp_path / "a").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2 * archive.MAX_HEADER_BYTES))
+    with pytest.raises(SourceError, match="has a header of 1048577 bytes"):
+        extract_images(tmp_path / "a", target, 1)
+
+
+@pytest.mark.parametrize("name", ["a\x07.png", "d\udce9.png", f"{'n' * 260}.png"])
+def test_name_that_no_file_can_have_is_refused(tmp_path: Path, target: Path, name: str) -> None:
+    with pytest.raises(SourceError, match="has a name that cannot be used"):
+        extract_images(tarred(tmp_path / "a", {name: PIXELS}), target, 1)

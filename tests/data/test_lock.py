@@ -172,3 +172,24 @@ def test_fetches_at_once_lose_no_entry(toy, raw, tmp_path, four, monkeypatch) ->
     for thread in threads:
         thread.join()
     assert sorted(json.loads((raw / "datasets.lock.json").read_text())) == names
+
+
+def test_images_fetched_before_are_held_to_the_lock_too(served, get, lock, raw, four) -> None:
+    served(four, "first.zip")
+    get()
+    entries = lock()
+    entries["toy"] |= {"manifest_sha256": "0" * 64, "pixels_sha256": "0" * 64}
+    (raw / "datasets.lock.json").write_text(json.dumps(entries))
+    with pytest.raises(UserError, match="raw/toy cannot be used: bytes and pixels differ"):
+        get()
+    assert len(list((raw / "toy").glob("*.png"))) == 4
+
+
+def test_one_sets_clash_of_names_keeps_the_archive(server, toy, get, raw, four, pack) -> None:
+    """A bundle of a gigabyte may be sound for the other sets."""
+    name = min(four)
+    server.pages["/b.zip"] = pack({f"toy/{place}/{name}": four[name] for place in "abcd"})
+    toy(sources=[{"kind": "http", "url": f"{server.url}/b.zip"}])
+    with pytest.raises(UserError, match="two images named"):
+        get()
+    assert [path for path in (raw / ".downloads").iterdir() if path.name.startswith("http-") and not path.suffix]

@@ -228,3 +228,11 @@ def test_drive_without_the_file_or_the_network_is_a_reason(server, drive) -> Non
     server.url = "http://127.0.0.1:9"
     with pytest.raises(SourceError, match=r"Google Drive did not serve it \(ConnectionError\)"):
         drive()
+
+
+def test_endless_file_is_given_up_and_leaves_nothing(server, page, ask, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_BYTES", 5_000)
+    server.pages["/a"] = page(CONTENT, etag='"1"')
+    with pytest.raises(SourceError, match="larger than 5000 bytes"):
+        ask()
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]

@@ -53,6 +53,11 @@ def test_only_pending_jobs_count_and_each_once() -> None:
     ]
 
 
+def test_a_summary_that_failed_is_no_plan_of_nothing() -> None:
+    with pytest.raises(UserError, match="snakemake --summary failed"):
+        pending_jobs("", {})
+
+
 def test_the_hours_of_a_training_grow_with_its_steps(demo: dict[str, Any]) -> None:
     estimator = Estimator(demo)
     once = estimator.cost(("train", RUN))

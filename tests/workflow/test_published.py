@@ -30,8 +30,10 @@ def rows_for(*protocols: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def table(tmp_path: Path, made_up_settings: Callable[..., dict[str, Any]]) -> Callable[..., pd.DataFrame]:
-    def make(preset: str = "official", rows: list[dict[str, Any]] | None = None) -> pd.DataFrame:
-        raw = made_up_settings(preset=preset, datasets=[{"id": "obama", "title": "Obama"}], skips=[])
+    def make(preset: str = "official", rows: list[dict[str, Any]] | None = None, resolution: int = 256) -> pd.DataFrame:
+        raw = made_up_settings(
+            preset=preset, resolution=resolution, datasets=[{"id": "obama", "title": "Obama"}], skips=[]
+        )
         (tmp_path / "settings.json").write_text(json.dumps(raw))
         pd.DataFrame(rows or rows_for(INCEPTION, VGG)).assign(preset=preset).to_csv(
             tmp_path / "metrics.csv", index=False
@@ -75,6 +77,15 @@ def test_runs_of_other_presets_never_get_a_difference(table, preset: str) -> Non
     rows = table(preset)
     assert (rows["delta"] == "").all()
     assert rows.loc[("Adaptive IMLE", "FID ↓"), "measured"] == "27.5 ± 0.7"
+
+
+def test_neither_do_runs_at_another_resolution(table) -> None:
+    assert (table(resolution=64)["delta"] == "").all()
+
+
+def test_a_run_that_was_not_made_has_no_difference(table) -> None:
+    row = table().loc["FastGAN", "FID ↓"]
+    assert (row["ICML 2023"], row["measured"], row["delta"]) == ("41.1", "not run", "")
 
 
 def test_the_iclr_column_is_blank(table) -> None:

@@ -93,3 +93,13 @@ def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path, mo
     page = (out / "report.html").read_text()
     assert "a page with pictures" not in page
     assert page.count("data:image/png;base64,") == len(PICTURES) + 1
+
+
+def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: Path) -> None:
+    folder, out = saved(finished), tmp_path / "rendered"
+    reference.render(folder, out)
+    (out / "runs/withdrawn").mkdir()
+    (out / "figures/figure3.png").write_text("a placeholder of another day")
+    reference.render(folder, out)
+    assert not (out / "runs/withdrawn").exists()
+    assert (out / "figures/figure3.png").read_bytes().startswith(b"\x89PNG")

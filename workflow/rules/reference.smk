@@ -6,10 +6,9 @@ sys.path.insert(0, workflow.basedir)
 
 from methods.discover import sources_of
 
-unknown = [name for name in config["reference"] if not Path("results/reference", name, "rendering.json").is_file()]
-if unknown or set(config) != {"reference"}:
-    known = ", ".join(sorted(path.parent.name for path in Path("results/reference").glob("*/rendering.json")))
-    sys.exit(f"error: config/reference.yaml takes one key, reference: a list of folders of results/reference ({known})")
+saved = sorted(path.parent.name for path in Path("results/reference").glob("*/rendering.json"))
+if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):
+    sys.exit(f"error: `reference` stands alone and lists folders of results/reference: {', '.join(saved)}")
 
 rendered = expand("results/rendered/{preset}/report.html", preset=config["reference"])
 
@@ -17,10 +16,16 @@ rendered = expand("results/rendered/{preset}/report.html", preset=config["refere
 rule render:
     input:
         sources_of("workflow/scripts/reference.py"),
+        "workflow/scripts/report.html.j2",
+        "workflow/published.csv",
         lambda wildcards: sorted(
-            path for path in Path("results/reference", wildcards.preset).rglob("*") if path.suffix in (".csv", ".json")
+            path
+            for path in Path("results/reference", wildcards.preset).rglob("*")
+            if path.suffix in (".csv", ".json", ".png", ".pdf")
         ),
     output:
+        "results/rendered/{preset}/tables/table1.md",
+        "results/rendered/{preset}/tables/published.md",
         "results/rendered/{preset}/report.html",
     log:
         "results/rendered/{preset}/render.log",

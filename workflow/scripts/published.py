@@ -25,7 +25,7 @@ from workflow.scripts.settings import Entry, Settings, load
 from workflow.scripts.sources import Sources
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
-COMPARABLE = "official"  # the preset whose runs are those of the ICML 2023 tables
+COMPARABLE = ("official", 256)  # preset and resolution of the runs behind the ICML 2023 tables
 ICLR, ICML = "ICLR 2023", "ICML 2023"
 HEADS = {
     "title": "Dataset",
@@ -54,7 +54,8 @@ def build(settings: Settings, sources: Sources, frame: pd.DataFrame) -> pd.DataF
                 key = (dataset.id, method.id, metric.id)
                 known = published.loc[key] if key in published.index else None
                 cell, protocol = measured(frame, settings, dataset.id, method, metric, known)
-                comparable = settings.preset == COMPARABLE and known is not None and protocol == known.protocol
+                same = (settings.preset, settings.resolution) == COMPARABLE
+                comparable = same and known is not None and protocol == known.protocol and cell.values
                 rows.append(
                     {
                         "dataset": dataset.id,
@@ -101,8 +102,8 @@ def commits_of(sources: Sources) -> dict[tuple[str, str, str], set[str]]:
 def markdown(table: pd.DataFrame, settings: Settings) -> str:
     compared = (
         f"Δ: measured less {ICML}, whose constants and protocol these runs have."
-        if settings.preset == COMPARABLE
-        else f"No difference is given: only runs of the {COMPARABLE} preset are comparable with {ICML}."
+        if (settings.preset, settings.resolution) == COMPARABLE
+        else f"No difference is given: only runs of the {COMPARABLE[0]} preset are comparable with {ICML}."
     )
     lines = [
         f"**Published and measured.** Preset {settings.preset}, {settings.resolution} × {settings.resolution} px. "

@@ -39,7 +39,9 @@ def render(saved: Path, out: Path) -> None:
 
     Figures that show images are taken as they were saved; where they were not, they print the reason in their place.
     """
-    _copy(saved, out, (*RECORDS, *PICTURES, "prepared/*/manifest.json"))
+    for name in ("runs", "prepared", "figures", "tables"):
+        shutil.rmtree(out / name, ignore_errors=True)  # of an earlier call: nothing that `saved` has not may stay
+    _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
     settings = load(out / "rendering.json")
     frame = numbers.read_metrics(out / "metrics.csv", settings)
     sources = Sources(settings, out, out / "prepared")
