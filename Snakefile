@@ -16,9 +16,6 @@ if not workflow.overwrite_configfiles:
     configfile: "config/paper.yaml"
 
 
-report: "workflow/captions/workflow.rst"
-
-
 wildcard_constraints:
     dataset="[a-z0-9_]+",
     method="[A-Za-z0-9_-]+",
@@ -46,6 +43,8 @@ else:
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/report.smk"
     include: "workflow/rules/plan.smk"
+
+    report: "workflow/captions/workflow.rst"
 
     results = [rules.tables.input, rules.figures.input, rules.report.output]
 
