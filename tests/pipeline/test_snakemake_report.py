@@ -17,6 +17,7 @@ TABLES = {
     "table1": "FID and LPIPS backtracking score",
     "table2": "Precision and recall",
     "table3": "Adaptive IMLE against vanilla IMLE",
+    "published": "beside the value of the ICML 2023",
 }
 FIGURES = {
     "figure2": "Uncurated samples",
