@@ -36,11 +36,20 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        _sync_folder(path.parent)  # else a power cut can undo the renaming
     except OSError as error:
         reason = error.strerror or error  # numpy's writers give neither a number nor a name
         raise UserError(f"{path} cannot be written ({reason}); make room or set permissions, then run again") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -60,6 +69,19 @@ def read_json(path: Path | str) -> Any:
         raise UserError(f"{path} does not exist; run snakemake again with the preset's --configfile") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from None
+
+
+def write_sealed(path: Path | str, value: dict[str, Any]) -> None:
+    """`write_json`, with a digest of everything else in the file, so that `read_sealed` notices any change."""
+    write_json(path, {**value, "digest": digest(value)})
+
+
+def read_sealed(path: Path | str) -> dict[str, Any]:
+    """What `write_sealed` wrote.  Raises `UserError` naming the file if it is missing, damaged or edited by hand."""
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("digest", None) != digest(value):
+        raise UserError(f"{path} was damaged or edited (its digest does not match); delete it and run again")
+    return value
 
 
 def read_yaml(path: Path | str) -> Any:

@@ -1,4 +1,4 @@
-"""The methods' command lines: train, sample, describe, plan."""
+"""The methods' command lines: train, sample, describe, plan, prune."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ TRAIN_EXAMPLES = """examples:
   python -m methods train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
   python -m methods train --config paper --method mixdl --dataset panda --out results/mine --fresh
 
+  python -m methods train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
+
 A run resumes by itself from state/<run hash>/.  Ctrl-C and SIGTERM save the state before leaving.
 """
 
@@ -37,17 +39,23 @@ PLAN_EXAMPLES = """examples:
 which runs: snakemake --summary ... | python -m methods plan --settings ... --out results/demo/plan.json
 """
 
+PRUNE_EXAMPLES = """examples:
+  snakemake --cores 1 prune --configfile config/demo.yaml        list them
+  snakemake --cores 1 prune_now --configfile config/demo.yaml    remove them
+"""
+
 SCHEDULE_KEYS = ("schedule", "batch", "optimizer", "learning_rate", "delta", "staleness", "reassign_every")
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    {"train": _train, "sample": _sample, "describe": _describe, "plan": _plan}[arguments.command](arguments)
+    acts = {"train": _train, "sample": _sample, "describe": _describe, "plan": _plan, "prune": _prune}
+    acts[arguments.act](arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="act", required=True)
 
     def command(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
         return commands.add_parser(
@@ -71,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
     _device(train)
     train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
+    train.add_argument("--resume", type=Path, help="go on with the run of this folder, and refuse if it is another one")
     train.add_argument("--check", action="store_true", help="train nothing; only say whether this machine may")
 
     sample = command("sample", "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES)
@@ -89,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     plan = command("plan", "Estimate the cost of the jobs that `snakemake --summary` lists on stdin.", PLAN_EXAMPLES)
     plan.add_argument("--settings", required=True, help="config, outputs and gpus as JSON (what Snakemake passes)")
     plan.add_argument("--out", type=Path, required=True, help="the plan.json to write")
+
+    prune = command("prune", "List saved states that the configuration no longer asks for.", PRUNE_EXAMPLES)
+    prune.add_argument("--config", required=True, help="the configuration as JSON (what Snakemake passes)")
+    prune.add_argument("--command", default="add --delete", help="what to say for removing them")
+    prune.add_argument("--delete", action="store_true", help="remove them")
     return parser
 
 
@@ -99,14 +113,17 @@ def _device(parser: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     settings, training = _settings(arguments)
     out = arguments.out or Path("results", settings["preset"], "runs", *_cell(settings))
-    from methods.train import train, training_device
-
-    intervals = {key: training[key] for key in ("log_every", "grid_every", "save_every") if key in training}
     require_gpu = training.get("require_gpu", False)
     if arguments.check:
-        training_device(settings, arguments.device, require_gpu)
+        from methods.device import check_gpu
+
+        if require_gpu:
+            check_gpu(settings, arguments.device)
         return
-    train(settings, out, arguments.state, arguments.device, require_gpu, intervals, arguments.fresh)
+    from methods.train import train
+
+    intervals = {key: training[key] for key in ("log_every", "grid_every", "save_every") if key in training}
+    train(settings, out, arguments.state, arguments.device, require_gpu, intervals, arguments.fresh, arguments.resume)
     print(out)
 
 
@@ -135,8 +152,8 @@ def _settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, 
 
 
 def _sample(arguments: argparse.Namespace) -> None:
+    from methods.device import pick_device
     from methods.sample import sample
-    from methods.train import pick_device
 
     device = pick_device(arguments.device)
     sample(arguments.run, arguments.out, arguments.n, arguments.rows, arguments.steps, device, arguments.threads)
@@ -168,6 +185,12 @@ def _plan(arguments: argparse.Namespace) -> None:
     found = plan(settings["config"], jobs, len(os.sched_getaffinity(0)), settings["gpus"])
     write_json(arguments.out, found)
     print(render(found))
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from methods.prune import prune
+
+    prune(json.loads(arguments.config), arguments.delete, arguments.command)
 
 
 if __name__ == "__main__":

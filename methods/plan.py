@@ -17,11 +17,11 @@ from data.console import UserError, say
 from data.load import dataset_info
 from data.split import split
 from methods.calibrate import in_child, searched_images, time_features, time_method, training_seconds
+from methods.device import pick_device
 from methods.discover import method_info
 from methods.provenance import hardware
 from methods.settings import run_settings
 from methods.state import KEPT
-from methods.train import pick_device
 from metrics.protocols import FEATURE_NETWORKS, Backtracking
 
 Job = tuple[str, PurePath]  # its rule and its first output

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from data.console import Progress, UserError
-from data.files import atomic_path, read_json
+from data.files import atomic_path, read_sealed, sha256_file
 from data.load import data_hash, load
 from methods.api import Latents, Method, to_uint8
+from methods.device import memory_advice
 from methods.discover import method_info
-from methods.settings import sources_digest
+from methods.identity import sources_digest
 from methods.train import build
 
 CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, since it fixes the random draws
@@ -27,7 +27,7 @@ def load_run(folder: Path, device: torch.device) -> Method:
 
     Raises `UserError` if the run is unfinished or damaged, or if the method's sources or the data changed since.
     """
-    run = read_json(folder / "run.json")
+    run = read_sealed(folder / "run.json")
     images, _ = load(run["dataset"], run["resolution"], run["split"])
     changed = [
         what
@@ -39,14 +39,11 @@ def load_run(folder: Path, device: torch.device) -> Method:
     ]
     if changed:
         raise UserError(f"{' and '.join(changed)} changed since {folder} was trained; run snakemake to train it again")
+    model, expected = folder / "model.safetensors", run["files"]["model.safetensors"]
+    if (actual := sha256_file(model)) != expected:
+        raise UserError(f"{model} has sha256 {actual}, but {expected} was trained; delete {folder} and run again")
     method = build(run, images, device)
-    try:
-        method.sampler().load_state_dict(load_file(folder / "model.safetensors", device=str(device)))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{folder / 'model.safetensors'} cannot be read ({reason}); delete {folder} and rerun"
-        ) from None
+    method.sampler().load_state_dict(load_file(model, device=str(device)))
     method.sampler().eval()
     return method
 
@@ -54,12 +51,19 @@ def load_run(folder: Path, device: torch.device) -> Method:
 def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: torch.device, threads: int) -> None:
     """Write n samples, and `rows` latent interpolations of `steps` images, as one .npz."""
     torch.set_num_threads(threads)
-    method = load_run(run_folder, device)
-    run = read_json(run_folder / "run.json")
-    arrays: dict[str, np.ndarray] = {"images": draw(method, n, run["method"])}
-    if method.backtracks:
-        arrays["interpolation"] = interpolate(method, rows, steps)
+    run = read_sealed(run_folder / "run.json")
+    advice = "give the job more memory or let fewer jobs run at once (training.runs_per_gpu, --cores)"
+    with memory_advice(f"sampling {run_folder}", advice):
+        method = load_run(run_folder, device)
+        arrays: dict[str, np.ndarray] = {"images": draw(method, n, run["method"])}
+        if method.backtracks:
+            arrays["interpolation"] = interpolate(method, rows, steps)
     meta = {key: run[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
+    meta |= {
+        "sources_hash": run["sources_hash"],
+        "run_sha256": sha256_file(run_folder / "run.json"),
+        "exhausted": not method.trains and len(arrays["images"]) < n,  # the real-images control has no more
+    }
     with atomic_path(out) as temporary:
         np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from data.console import UserError
-from data.files import digest, read_yaml, sha256_file
+from data.files import read_yaml
 from data.load import dataset_info
 from methods.discover import ROOT, method_info
 from metrics.protocols import PrecisionRecall
@@ -133,6 +132,17 @@ def skip_reason(config: dict[str, Any], dataset: str, method: str, split: str) -
     return None
 
 
+def cells(config: dict[str, Any], split: str = "full") -> list[tuple[str, str, int]]:
+    """(dataset, method, seed) of every run of the configuration that is not skipped."""
+    return [
+        (dataset, method, seed)
+        for dataset in config["datasets"]
+        for method in config["methods"]
+        for seed in config["seeds"]
+        if skip_reason(config, dataset, method, split) is None
+    ]
+
+
 def run_settings(config: dict[str, Any], dataset: str, method: str, seed: int, split: str) -> dict[str, Any]:
     """Everything that one training depends on besides data and sources; JSON-serialisable."""
     entry = config["methods"][method]
@@ -159,20 +169,3 @@ def method_config(method: str, values: dict[str, Any]) -> Any:
         _check_type(f"methods.{method}.{key}", value, info.fields[key])
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return info.load().Config(**values)
-
-
-def sources_digest(method: str) -> str:
-    """A hash of the method's source files: an edit starts a new run beside the old one."""
-    return digest({source: sha256_file(ROOT / source) for source in method_info(method).sources})
-
-
-def run_identity(settings: dict[str, Any], data_hash: str, device: str) -> dict[str, str]:
-    """The hashes that name a run: same hashes, same numbers.  device: "cpu" or "cuda", whose sums differ."""
-    full_config = dataclasses.asdict(method_config(settings["method"], settings["config"]))
-    parts = {
-        "config_hash": digest({**settings, "config": full_config, "preset": None}),
-        "data_hash": data_hash,
-        "device": device,
-        "sources_hash": sources_digest(settings["method"]),
-    }
-    return {**parts, "run_hash": digest(parts)[:16]}

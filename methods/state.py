@@ -2,7 +2,7 @@
 
 A generation is two files: `<step>.safetensors` with every tensor and `<step>.json` with everything else and the
 digests of both.  The JSON is written last, so a generation without a valid one never happened.  The two newest
-generations are kept: if the newest turns out damaged, the one before it is used.
+generations are kept: if the newest turns out damaged, it is put aside and the one before it is used.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data.console import UserError, say
-from data.files import atomic_path, digest, read_json, sha256_file, write_json
+from data.files import atomic_path, read_sealed, sha256_file, write_sealed
 
 KEPT = 2  # generations
 
 
 class RunState:
-    """The folder `state/<run hash>/` of one run, held exclusively while the object is open."""
+    """The folder `state/<run hash>/` of one run, held exclusively while the object is open.
+
+    Every generation says which folder it was written in, so that one copied here from another run is not used.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises `UserError` naming the process that already trains in this folder."""
@@ -58,9 +61,9 @@ class RunState:
         self.close()
 
     def clear(self) -> None:
-        """Forget everything but the lock: the run starts again."""
+        """Forget everything but the lock and whose folder this is: the run starts again."""
         for path in self.folder.iterdir():
-            if path.name != "lock":
+            if path.name not in ("lock", "identity.json"):
                 path.unlink()
 
     def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
@@ -78,23 +81,37 @@ class RunState:
                 )
         file = self.folder / f"{step:09d}.safetensors"
         save_tensors(tensors, file)
-        body = {"step": step, "tree": tree, "record": record, "tensors_sha256": sha256_file(file)}
-        write_json(file.with_suffix(".json"), {"digest": digest(body), "body": body})
+        body = {"run": self.folder.name, "step": step, "tree": tree, "record": record, "tensors": sha256_file(file)}
+        write_sealed(file.with_suffix(".json"), body)
         for stale in self._generations()[KEPT:]:
             stale.unlink()
             stale.with_suffix(".safetensors").unlink(missing_ok=True)
 
     def load(self, device: Any) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
-        """The newest intact generation as (step, state, record), or None for a new run."""
-        for path in self._generations():
+        """The newest intact generation as (step, state, record), or None for a new run.
+
+        Damaged ones get the suffix .damaged, so that they neither count nor get lost; a warning names the damage.
+        """
+        generations = self._generations()
+        for path in generations:
             try:
-                body = _intact(path)
+                body = self._intact(path)
                 tensors = load_file(path.with_suffix(".safetensors"), device=str(device))
-            except (UserError, OSError, SafetensorError) as error:
-                say(f"warning: skipping a damaged state ({error}); using the one before it")
-                continue
-            return body["step"], _join(body["tree"], tensors), body["record"]
+                return body["step"], _join(body["tree"], tensors), body["record"]
+            except (UserError, OSError, SafetensorError, KeyError, TypeError) as error:
+                say(f"warning: skipping a damaged state ({error}); using the one before it, if there is one")
+                path.replace(path.with_suffix(".json.damaged"))
+        if generations:
+            say(f"warning: no intact state is left in {self.folder}; starting again from the first step")
         return None
+
+    def _intact(self, path: Path) -> dict[str, Any]:
+        body, tensors = read_sealed(path), path.with_suffix(".safetensors")
+        if body["run"] != self.folder.name:
+            raise UserError(f"{path} belongs to the run {body['run']}")
+        if (actual := sha256_file(tensors)) != body["tensors"]:
+            raise UserError(f"{tensors} has sha256 {actual}, but {body['tensors']} was recorded")
+        return body
 
     def _generations(self) -> list[Path]:
         """The JSON files of all generations, newest first."""
@@ -110,16 +127,6 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
             save_file(separate, temporary)
     except SafetensorError as error:
         raise UserError(f"{path} cannot be written ({error}); free some space and run again to resume") from None
-
-
-def _intact(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    body = content.get("body") if isinstance(content, dict) else None
-    if not isinstance(body, dict) or content.get("digest") != digest(body):
-        raise UserError(f"{path} does not match its own digest")
-    if sha256_file(path.with_suffix(".safetensors")) != body["tensors_sha256"]:
-        raise UserError(f"{path.with_suffix('.safetensors')} does not match its recorded digest")
-    return body
 
 
 def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

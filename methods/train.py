@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import os
-import re
 import signal
 import sys
 import time
@@ -22,39 +21,18 @@ import torch
 from PIL import Image
 
 from data.console import Progress, UserError, say
-from data.files import atomic_path, write_json, write_text
+from data.files import atomic_path, read_sealed, sha256_file, write_sealed, write_text
 from data.load import data_hash, load
 from methods.api import Method, Streams, to_float, to_uint8
+from methods.device import check_gpu, memory_advice, pick_device
 from methods.discover import method_info
+from methods.identity import claim, run_identity
 from methods.provenance import git_state, hardware, peak_memory_mb, versions
-from methods.settings import method_config, run_identity
+from methods.settings import method_config
 from methods.state import RunState, save_tensors
 
 GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one.  Raises `UserError` if a GPU is asked for and absent."""
-    found = torch.cuda.device_count()
-    if name == "auto":
-        name = "cuda" if found else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= found:
-        raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
-    return device
-
-
-def training_device(settings: dict[str, Any], name: str, require_gpu: bool) -> torch.device:
-    """Where a run is to train.  Raises `UserError`, with an estimate of its hours, if it needs a GPU and has none."""
-    device = pick_device(name)
-    if require_gpu and device.type == "cpu" and method_info(settings["method"]).trains:
-        from methods.calibrate import refusal
-
-        raise UserError(refusal(settings))
-    return device
 
 
 def build(settings: dict[str, Any], images: np.ndarray, device: torch.device) -> Method:
@@ -75,26 +53,58 @@ def train(
     require_gpu: bool = False,
     intervals: dict[str, int] | None = None,
     fresh: bool = False,
+    resume: Path | None = None,
 ) -> None:
     """Run or resume a training and leave FILES in `out`.
 
     The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
-    copies.  Raises `UserError` on a non-finite loss (the last good state is kept) or if another process holds the run.
+    copies.  resume: the folder of the run that is to go on, and no other.  Raises `UserError` on a non-finite loss (the
+    last good state is kept), if another process holds the run, and if `resume` holds another run.
     """
-    chosen = training_device(settings, device, require_gpu)
+    if require_gpu:
+        check_gpu(settings, device)
+    chosen = pick_device(device)
     torch.set_num_threads(settings["threads"])
     images, manifest = load(settings["dataset"], settings["resolution"], settings["split"])
     identity = run_identity(settings, data_hash(images), chosen.type)
-    folder = state_root / identity["run_hash"]
-    with RunState(folder) as state:
+    if resume and not (resume / "identity.json").exists():
+        raise UserError(f"--resume {resume}: no run was ever there; leave the option out to start one")
+    with RunState(resume or state_root / identity["run_hash"]) as state:
+        claim(state.folder, settings, identity)
         if fresh:
             state.clear()
-        if not (folder / FILES[-1]).exists():
-            run = Run(settings, identity, build(settings, images, chosen), state, intervals or {})
-            run.resume()
-            run.advance()
-            run.export(manifest["title"])
-        _copy(folder, out)
+        if not finished(state.folder):
+            with memory_advice(f"{settings['method']} on {settings['dataset']}", _less_memory(settings)):
+                run = Run(settings, identity, build(settings, images, chosen), state, intervals or {})
+                run.resume()
+                run.advance()
+                run.export(manifest["title"])
+        _copy(state.folder, out)
+
+
+def finished(folder: Path) -> bool:
+    """Does the folder hold the files of a finished run, each as it was written?  Says so if they were damaged since."""
+    if not (folder / FILES[-1]).exists():
+        return False
+    try:
+        intact = all(
+            sha256_file(folder / name) == sha256 for name, sha256 in read_sealed(folder / FILES[-1])["files"].items()
+        )
+    except (UserError, OSError, KeyError):
+        intact = False
+    if not intact:
+        say(f"warning: finished files in {folder} are damaged; making them again from the last saved state")
+    return intact
+
+
+def _less_memory(settings: dict[str, Any]) -> str:
+    """The keys that bound a method's memory, and what else helps."""
+    bounds = [key for key in ("pool_batch", "batch", "bn_latents") if key in method_info(settings["method"]).fields]
+    keys = " or ".join(f"methods.{settings['method']}.{key}" for key in bounds) or "the resolution"
+    return (
+        f"lower {keys} (a new run, since results depend on them) or let fewer jobs run at once (training.runs_per_gpu, "
+        "--cores); the last saved state is kept"
+    )
 
 
 class Run:
@@ -201,13 +211,14 @@ class Run:
         self.draw_grid()
         save_tensors(self.method.sampler().state_dict(), folder / "model.safetensors")
         write_text(folder / "history.csv", _csv(self.history))
-        write_json(
-            folder / "run.json",
+        write_sealed(
+            folder / FILES[-1],
             {
                 **self.settings,
                 **self.identity,
                 "dataset_title": dataset_title,
                 "n_train": len(self.method.images),
+                "files": {name: sha256_file(folder / name) for name in FILES[:-1]},
                 **git_state(),
                 "versions": versions(),
                 "hardware": hardware(self.method.device),

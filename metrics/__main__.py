@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.console import UserError, run
-from data.files import atomic_path, write_json
+from data.files import atomic_path, sha256_file, write_sealed
 
 FETCH_EXAMPLES = """examples:
   python -m metrics fetch inception
@@ -146,7 +146,7 @@ def _device(arguments: argparse.Namespace) -> Any:
     """Set torch up for measuring: the threads asked for, and float32 convolutions on GPUs that would round to TF32."""
     import torch
 
-    from methods.train import pick_device
+    from methods.device import pick_device
 
     torch.set_num_threads(arguments.threads)
     torch.backends.cudnn.allow_tf32 = False
@@ -171,7 +171,10 @@ def _features(arguments: argparse.Namespace) -> None:
     source = arguments.samples or arguments.images
     images, described = features.read_samples(source) if arguments.samples else features.read_prepared(source)
     device = _device(arguments)
-    values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
+    from methods.device import memory_advice
+
+    with memory_advice(f"{arguments.network} features", f"lower --batch (now {arguments.batch})"):
+        values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
     features.save(arguments.out, values, arguments.network, source, described)
 
 
@@ -182,8 +185,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     real, fake = map(load, arguments.real), map(load, arguments.fake)
     fid, precision_recall = evaluate(real, fake, preset, n_fake, protocols)
-    write_json(arguments.out_fid, fid)
-    write_json(arguments.out_pr, precision_recall)
+    inputs = _digests(*arguments.real, *arguments.fake)
+    write_sealed(arguments.out_fid, {**fid, "inputs": inputs})
+    write_sealed(arguments.out_pr, {**precision_recall, "inputs": inputs})
+
+
+def _digests(*paths: Path) -> dict[str, str]:
+    """What a metric file was computed from, for `snakemake verify`."""
+    return {str(path): sha256_file(path) for path in paths}
 
 
 def _floor(arguments: argparse.Namespace) -> None:
@@ -191,7 +200,8 @@ def _floor(arguments: argparse.Namespace) -> None:
     from metrics.evaluate import floor
     from metrics.features import load
 
-    write_json(arguments.out, floor(load(arguments.real), preset, arguments.seed))
+    measured = floor(load(arguments.real), preset, arguments.seed)
+    write_sealed(arguments.out, {**measured, "inputs": _digests(arguments.real)})
 
 
 def _backtrack(arguments: argparse.Namespace) -> None:
@@ -202,12 +212,16 @@ def _backtrack(arguments: argparse.Namespace) -> None:
     device = _device(arguments)
     import numpy as np
 
+    from methods.device import memory_advice
     from metrics.lpips_backtracking import backtrack_run
 
-    measured, arrays = backtrack_run(arguments.run, protocol, preset, device, arguments.batch)
-    with atomic_path(arguments.out.with_suffix(".npz")) as temporary:
+    with memory_advice(f"backtracking {arguments.run}", f"lower --batch (now {arguments.batch})"):
+        measured, arrays = backtrack_run(arguments.run, protocol, preset, device, arguments.batch)
+    images = arguments.out.with_suffix(".npz")
+    with atomic_path(images) as temporary:
         np.savez(temporary, **arrays)
-    write_json(arguments.out, measured)
+    inputs = _digests(arguments.run / "run.json")  # which holds the digest of the model
+    write_sealed(arguments.out, {**measured, "inputs": inputs, "images_sha256": sha256_file(images)})
 
 
 def _collect(arguments: argparse.Namespace) -> None:

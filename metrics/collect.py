@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from data.console import UserError
-from data.files import atomic_path, read_json
+from data.files import read_sealed, write_text
 
 HEADER = ("preset", "dataset", "method", "split", "seed", "steps", "run_hash")
 ROW = ("metric", "value", "protocol")
@@ -24,10 +24,15 @@ COUNTS = ("seed", "n_real", "n_fake", "steps", "item", "n")  # whole numbers, bl
 
 
 def collect(paths: Sequence[Path], out: Path) -> None:
-    """Write the table of all metric files, sorted by KEY.
+    """Write the table of all metric files as CSV."""
+    write_text(out, to_csv(paths))
 
-    Raises `UserError`, naming the file, for NaN or infinite values, for two values of one KEY and for files of
-    different presets.
+
+def to_csv(paths: Sequence[Path]) -> str:
+    """The table of all metric files, sorted by KEY.
+
+    Raises `UserError`, naming the file, for one that was edited, for NaN or infinite values, for two values of one KEY
+    and for files of different presets.
     """
     table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*COLUMNS, "path"])
     if table.empty:
@@ -37,13 +42,12 @@ def collect(paths: Sequence[Path], out: Path) -> None:
     for column in COUNTS:
         table[column] = table[column].astype("Int64")
     table = table.sort_values(list(KEY), kind="stable", na_position="first")
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, columns=list(COLUMNS), index=False)
+    return table.to_csv(columns=list(COLUMNS), index=False)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """One metric file's rows, each with the file's header and path."""
-    content = read_json(path)
+    content = read_sealed(path)
     missing = [key for key in (*HEADER, "rows") if key not in content]
     missing += [f"rows.{i}.{key}" for i, row in enumerate(content.get("rows", [])) for key in ROW if key not in row]
     if missing:

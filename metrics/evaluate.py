@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from data.console import UserError, say
+from data.console import UserError
 from data.files import derive_seed
 from metrics import fid, precision_recall
-from metrics.features import Features, check_comparable
+from metrics.features import Features, check_comparable, refuse_other_sources
 from metrics.protocols import PrecisionRecall
 
 HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
@@ -25,22 +25,23 @@ def evaluate(
     """The contents of fid.json and precision_recall.json of one sample set.
 
     real, fake: one per feature network.  n_fake: how many samples FID and KID take; precision and recall take as many
-    as their protocol says.  A set that has fewer (the real-images control, samples made elsewhere) is measured as it
-    is, and `n_fake` of its rows says how many.
+    as their protocol says.  The real-images control, which has no more, is measured as it is, and `n_fake` of its rows
+    says how many.
 
-    Raises `UserError` if a protocol's network is missing, or if real and fake features do not belong together.
+    Raises `UserError` for fewer samples than a protocol takes, if its network is missing, if real and fake features do
+    not belong together, and if the method was edited since the samples were drawn.
     """
     pairs = _pair(real, fake)
     reference, samples = _of_network(pairs, "inception", "FID")
     header = {"preset": preset, **_header(samples)}
-    found = len(samples.values)
-    if found < n_fake:
-        say(f"{header['method']} on {header['dataset']} has {found} samples, not {n_fake}")
+    refuse_other_sources("fake features", samples.meta["samples"])
+    _refuse_too_few(samples, n_fake, "FID")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
     fid_rows = fid.rows(reference.values, samples.values[:n_fake], generator)
     pr_rows = []
     for protocol in map(PrecisionRecall.parse, protocols):
         reference, samples = _of_network(pairs, protocol.network, str(protocol))
+        _refuse_too_few(samples, protocol.n_fake, str(protocol))
         pr_rows += precision_recall.rows(reference.values, samples.values, protocol)
     return {**header, "rows": fid_rows}, {**header, "rows": pr_rows}
 
@@ -70,6 +71,15 @@ def _of_network(pairs: dict[str, tuple[Features, Features]], network: str, what:
     if network not in pairs:
         raise UserError(f"{what} needs {network} features, real and fake; pass both files with --real and --fake")
     return pairs[network]
+
+
+def _refuse_too_few(samples: Features, n: int, what: str) -> None:
+    found, described = len(samples.values), samples.meta["samples"]
+    if found < n and not described.get("exhausted"):
+        raise UserError(
+            f"{what} takes {n} samples, but {described['method']} on {described['dataset']} has {found}: "
+            "make more, or lower sampling.n and the n of metrics.precision_recall"
+        )
 
 
 def _header(samples: Features) -> dict[str, Any]:

@@ -95,14 +95,31 @@ def resize_8bit(image: NDArray[np.uint8], side: int = 224) -> NDArray[np.float32
 
 
 def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """The images of a sample file and whose they are (its meta).  Raises `UserError` naming the file."""
+    """The images of a sample file and whose they are (its meta).
+
+    Raises `UserError` naming the file, also if the method was edited since.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return file["images"], json.loads(str(file["meta"]))
+            images, meta = file["images"], json.loads(str(file["meta"]))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; sample the run with: python -m methods sample --out {path}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
+    refuse_other_sources(path, meta)
+    return images, meta
+
+
+def refuse_other_sources(where: Path | str, samples: dict[str, Any]) -> None:
+    """Raises `UserError` if samples of a method here were drawn with other sources than it has now."""
+    from methods.identity import sources_digest
+
+    recorded = samples.get("sources_hash")  # absent from samples made elsewhere
+    if recorded and recorded != sources_digest(samples["method"]):
+        raise UserError(
+            f"{where}: these samples were made by other sources of {samples['method']} than those in methods/; "
+            "run snakemake to train and sample it again"
+        )
 
 
 def read_prepared(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:

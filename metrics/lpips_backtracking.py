@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.console import Progress, UserError
-from data.files import read_json
+from data.files import read_sealed
 from data.load import load
 from methods.api import Latents, Method, to_float, to_uint8
 from methods.sample import load_run
@@ -205,7 +205,7 @@ def backtrack_run(
     Arrays: target and reconstruction, uint8 (k, H, W, 3); score (k,); index (k,) of each target in the dataset.
     Raises `UserError` if the run saw the held-out images or its method has no latent code.
     """
-    record = read_json(folder / "run.json")
+    record = read_sealed(folder / "run.json")
     if record["split"] != "train90":
         raise UserError(f"{folder} was trained on the split {record['split']}; backtracking needs a run of train90")
     method = load_run(folder, device)

@@ -11,7 +11,8 @@ import yaml
 
 from data.console import UserError
 from methods.discover import ROOT
-from methods.settings import load_config, method_config, run_identity, run_settings, skip_reason
+from methods.identity import run_identity
+from methods.settings import load_config, method_config, run_settings, skip_reason
 
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference"})  # which trains nothing
 

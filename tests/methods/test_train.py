@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from data.console import UserError
 from data.files import read_json, write_json
 from data.load import data_hash
+from methods.device import pick_device
 from methods.discover import ROOT
-from methods.train import FILES, pick_device, train
+from methods.train import FILES, train
 
 TINY = {"blocks": "1x1,4m1,8m4,16m8", "width": 8, "latent_dim": 8, "mapping_depth": 1, "lpips_weight": 0.0}
 TINY |= {"pool_factor": 1.0, "search": "exact"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 
 from data.console import UserError
+from data.files import write_sealed
 from metrics.collect import COLUMNS, collect
 
 HEADER = {
@@ -27,7 +27,7 @@ FID = {"metric": "fid", "value": 1 / 3, "protocol": "inception-clean-n200", "n_r
 
 
 def metric_file(path: Path, *rows: dict[str, Any], **header: Any) -> Path:
-    path.write_text(json.dumps({**HEADER, **header, "rows": list(rows)}))
+    write_sealed(path, {**HEADER, **header, "rows": list(rows)})
     return path
 
 
@@ -66,6 +66,14 @@ def test_refuses_values_that_are_no_finite_number(value: object, tmp_path: Path)
     assert not (tmp_path / "metrics.csv").exists()
 
 
+def test_refuses_a_number_that_was_edited_by_hand(tmp_path: Path) -> None:
+    file = metric_file(tmp_path / "fid.json", FID)
+    file.write_text(file.read_text().replace("0.3333333333333333", "0.2333333333333333"))
+    with pytest.raises(UserError, match=r"fid\.json was damaged or edited .* delete it and run again"):
+        collect([file], tmp_path / "metrics.csv")
+    assert not (tmp_path / "metrics.csv").exists()
+
+
 def test_refuses_two_values_of_one_number(tmp_path: Path) -> None:
     files = [metric_file(tmp_path / name, {**FID, "value": value}) for name, value in (("a.json", 1), ("b.json", 2))]
     with pytest.raises(UserError, match=r"a\.json and .*b\.json both give fid"):
@@ -84,7 +92,7 @@ def test_refuses_mixed_presets(tmp_path: Path) -> None:
 
 
 def test_refuses_files_that_are_no_metric_files(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"dataset": "faces"}))
+    write_sealed(tmp_path / "a.json", {"dataset": "faces"})
     with pytest.raises(UserError, match=r"a\.json is no metric file: it lacks preset, method"):
         collect([tmp_path / "a.json"], tmp_path / "metrics.csv")
     with pytest.raises(UserError, match=r"lacks rows\.0\.protocol"):

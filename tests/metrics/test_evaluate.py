@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.console import UserError
+from methods.identity import sources_digest
 from metrics.evaluate import HEADER, evaluate, floor
 from metrics.features import Features
 from metrics.fid import frechet_distance
@@ -53,13 +54,28 @@ def test_each_protocol_gets_the_features_of_its_network() -> None:
         evaluate(real[:1], fake, "demo", 40, ["vgg16fc2-k3-n40"])
 
 
-def test_a_smaller_sample_set_is_measured_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """The real-images control cannot give more samples than there are images."""
-    real, fake = features(20, 1, dataset="faces"), features(20, 2, **SAMPLES)
+def test_the_control_of_real_images_is_measured_with_as_many_as_there_are() -> None:
+    real, fake = features(20, 1, dataset="faces"), features(20, 2, **SAMPLES, exhausted=True)
     fid, precision_recall = evaluate([real], [fake], "demo", 200, ["inception-k5-n200"])
     assert precision_recall["rows"][0]["n_fake"] == 20
     assert (fid["rows"][0]["n_fake"], fid["rows"][0]["protocol"]) == (20, "inception-clean")
-    assert "20 samples, not 200" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("n_fake", "protocol", "refusal"),
+    [(41, "inception-k5-n40", "FID takes 41 samples"), (40, "inception-k5-n41", "inception-k5-n41 takes 41 samples")],
+)
+def test_fewer_samples_than_the_protocol_takes_are_refused(n_fake: int, protocol: str, refusal: str) -> None:
+    real, fake = features(20, 1, dataset="faces"), features(40, 2, **SAMPLES)
+    with pytest.raises(UserError, match=f"{refusal}, but .* on faces has 40: make more"):
+        evaluate([real], [fake], "demo", n_fake, [protocol])
+
+
+def test_samples_of_a_method_that_was_edited_since_are_refused() -> None:
+    real, samples = features(20, 1, dataset="faces"), {**SAMPLES, "method": "fastgan"}
+    evaluate([real], [features(40, 2, **samples, sources_hash=sources_digest("fastgan"))], "demo", 40, [])
+    with pytest.raises(UserError, match="made by other sources of fastgan"):
+        evaluate([real], [features(40, 2, **samples, sources_hash="of yesterday")], "demo", 40, [])
 
 
 def test_numbers_repeat() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from data.console import UserError
+from data.files import write_sealed
 from methods.api import Latents, Method, Streams
 from metrics import lpips_backtracking
 from metrics.lpips_backtracking import Backtracked, backtrack, backtrack_run, rows
@@ -198,7 +198,7 @@ def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
     header = {"preset": "demo", "dataset": "faces", "method": "toy", "seed": 0, "split": "train90", "steps": 9}
     header["run_hash"] = "abc"
     run = {**header, "resolution": SIDE, "config": {}}
-    (tmp_path / "run.json").write_text(json.dumps(run))
+    write_sealed(tmp_path / "run.json", run)
     protocol = Backtracking(net="alex", upsample=2, steps=2, restarts=2)
     measured, arrays = backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)
     assert {key: measured[key] for key in header} == header
@@ -208,6 +208,6 @@ def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
     assert np.array_equal(arrays["target"], images)
     assert (arrays["reconstruction"].dtype, arrays["reconstruction"].shape) == (np.uint8, images.shape)
 
-    (tmp_path / "run.json").write_text(json.dumps({**run, "split": "full"}))
+    write_sealed(tmp_path / "run.json", {**run, "split": "full"})
     with pytest.raises(UserError, match="needs a run of train90"):
         backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)

@@ -12,7 +12,7 @@ sys.path.insert(0, workflow.basedir)
 from data.console import UserError
 from data.load import dataset_info
 from methods.discover import method_info, sources_of
-from methods.settings import SCHEMA, check, explain, run_settings, skip_reason
+from methods.settings import SCHEMA, cells, check, explain, run_settings
 from metrics.protocols import FID, NETWORK_TITLES, Backtracking, PrecisionRecall
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -45,6 +45,13 @@ def check_conda():
         )
 
 
+def check_writable():
+    """Snakemake ends in a long trace where it may not remove what a job is about to make again."""
+    folder = next(path for path in (Path(P), *Path(P).parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
+
+
 checked_configuration()
 check_conda()
 
@@ -53,18 +60,10 @@ PREPARED = f"data/prepared/{config['resolution']}"
 TRAINING = config["training"]
 BACKTRACKING = config["metrics"]["backtracking"]
 # Torch hands large blocks back to the system between steps unless told to keep them: 1.2 to 1.5 times faster on a CPU.
-shell.prefix("export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000; ")
-
-
-def cells(split="full"):
-    """(dataset, method, seed) of every run of the configuration that is not skipped."""
-    return [
-        (dataset, method, seed)
-        for dataset in config["datasets"]
-        for method in config["methods"]
-        for seed in config["seeds"]
-        if skip_reason(config, dataset, method, split) is None
-    ]
+shell.prefix(
+    "export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
+    f" RUNS_PER_GPU={TRAINING['runs_per_gpu']}; "
+)
 
 
 def externals():
@@ -85,7 +84,7 @@ def externals():
 
 def datasets_in_use():
     """The datasets of any cell: one that `skip` leaves out whole is neither fetched nor measured."""
-    used = {dataset for dataset, _, _ in cells() + externals()}
+    used = {dataset for dataset, _, _ in cells(config) + externals()}
     return [dataset for dataset in config["datasets"] if dataset in used]
 
 
@@ -146,7 +145,8 @@ def train_settings(wildcards):
         int(wildcards.seed),
         wildcards.split,
     )
-    return json.dumps({"run": run, "training": TRAINING})
+    told = ("require_gpu", "log_every", "grid_every", "save_every")
+    return json.dumps({"run": run, "training": {key: TRAINING[key] for key in told}})
 
 
 def either(names):
@@ -161,12 +161,12 @@ def gpus(wildcards):
 def metric_files():
     """One JSON a metric and run: everything that metrics.csv collects."""
     folder = "{P}/metrics/{dataset}/{method}/seed{seed}"
-    sampled = cells() + externals()
+    sampled = cells(config) + externals()
     floors = [(dataset, "floor", 0) for dataset in datasets_in_use()]
     return (
         per_cell(f"{folder}/fid.json", sampled + floors)
         + per_cell(f"{folder}/precision_recall.json", sampled)
-        + per_cell(f"{folder}/backtracking.json", cells("train90"))
+        + per_cell(f"{folder}/backtracking.json", cells(config, "train90"))
     )
 
 
@@ -236,7 +236,7 @@ def table_numbers():
 def figure_inputs(wildcards):
     """The files that a figure shows."""
     real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
-    sampled = cells() + externals()
+    sampled = cells(config) + externals()
     samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
     features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
     features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in datasets_in_use()]
@@ -244,7 +244,7 @@ def figure_inputs(wildcards):
         "figure2": real + samples,
         "figure3": per_cell(
             "{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz",
-            cells("train90"),
+            cells(config, "train90"),
         ),
         "interpolation": samples,
         "memorisation": real + samples + features,
@@ -257,5 +257,5 @@ def run_files(name):
     return [
         f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
         for split in ("full", "train90")
-        for dataset, method, seed in cells(split)
+        for dataset, method, seed in cells(config, split)
     ]

@@ -71,3 +71,16 @@ rule tables:
     input:
         [f"{P}/tables/table{number}.md" for number in table_numbers()],
         rules.published.output,
+
+
+# Without inputs: it looks at what is there, and rebuilds nothing.
+rule verify:
+    conda:
+        "../../environment.yml"
+    params:
+        results=P,
+        prepared=PREPARED,
+    message:
+        "following every number of {params.results} back to the images"
+    shell:
+        "python -m workflow.scripts.verify --results {params.results} --prepared {params.prepared}"

@@ -28,3 +28,26 @@ rule train:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
     shell:
         "python -m methods train --settings {params.settings:q} --out {params.out} > {log} 2>&1"
+
+
+# States of trainings that the configuration no longer asks for: `prune` lists them, `prune_now` removes them.
+rule prune:
+    conda:
+        "../../environment.yml"
+    params:
+        config=json.dumps(config),
+        delete="",
+        command=f"snakemake --cores 1 prune_now --configfile {' '.join(config_files())}",
+    message:
+        "looking through state/"
+    shell:
+        "python -m methods prune --config {params.config:q} --command {params.command:q} {params.delete}"
+
+
+use rule prune as prune_now with:
+    params:
+        config=json.dumps(config),
+        delete="--delete",
+        command="",
+    message:
+        "removing superseded states"

@@ -1,0 +1,68 @@
+"""GPU slots are shared between processes: each is given once, and comes back when its process is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from methods import slots
+from methods.discover import ROOT
+from methods.slots import visible_gpus
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from methods import slots
+slots.POLL_SECONDS = 0.05
+slots.take(["3", "GPU-abc"], {per_gpu}, Path({folder!r}))
+print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(folder: Path, per_gpu: int) -> subprocess.Popen[str]:
+    code = HOLD.format(folder=str(folder), per_gpu=per_gpu)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, **pipes)
+
+
+@pytest.mark.parametrize(("per_gpu", "expected"), [(1, ["3", "GPU-abc"]), (2, ["3", "3", "GPU-abc", "GPU-abc"])])
+def test_every_slot_is_given_once_and_the_next_run_waits_for_a_killed_one(
+    tmp_path: Path, per_gpu: int, expected: list[str]
+) -> None:
+    holders = [holder(tmp_path, per_gpu) for _ in expected]
+    try:
+        gpus = [process.stdout.readline().strip() for process in holders]
+        assert sorted(gpus) == sorted(expected)
+        late = holder(tmp_path, per_gpu)
+        said = late.stderr.readline()
+        assert said.startswith("every GPU slot is taken (by processes ")
+        assert all(str(process.pid) in said for process in holders)
+        holders[1].send_signal(signal.SIGKILL)
+        assert late.stdout.readline().strip() == gpus[1]
+    finally:
+        for process in [*holders, late]:
+            process.kill()
+            process.communicate()
+
+
+def test_idle_gpus_come_before_second_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "held", [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    given = []
+    for _ in range(4):
+        slots.take(["0", "1"], 2, tmp_path)
+        given.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert given == ["0", "1", "0", "1"]
+
+
+def test_gpus_are_called_what_their_owner_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-0a1b")
+    assert visible_gpus(2) == ["5", "GPU-0a1b"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert visible_gpus(2) == ["0", "1"]

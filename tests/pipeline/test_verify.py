@@ -1,0 +1,116 @@
+"""A finished preset is intact from table cell to training data; whatever breaks one link is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.files import digest
+from workflow.scripts import verify
+from workflow.scripts.verify import Chain
+
+P = Path("results/smoke")
+CELL = "openmoji_faces/fastgan/seed0"
+
+
+@pytest.fixture
+def project(smoke_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The finished project as the working folder, with a data/raw of its own."""
+    raw = smoke_copy / "data/raw"
+    shared = raw.resolve()
+    raw.unlink()
+    raw.mkdir()
+    for path in shared.rglob("*"):
+        if path.is_file():
+            copy = raw / path.relative_to(shared)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.hardlink_to(path)
+    monkeypatch.chdir(smoke_copy)
+    return smoke_copy
+
+
+def chain() -> Chain:
+    found = Chain(P, Path("data/prepared/32"), Path("data/raw"))
+    found.walk()
+    return found
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    path.write_text(re.sub(old, new, text, count=1))
+    assert path.read_text() != text
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()  # it may be a link to the downloads that all tests share
+    path.write_bytes(content)
+
+
+def reseal(path: Path, **changes: Any) -> None:
+    """Edit a sealed file as somebody does who knows about the digest."""
+    value = json.loads(path.read_text()) | changes
+    value.pop("digest")
+    path.write_text(json.dumps({**value, "digest": digest(value)}))
+
+
+def other_samples(path: Path) -> None:
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["images"] = arrays["images"][::-1]
+    np.savez(path, **arrays)
+
+
+def test_an_untouched_project_is_intact(project: Path) -> None:
+    found = chain()
+    assert found.broken == []
+    assert (found.counts["tables"], found.counts["runs"], found.counts["images"]) == (3, 10, 100)
+    assert found.counts["sample sets"] == 6
+    assert found.counts["table cells"] > 20
+
+
+RUN, METRICS, SAMPLES = P / "runs" / CELL / "full", P / "metrics" / CELL, P / f"samples/{CELL}.npz"
+HARMS: dict[str, Callable[[], None]] = {
+    "table1.md is not what metrics.csv renders to": lambda: replace(P / "tables/table1.md", r"\d\.\d", "0.0"),
+    "metrics.csv is not what the metric files collect to": lambda: replace(P / "metrics.csv", r"0\.\d{3}", "0.111"),
+    "fid.json was damaged or edited": lambda: replace(METRICS / "fid.json", r'"value": \d+', '"value": 1'),
+    "metrics.csv is not what the metric": lambda: reseal(METRICS / "fid.json", rows=[]),
+    r"backtracking.npz has sha256 \w+, but \S+json was": lambda: flip(METRICS / "backtracking.npz"),
+    r"features/\S+ has sha256 \w+, but \S+json was": lambda: flip(P / f"features/inception/{CELL}.npz"),
+    r"samples/\S+ has sha256 \w+, but \S+features": lambda: other_samples(SAMPLES),
+    r"samples/\S+ is missing, and \S+features": lambda: SAMPLES.unlink(),
+    r"run.json has sha256 \w+, but \S+samples": lambda: reseal(RUN / "run.json", seed=3),
+    r"full/model.safetensors has sha256 \w+, but \S+run.json": lambda: flip(RUN / "model.safetensors"),
+    r"full/history.csv has sha256 \w+, but \S+run.json": lambda: flip(RUN / "history.csv"),
+    r"images.npy has sha256": lambda: flip(Path("data/prepared/32/openmoji_faces/images.npy")),
+    r"1F600.png has sha256 \w+, but \S+manifest.json": lambda: flip(Path("data/raw/openmoji_faces/1F600.png")),
+    r"inception.safetensors has sha256 \w+": lambda: flip(Path("data/raw/weights/inception.safetensors")),
+}
+
+
+@pytest.mark.parametrize("sentence", HARMS)
+def test_a_broken_link_is_named(project: Path, sentence: str) -> None:
+    HARMS[sentence]()
+    assert re.search(sentence, "\n".join(chain().broken))
+
+
+def test_an_edited_method_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "sources_digest", lambda method: "edited")
+    assert any("fastgan was trained with other sources" in sentence for sentence in chain().broken)
+
+
+def test_the_target_says_intact_or_fails(smoke: Path, smoke_copy: Path, snakemake: Callable[..., Any]) -> None:
+    done = snakemake(smoke, "verify")
+    assert done.returncode == 0, done.stderr
+    assert "results/smoke: intact (" in done.stdout
+    flip(smoke_copy / P / f"runs/{CELL}/full/model.safetensors")
+    done = snakemake(smoke_copy, "verify")
+    assert done.returncode != 0
+    assert "broken link: results/smoke/runs" in done.stdout
