@@ -1,12 +1,13 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
 # make test    the test suite
+# make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
 # make lint    formatters and linters alone
 # make clean   remove what runs made (not downloads, not saved trainings)
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint clean
+.PHONY: demo test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -15,6 +16,9 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	pytest
+
+stress: .venv/.installed
+	pytest tests/reliability --stress --timeout=7200
 
 lint: .venv/.installed
 	ruff check .
