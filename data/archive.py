@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import lzma
+import gzip
+import io
+import math
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Any
 
-from data.images import SUFFIXES
+from data.images import MAX_IMAGE_BYTES, SUFFIXES
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_MEMBERS = 200_000
 MAX_UNPACKED_BYTES = 64 * 2**30  # promised by the headers of all members, wanted or not
 MAX_TOTAL_BYTES = 4 * 2**30  # that come out of the wanted images, and out of the archives inside the archive
-MAX_IMAGE_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 2**20  # of one member of a tar archive
+MAX_HEADER_BYTES = 2**14  # of one member of a tar archive, with all that precedes it
+MAX_DIRECTORY_BYTES = 2**24  # of a zip archive, which is read whole
 MAX_NAME_BYTES = 255  # what file systems take
-LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+MAX_PATH_BYTES = 1024
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile would unpack a block of any other whole: 4 KB to 4 GB
+BLOCK = 2**20
 MAX_LISTED = 20  # folders named where the layout is unknown
 
 
@@ -42,7 +46,14 @@ class Member:
     size: int  # bytes, as its header promises
     plain: bool  # a file or folder; not a link, device or pipe
     folder: bool
-    open: Callable[[], IO[bytes] | None]
+    opener: Callable[[], IO[bytes] | None]
+
+    def open(self) -> IO[bytes]:
+        """Its bytes, of a file.  Raises `SourceError`."""
+        with explained():
+            stream = self.opener()
+        assert stream is not None  # only files are read
+        return stream
 
 
 def extract_images(archive: Path, target: Path, count: int, folders: Sequence[str] = (), bundle: bool = False) -> None:
@@ -57,24 +68,19 @@ def extract_images(archive: Path, target: Path, count: int, folders: Sequence[st
     with a member that is a link or a device or would lie outside the target, for two images of one name, and beyond
     the limits above.
     """
-    try:
-        found = Counter(str(path.parent) for path, _ in images(archive, target))
-        wanted = choose(found, count, folders, bundle)
-        total = 0
-        for path, member in images(archive, target):
-            if str(path.parent) not in wanted:
-                continue
-            content = read_limited(member)
-            total += len(content)
-            if total > MAX_TOTAL_BYTES:
-                raise SourceError(f"the archive has more than {MAX_TOTAL_BYTES} bytes of images")
-            if (target / path.name).exists():
-                raise UnknownLayout(f"the archive has two images named {path.name}")
-            (target / path.name).write_bytes(content)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise SourceError(f"the archive is damaged ({error})") from None
-    except RuntimeError as error:  # encrypted, or packed with a method that zipfile lacks
-        raise SourceError(f"the archive cannot be unpacked ({error})") from None
+    found = Counter(str(path.parent) for path, _ in images(archive, target))
+    wanted = choose(found, count, folders, bundle)
+    total = 0
+    for path, member in images(archive, target):
+        if str(path.parent) not in wanted:
+            continue
+        content = read_limited(member)
+        total += len(content)
+        if total > MAX_TOTAL_BYTES:
+            raise SourceError(f"the archive has more than {MAX_TOTAL_BYTES} bytes of images")
+        if (target / path.name).exists():
+            raise UnknownLayout(f"the archive has two images named {path.name}")
+        (target / path.name).write_bytes(content)
 
 
 def choose(found: Counter[str], count: int, folders: Sequence[str], bundle: bool) -> list[str]:
@@ -114,53 +120,114 @@ def unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
             continue
         with tempfile.NamedTemporaryFile(dir=scratch, prefix=".") as copy:
             room -= copy_limited(member, copy, room)
-            if not (is_tar(Path(copy.name)) or zipfile.is_zipfile(copy.name)):
-                continue  # in name only, such as a pointer that git-lfs left
+            with explained():
+                if not (is_tar(Path(copy.name)) or zipfile.is_zipfile(copy.name)):
+                    continue  # in name only, such as a pointer that git-lfs left
             for inner in members(Path(copy.name)):
                 refuse_unsafe(inner)
                 yield replace(inner, name=f"{stem}/{inner.name}")
 
 
-class LimitedHeader(tarfile.TarInfo):
-    """tarfile reads names of any length into memory before anybody can look at them."""
+def members(archive: Path) -> Iterator[Member]:
+    """Every member of a zip or tar archive, which may be gzipped.  Raises `SourceError` if it is neither or damaged."""
+    with explained():
+        if is_tar(archive):  # first: a tar that ends in a zip looks like that zip
+            yield from tar_members(archive)
+        elif zipfile.is_zipfile(archive):
+            yield from zip_members(archive)
+        else:
+            raise SourceError("it is neither a zip nor a tar archive")
 
-    @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in LONG_HEADERS and header.size > MAX_HEADER_BYTES:
-            raise SourceError(f"the archive has a header of {header.size} bytes")
-        return header
 
-
-def is_tar(path: Path) -> bool:
+@contextmanager
+def explained() -> Iterator[None]:
+    """Give what zipfile, tarfile and the decompressors raise for damaged archives, which is of any type, a sentence."""
     try:
-        tarfile.open(path, tarinfo=LimitedHeader).close()
-    except tarfile.TarError:
-        return False
+        yield
+    except SourceError:
+        raise
+    except OSError as error:
+        if error.filename:  # the archive itself cannot be opened
+            raise
+        raise SourceError(f"the archive is damaged ({error})") from None
+    except RuntimeError as error:  # encrypted, of a later version of the format, or with headers about headers
+        raise SourceError(f"the archive cannot be unpacked ({error})") from None
+    except Exception as error:
+        raise SourceError(f"the archive is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+class Metered:
+    """A file that gives `room` bytes and no more: what is read as headers is kept in memory, whatever its size."""
+
+    def __init__(self, file: IO[bytes], room: float) -> None:
+        self.file, self.room = file, room
+
+    def read(self, size: int = -1) -> bytes:
+        content = self.file.read(self.room + 1 if size < 0 else min(size, self.room + 1))
+        self.room -= len(content)
+        if self.room < 0:
+            raise SourceError("the archive has longer headers than any set of images needs")
+        return content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def is_tar(archive: Path) -> bool:
+    with unzipped(archive) as file:
+        try:
+            tarfile.open(fileobj=Metered(file, MAX_HEADER_BYTES), mode="r:").close()
+        except SourceError:
+            raise
+        except Exception:  # what tarfile and gzip raise for bytes that are no header is of any type
+            return False
     return True
 
 
-def members(archive: Path) -> Iterator[Member]:
-    if is_tar(archive):  # first: a tar that ends in a zip looks like that zip
-        with tarfile.open(archive, tarinfo=LimitedHeader) as file:
-            for info in file:
+def unzipped(archive: Path) -> IO[bytes]:
+    with open(archive, "rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(archive) if gzipped else open(archive, "rb")
+
+
+def tar_members(archive: Path) -> Iterator[Member]:
+    with unzipped(archive) as raw:
+        meter = Metered(raw, MAX_HEADER_BYTES)
+        with tarfile.open(fileobj=meter, mode="r:") as file:
+            while (info := file.next()) is not None:
+                if info.size < 0 or info.issparse():
+                    raise SourceError(f"the archive has a member that is stored in an unusual way: {info.name!a}")
+                meter.room = math.inf
                 plain = info.isreg() or info.isdir()
                 yield Member(info.name, info.size, plain, info.isdir(), partial(file.extractfile, info))
-    elif zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
+                meter.room = MAX_HEADER_BYTES
+                file.members.clear()  # else all headers would stay in memory
+                file.pax_headers.clear()
+
+
+def zip_members(archive: Path) -> Iterator[Member]:
+    with open(archive, "rb") as raw:
+        meter = Metered(raw, MAX_DIRECTORY_BYTES)
+        with zipfile.ZipFile(meter) as file:
+            meter.room = math.inf
             for entry in file.infolist():
                 kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 when packed on a system without Unix modes
                 plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield Member(entry.filename, entry.file_size, plain, entry.is_dir(), partial(file.open, entry))
-    else:
-        raise SourceError("it is neither a zip nor a tar archive")
+                yield Member(entry.filename, entry.file_size, plain, entry.is_dir(), partial(opened, file, entry))
+
+
+def opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    if entry.compress_type not in METHODS:
+        raise SourceError(f"{entry.filename!r} is packed by a method other than deflate; pack the archive anew")
+    return archive.open(entry)
 
 
 def refuse_unsafe(member: Member) -> None:
     path = PureWindowsPath(member.name)  # also knows / and, besides, drives and backslashes
     if path.anchor or ".." in path.parts:
         raise SourceError(f"the archive names a file outside its folder: {member.name!r}")
-    if not member.name.isprintable() or any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+    usable = member.name.isprintable() and len(member.name.encode()) <= MAX_PATH_BYTES
+    if not usable or any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
         raise SourceError(f"the archive has a name that cannot be used: {ascii(member.name)[:80]}")
     if not member.plain:
         raise SourceError(f"the archive holds a link or device: {member.name!r}")
@@ -168,23 +235,25 @@ def refuse_unsafe(member: Member) -> None:
 
 def copy_limited(member: Member, copy: IO[bytes], limit: int) -> int:
     """Copy a member out, however much or little its header promises; returns its bytes."""
-    stream = member.open()
-    assert stream is not None  # only files are read
-    with stream:
-        while block := stream.read(2**20):
-            copy.write(block)
-            if copy.tell() > limit:
-                raise SourceError(f"the archives inside the archive have more than {MAX_TOTAL_BYTES} bytes")
+    for block in blocks(member):
+        copy.write(block)
+        if copy.tell() > limit:
+            raise SourceError(f"the archives inside the archive have more than {MAX_TOTAL_BYTES} bytes")
     copy.flush()
     return copy.tell()
 
 
 def read_limited(member: Member) -> bytes:
     """The member's bytes, however much or little its header promises."""
-    stream = member.open()
-    assert stream is not None  # only files are read
-    with stream:
-        content = stream.read(MAX_IMAGE_BYTES + 1)
-    if len(content) > MAX_IMAGE_BYTES:
-        raise SourceError(f"{member.name!r} is larger than {MAX_IMAGE_BYTES} bytes")
-    return content
+    content = io.BytesIO()
+    for block in blocks(member):
+        content.write(block)
+        if content.tell() > MAX_IMAGE_BYTES:
+            raise SourceError(f"{member.name!r} is larger than {MAX_IMAGE_BYTES} bytes")
+    return content.getvalue()
+
+
+def blocks(member: Member) -> Iterator[bytes]:
+    with explained(), member.open() as stream:
+        while block := stream.read(BLOCK):
+            yield block

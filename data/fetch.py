@@ -13,7 +13,7 @@ from data.archive import ARCHIVE_SUFFIXES, SourceError, UnknownLayout, extract_i
 from data.console import UserError, say
 from data.drawings import rasterise
 from data.files import sha256_file, write_json
-from data.images import list_images
+from data.images import MAX_IMAGE_BYTES, BadImage, list_images
 from data.load import Dataset, dataset_info
 from data.verify import settle, verified
 
@@ -80,14 +80,19 @@ def from_manual(dataset: Dataset, place: Path, staged: Path, root: Path, accept:
             record = tried(dataset, {"kind": "manual", "archive": str(visible[0])}, staged, root, accept)
         else:
             images = list_images(place)
-            if strays := [path.name for path in visible if path not in images]:
-                raise SourceError(f"only JPEG, PNG and WebP images may lie there, not {', '.join(strays[:5])}")
+            if strays := sorted(set(visible).difference(images)):
+                named = ", ".join(path.name if path.name.isprintable() else ascii(path.name) for path in strays[:5])
+                raise SourceError(f"only JPEG, PNG and WebP images may lie there, not {named}")
+            if len(images) != dataset.count:  # before any is copied
+                raise SourceError(f"{len(images)} images were found, {dataset.count} are expected")
             for path in images:
+                if path.stat().st_size > MAX_IMAGE_BYTES:
+                    raise SourceError(f"{path.name} is larger than {MAX_IMAGE_BYTES} bytes")
                 shutil.copyfile(path, staged / path.name)
             record = verified(dataset, {"kind": "manual", "folder": str(place)}, staged, by_hand=True)
             settle(dataset, record, root, accept)
         return record
-    except SourceError as error:
+    except (SourceError, BadImage) as error:
         raise UserError(f"{place} cannot be used for {dataset.name}: {error}; mend or remove that folder") from None
 
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from data import bounded_yaml
 from data.console import UserError
 
 
@@ -67,7 +66,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run snakemake again with the preset's --configfile") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no text, a number of thousands of digits; deep nesting
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from None
 
 
@@ -84,14 +83,25 @@ def read_sealed(path: Path | str) -> dict[str, Any]:
     return value
 
 
-def read_yaml(path: Path | str) -> Any:
-    """Parse a YAML file.  Raises `UserError` naming the file if it is missing or damaged."""
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Parse a YAML file of settings, within the limits of `data.bounded_yaml`.
+
+    Raises `UserError` naming the file if it is missing or damaged, beyond a limit, or holds no keys.
+    """
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if Path(path).exists() and not Path(path).is_file():  # a folder, or a pipe that would be waited for
+            raise ValueError("it is not a file")
+        with open(path, encoding="utf-8") as file:
+            content = bounded_yaml.parse(file.read(bounded_yaml.MAX_CHARACTERS + 1))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not valid YAML: it has no keys at its top level")
+    return content
 
 
 def sha256_file(path: Path | str) -> str:

@@ -10,19 +10,34 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read all of it before they look at it
 MIN_SIDE = 16  # pixels; below this nothing is left to learn from
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: a bomb is refused from its header, before it is decoded
 RESIZE = "PIL bilinear with antialiasing, shorter side to the resolution, then centre crop"
 
 
 class BadImage(Exception):
-    """Why a file cannot be used as an image; the caller knows the file's name and the way out."""
+    """Why a file cannot be used as an image; the caller knows the way out and, but for `list_images`, the file."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder by suffix, in lexicographic order of their names; hidden files do not count."""
-    visible = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted((path for path in visible if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+    """The image files of a folder by suffix, in lexicographic order of their names; hidden files do not count.
+
+    Raises `BadImage` as `list_files` does.
+    """
+    return list_files(folder, SUFFIXES)
+
+
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Raises `BadImage` for a name that no record could hold (control characters, no UTF-8) and for loops and pipes."""
+    visible = (path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+    found = sorted((path for path in visible if path.suffix.lower() in suffixes), key=lambda path: path.name)
+    for path in found:
+        if not path.name.isprintable():
+            raise BadImage(f"the file {path.name!a} has a name that cannot be used; rename it")
+        if not path.is_file():
+            raise BadImage(f"{path.name} is no file or a link that leads nowhere; remove it")
+    return found
 
 
 def decode(path: Path) -> Image.Image:
@@ -30,17 +45,16 @@ def decode(path: Path) -> Image.Image:
 
     Of an animation the first frame is taken.  Raises `BadImage`.
     """
-    if path.stat().st_size == 0:
-        raise BadImage("is empty (0 bytes)")
     try:
+        size = path.stat().st_size
+        if size == 0:
+            raise BadImage("is empty (0 bytes)")
+        if size > MAX_IMAGE_BYTES:
+            raise BadImage(f"has {size} bytes, more than the limit of {MAX_IMAGE_BYTES}")
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
             image = Image.open(path, formats=FORMATS)
         with image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
-            if min(width, height) < MIN_SIDE:
-                raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
+            refuse_size(*image.size)
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except BadImage:
@@ -50,7 +64,15 @@ def decode(path: Path) -> Image.Image:
     except Image.UnidentifiedImageError:
         raise BadImage("is not a JPEG, PNG or WebP image") from None
     except Exception as error:  # damaged files make the decoders raise OSError, SyntaxError, ValueError, struct.error
-        raise BadImage(f"is damaged or truncated ({' '.join(str(error).split())})") from None
+        raise BadImage(f"is damaged or truncated ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def refuse_size(width: int, height: int) -> None:
+    """Raise `BadImage` for too many pixels to be decoded and for too few to learn from."""
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
+    if min(width, height) < MIN_SIDE:
+        raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

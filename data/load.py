@@ -99,14 +99,17 @@ def load(
         raise UserError(f"{folder} holds no prepared images; {redo}")
     manifest = read_json(folder / "manifest.json")
     try:
-        images = np.load(folder / "images.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Mapped first: what the header promises is held against the file's size before memory is taken for it.
+        images = np.array(np.lib.format.open_memmap(folder / "images.npy", mode="r"))
+    except Exception as error:  # damaged headers make numpy raise nearly anything
         raise UserError(f"{folder / 'images.npy'} cannot be read ({error}); {redo}") from None
-    if (actual := data_hash(images)) != (expected := manifest["array_sha256"]):
-        raise UserError(f"{folder / 'images.npy'} has sha256 {actual}, but its manifest says {expected}; {redo}")
-    if split != "full":
-        images = images[manifest["split"]["train" if split == "train90" else "heldout"]]
-    return images, manifest
+    try:
+        expected, splits = manifest["array_sha256"], manifest["split"]
+        if (actual := data_hash(images)) != expected:
+            raise UserError(f"{folder / 'images.npy'} has sha256 {actual}, but its manifest says {expected}; {redo}")
+        return images if split == "full" else images[splits["train" if split == "train90" else "heldout"]], manifest
+    except (KeyError, TypeError, IndexError):
+        raise UserError(f"{folder / 'manifest.json'} does not describe prepared images; {redo}") from None
 
 
 def data_hash(images: np.ndarray) -> str:

@@ -47,11 +47,14 @@ def fetched_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
     if not (folder / "fetched.json").exists():
         raise UserError(f"{folder} holds no complete fetch of {dataset.name}; {again}")
     record = read_json(folder / "fetched.json")
-    files = sorted((folder / entry["file"], entry["sha256"]) for entry in record["files"])
+    try:
+        files = sorted((folder / entry["file"], entry["sha256"]) for entry in record["files"])
+    except (KeyError, TypeError):
+        raise UserError(f"{folder / 'fetched.json'} does not list files with their sha256; {again}") from None
     if len(files) != dataset.count:
         raise UserError(f"{folder} holds {len(files)} images, but {dataset.name} has {dataset.count}; {again}")
     for path, sha256 in files:
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"{path} is missing; {again}")
         if (actual := sha256_file(path)) != sha256:
             raise UserError(f"{path} has sha256 {actual}, but {sha256} was fetched; {again}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -75,7 +76,8 @@ def _attempt(url: str, part: Path) -> None:
         response.raise_for_status()
         start = size if response.status_code == 206 else 0
         length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() and "Content-Encoding" not in response.headers else None
+        announced = re.fullmatch("[0-9]{1,18}", length) and "Content-Encoding" not in response.headers
+        total = start + int(length) if announced else None
         write_json(note, {"url": url, "validator": _validator(response)})
         _receive(response, part, start, total, Path(urlsplit(url).path).name)
     note.unlink()

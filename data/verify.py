@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.archive import SourceError
-from data.console import say
+from data.console import UserError, say
 from data.download import locked
 from data.files import read_json, sha256_bytes, sha256_file, write_json
 from data.images import BadImage, decode, list_images
@@ -67,6 +67,16 @@ def manifest_sha256(files: list[dict[str, str]]) -> str:
     return sha256_bytes("".join(lines).encode())
 
 
+def _read_lock(path: Path) -> dict[str, Any]:
+    entries = read_json(path)
+    whole = isinstance(entries, dict) and all(
+        isinstance(entry, dict) and {"manifest_sha256", "pixels_sha256"} <= entry.keys() for entry in entries.values()
+    )
+    if not whole:
+        raise UserError(f"{path} is damaged; restore it, or delete it to trust the next fetch")
+    return entries
+
+
 def settle(dataset: Dataset, record: dict[str, Any], root: Path, accept: bool) -> None:
     """Hold a verified set against the digests it must have; the first one, or an accepted one, sets them.
 
@@ -76,7 +86,7 @@ def settle(dataset: Dataset, record: dict[str, Any], root: Path, accept: bool) -
     """
     path, name = root / LOCK, dataset.name
     with locked(path):
-        entries = read_json(path) if path.exists() else {}
+        entries = _read_lock(path) if path.exists() else {}
         pinned = {"manifest_sha256": dataset.manifest_sha256, "pixels_sha256": dataset.pixels_sha256}
         expected = pinned if any(pinned.values()) else entries.get(name)
         if expected is None or (accept and expected is not pinned):

@@ -42,6 +42,8 @@ which runs: snakemake --summary ... | python -m methods plan --settings ... --ou
 PRUNE_EXAMPLES = """examples:
   snakemake --cores 1 prune --configfile config/demo.yaml        list them
   snakemake --cores 1 prune_now --configfile config/demo.yaml    remove them
+
+which run: python -m methods prune --config '{"preset": ...}' [--delete]
 """
 
 SCHEDULE_KEYS = ("schedule", "batch", "optimizer", "learning_rate", "delta", "staleness", "reassign_every")

@@ -23,6 +23,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def weights_path(name: str) -> Path:
 
 def weights_digest(name: str) -> str:
     """sha256 of the weights of network `name`, for the provenance of every number made with them."""
-    return read_json(_record_path(weights_path(name)))["sha256"]
+    return _recorded_digest(weights_path(name))
 
 
 def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
@@ -63,17 +64,28 @@ def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
     """
     path = weights_path(name)
     _verify(path)
-    return load_file(path, device=str(device))
+    try:
+        return load_file(path, device=str(device))
+    except SafetensorError as error:  # a pickle, say, recorded as if it were what fetch had made: it is not unpickled
+        raise UserError(f"{path} is no safetensors file ({error}); {_way_out(path)}") from None
 
 
 @functools.cache
 def _verify(path: Path) -> None:
-    expected, actual = read_json(_record_path(path))["sha256"], sha256_file(path)
+    expected, actual = _recorded_digest(path), sha256_file(path)
     if actual != expected:
-        raise UserError(
-            f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): "
-            f"delete {_record_path(path)} and run `{FETCH_COMMAND} {path.stem}`"
-        )
+        raise UserError(f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): {_way_out(path)}")
+
+
+def _recorded_digest(path: Path) -> str:
+    record = read_json(_record_path(path))
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        raise UserError(f"{_record_path(path)} records no sha256: {_way_out(path)}")
+    return record["sha256"]
+
+
+def _way_out(path: Path) -> str:
+    return f"delete {path} and {_record_path(path)}, then run `{FETCH_COMMAND} {path.stem}`"
 
 
 def _record_path(path: Path) -> Path:
@@ -159,8 +171,8 @@ def _open(source: dict[str, Any], cache: Path) -> IO[bytes]:
 
 def _member(archive: Path, name: str) -> bytes:
     for member in members(archive):
-        if member.name == name and (stream := member.open()):
-            with stream:
+        if member.name == name:
+            with member.open() as stream:
                 return stream.read()
     raise SourceError(f"it has no file {name}")
 

@@ -216,7 +216,7 @@ def test_header_that_would_fill_the_memory_is_refused(tmp_path: Path, target: Pa
     info = tarfile.TarInfo("long")
     info.type, info.size = kind, archive.MAX_HEADER_BYTES + 1
     (tmp_path / "a").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2 * archive.MAX_HEADER_BYTES))
-    with pytest.raises(SourceError, match="has a header of 1048577 bytes"):
+    with pytest.raises(SourceError, match="longer headers than any set"):
         extract_images(tmp_path / "a", target, 1)
 
 

@@ -193,3 +193,13 @@ def test_one_sets_clash_of_names_keeps_the_archive(server, toy, get, raw, four, 
     with pytest.raises(UserError, match="two images named"):
         get()
     assert [path for path in (raw / ".downloads").iterdir() if path.name.startswith("http-") and not path.suffix]
+
+
+@pytest.mark.parametrize("content", ["[]", '{"toy": 3}', '{"toy": {"pixels_sha256": "0"}}'])
+def test_a_damaged_lock_is_neither_ignored_nor_overwritten(served, get, four, raw: Path, content: str) -> None:
+    served(four, "a.zip")
+    raw.mkdir(exist_ok=True)
+    (raw / "datasets.lock.json").write_text(content)
+    with pytest.raises(UserError, match=r"datasets.lock.json is damaged; restore it, or delete it"):
+        get()
+    assert (raw / "datasets.lock.json").read_text() == content

@@ -137,6 +137,19 @@ def test_an_external_folder_that_takes_a_methods_name_is_refused(smoke_copy: Pat
     assert "data/external/fastgan has the name of a method" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["{dataset}.png", "two\nlines.png", "\udcff.png", "nowhere.png"])
+def test_an_external_file_that_snakemake_cannot_have_is_named(
+    smoke_copy: Path, snakemake: Snakemake, name: str
+) -> None:
+    folder = smoke_copy / "data/external/their_gan/openmoji_faces"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to("missing" if name == "nowhere.png" else smoke_copy / "README.md")
+    done = snakemake(smoke_copy, "--dry-run")
+    assert done.returncode != 0
+    assert f"error: data/external/their_gan/openmoji_faces: {name!a} cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_damaged_external_image_is_named(smoke_copy: Path, snakemake: Snakemake) -> None:
     folder = smoke_copy / "data/external/broken/openmoji_faces"
     folder.mkdir(parents=True)

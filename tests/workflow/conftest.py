@@ -182,8 +182,8 @@ def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     record = {
         "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full", "steps": 1500,
-        "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": {}, "config_hash": "c0ffee" * 10, "data_hash": "da7a" * 16,
-        "sources_hash": "50" * 32, "git_commit": "0123456789abcdef0123456789abcdef01234567",
+        "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": {}, "config_hash": "c0ffee" * 10,
+        "data_hash": "da7a" * 16, "sources_hash": "50" * 32, "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": 88.4 + offset,
         "peak_memory_mb": 912.5, "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",

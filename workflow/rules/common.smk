@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 
 from data.console import UserError
+from data.files import read_yaml
 from data.load import dataset_info
 from methods.discover import method_info, sources_of
 from methods.settings import SCHEMA, cells, check, explain, run_settings
@@ -26,7 +27,11 @@ def config_files():
 def checked_configuration():
     """Validate the configuration and fill in its defaults; a mistake ends in one sentence naming the key."""
     try:
+        for path in workflow.configfiles:
+            read_yaml(path)  # which knows more mistakes than Snakemake, such as a key that stands twice
         validate(config, str(SCHEMA))
+    except UserError as error:
+        sys.exit(f"error: {error}")
     except WorkflowError as error:
         sys.exit(f"error: {' and '.join(config_files())}: {explain(error)}")
     try:
@@ -79,6 +84,11 @@ def externals():
             dataset_info(dataset)
         except UserError as error:
             sys.exit(f"error: {folder}: {error}")
+        for path in folder.iterdir():  # Snakemake cannot have such inputs
+            if not path.name.isprintable() or set(path.name) & set("{}") or not path.exists():
+                sys.exit(
+                    f"error: {folder}: {path.name!a} cannot be used; rename it, or remove a link that leads nowhere"
+                )
     return [(path.name, path.parent.name, 0) for path in folders if path.name in config["datasets"]]
 
 

@@ -75,6 +75,8 @@ rule tables:
 
 # Without inputs: it looks at what is there, and rebuilds nothing.
 rule verify:
+    log:
+        f"{P}/logs/verify.log",
     conda:
         "../../environment.yml"
     params:
@@ -83,4 +85,4 @@ rule verify:
     message:
         "following every number of {params.results} back to the images"
     shell:
-        "python -m workflow.scripts.verify --results {params.results} --prepared {params.prepared}"
+        "python -m workflow.scripts.verify --results {params.results} --prepared {params.prepared} 2>&1 | tee {log}"

@@ -32,6 +32,8 @@ rule train:
 
 # States of trainings that the configuration no longer asks for: `prune` lists them, `prune_now` removes them.
 rule prune:
+    log:
+        f"{P}/logs/prune.log",
     conda:
         "../../environment.yml"
     params:
@@ -42,6 +44,7 @@ rule prune:
         "looking through state/"
     shell:
         "python -m methods prune --config {params.config:q} --command {params.command:q} {params.delete}"
+        " 2>&1 | tee {log}"
 
 
 use rule prune as prune_now with:

@@ -108,13 +108,13 @@ def facts(settings: Settings, records: Sequence[dict[str, Any]]) -> list[tuple[s
     if records:
         total = sum(record["seconds"] for record in records)
         training = f"{_counted(len(records), 'run')}, {duration(total)} in all, last finished {finished}"
-        threads = sorted({record["threads"] for record in records})
+        threads = ", ".join(sorted({str(record["threads"]) for record in records}))
         lines.append(("Training", training))
         lines.append(("Versions", ", ".join(sorted(versions))))
         lines.append(
             (
                 "Repeatable",
-                f"to the last bit with the same versions, device and training.threads ({', '.join(map(str, threads))}), "
+                f"to the last bit with the same versions, device and training.threads ({threads}), "
                 "however many jobs run at a time; other numbers of threads change the last bits",
             )
         )
