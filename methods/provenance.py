@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
 
 
 def peak_memory_mb(device: torch.device) -> int:
@@ -53,7 +53,7 @@ def peak_memory_mb(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

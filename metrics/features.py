@@ -8,8 +8,8 @@ A feature file is an .npz of `features`, float32 (n, d), and `meta`, JSON text w
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +52,23 @@ def extract(
     model = model.eval().to(device)
     pieces = []
     with torch.inference_mode(), Progress(len(images), f"{network} features") as progress:
-        for start in range(0, len(images), batch):
-            resized = np.stack([resize(image) for image in images[start : start + batch]])
+        for resized in _resized_ahead(images, resize, batch, workers=torch.get_num_threads()):
             pieces.append(model(torch.from_numpy(resized).permute(0, 3, 1, 2).to(device)).cpu().numpy())
             progress.advance(len(resized))
     return np.concatenate(pieces).astype(np.float32)
+
+
+def _resized_ahead(
+    images: NDArray[np.uint8], resize: Callable[[NDArray[np.uint8]], NDArray[np.float32]], batch: int, workers: int
+) -> Iterator[NDArray[np.float32]]:
+    """Batches of resized images, in order; the next one is resized while the network is busy with this one."""
+    with ThreadPoolExecutor(workers) as pool:
+        parts = (images[start : start + batch] for start in range(0, len(images), batch))
+        ahead = pool.map(resize, next(parts))
+        for part in parts:
+            current, ahead = ahead, pool.map(resize, part)
+            yield np.stack(list(current))
+        yield np.stack(list(ahead))
 
 
 def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
@@ -104,7 +116,7 @@ def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
             images, meta = file["images"], json.loads(str(file["meta"]))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; sample the run with: python -m methods sample --out {path}") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # damaged archives and headers make zipfile and numpy raise nearly anything
         raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
     refuse_other_sources(path, meta)
     return images, meta
@@ -154,7 +166,7 @@ def load(path: Path) -> Features:
             expected = (meta["n"], FEATURE_NETWORKS.get(meta["network"]))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with: python -m metrics features --out {path}") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+    except Exception as error:
         raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
     if values.shape != expected:
         raise UserError(f"{path} holds features {values.shape} where its meta says {expected}; extract them again")
@@ -176,8 +188,8 @@ def check_comparable(real: Features, fake: Features) -> None:
         raise UserError(f"real features of {names[0]} cannot judge samples of {names[1]}; pass those of one dataset")
 
 
-def checked_pair(real: NDArray[Any], fake: NDArray[Any], least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both matrices in float64.  Raises `UserError` unless they are finite, equally wide and at least `least` long."""
+def check_pair(real: NDArray[Any], fake: NDArray[Any], least: int) -> None:
+    """Raises `UserError` unless both matrices are finite, equally wide and at least `least` long."""
     for name, values in (("real", real), ("fake", fake)):
         if values.ndim != 2 or len(values) < least:
             raise UserError(f"the {name} features have shape {values.shape}: at least {least} images are needed")
@@ -185,4 +197,3 @@ def checked_pair(real: NDArray[Any], fake: NDArray[Any], least: int) -> tuple[ND
             raise UserError(f"the {name} features hold NaN or infinite values; extract them again")
     if real.shape[1] != fake.shape[1]:
         raise UserError(f"real features are {real.shape[1]}-d but fake ones {fake.shape[1]}-d; use one network")
-    return real.astype(np.float64), fake.astype(np.float64)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.features import checked_pair
+from metrics.features import check_pair
 from metrics.protocols import FID
 
 KID_SUBSETS = 100  # clean-fid's values
@@ -27,7 +27,8 @@ def frechet_distance(real: NDArray[Any], fake: NDArray[Any]) -> float:
 
     Raises `UserError` for NaN, for dimensions that differ and for fewer than two images.
     """
-    real, fake = checked_pair(real, fake, least=2)
+    check_pair(real, fake, least=2)
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
     gap = real.mean(axis=0) - fake.mean(axis=0)
     a, b = _scaled(real), _scaled(fake)
     if min(len(a), len(b)) > a.shape[1]:
@@ -46,7 +47,8 @@ def polynomial_mmd(real: NDArray[Any], fake: NDArray[Any]) -> float:
 
     real: (n, d), fake: (m, d), n and m at least 2.
     """
-    real, fake = checked_pair(real, fake, least=2)
+    check_pair(real, fake, least=2)
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
 
     def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         return (x @ y.T / x.shape[1] + 1) ** 3
@@ -69,7 +71,7 @@ def kid(
 
     A subset holds min(subset_size, n_real, n_fake) images, drawn without replacement.
     """
-    real, fake = checked_pair(real, fake, least=2)
+    check_pair(real, fake, least=2)
     size = min(subset_size, len(real), len(fake))
     values = [
         polynomial_mmd(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -184,14 +188,44 @@ def test_prepared_images_are_read_with_their_dataset(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     images = photos(3)
     np.save(folder / "images.npy", images)
-    manifest = {"dataset": "faces", "resolution": 24, "array_sha256": data_hash(images)}
+    manifest = {"dataset": "faces", "resolution": 24, "array_sha256": data_hash(images), "split": {}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     found, described = features.read_prepared(folder / "images.npy")
     assert np.array_equal(found, images)
-    assert described == manifest
+    assert described == {key: manifest[key] for key in ("dataset", "resolution", "array_sha256")}
 
 
-def test_damaged_samples_are_named(tmp_path: Path) -> None:
-    (tmp_path / "s.npz").write_text("no zip")
+def huge_header(path: Path) -> None:
+    """An array whose header promises 2 TiB."""
+    header = io.BytesIO()
+    promised = {"descr": "|u1", "fortran_order": False, "shape": (2**41,)}
+    np.lib.format.write_array_header_1_0(header, promised)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header.getvalue())
+        archive.writestr("features.npy", header.getvalue())
+
+
+def flipped(path: Path) -> None:
+    np.savez_compressed(path, images=photos(3), features=photos(3), meta=np.array("{}"))
+    content = bytearray(path.read_bytes())
+    content[200] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("no zip"),
+        lambda path: np.save(path.open("wb"), photos(1)),  # an .npy by another name
+        lambda path: path.write_bytes(pickle.dumps({"images": 1})),
+        huge_header,
+        flipped,
+    ],
+    ids=["text", "npy", "pickle", "huge", "flipped"],
+)
+def test_damaged_files_are_named(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    damage(tmp_path / "s.npz")
     with pytest.raises(UserError, match=r"s\.npz is not a sample file"):
         features.read_samples(tmp_path / "s.npz")
+    with pytest.raises(UserError, match=r"s\.npz is not a feature file"):
+        load(tmp_path / "s.npz")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.console import UserError
+from metrics import precision_recall as precision_recall_module
 from metrics.precision_recall import precision_recall, rows
 from metrics.protocols import PrecisionRecall
 
@@ -57,9 +58,16 @@ def test_duplicated_samples_crush_recall() -> None:
     assert precision_recall(real, np.repeat(real, 7, axis=0), k=5)["recall"] == 0.0
 
 
-def test_standard_output_stays_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    precision_recall(cloud(20, 1), cloud(20, 2), k=3)
-    assert capsys.readouterr().out == ""
+@pytest.mark.parametrize("tile", [7, 64, 1000])
+@pytest.mark.parametrize("k", [3, 5])
+def test_equals_prdc_whatever_the_tile(tile: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every digit of all four, on clouds far from the origin, where careless sums of squares would lose them."""
+    from prdc import compute_prdc
+
+    monkeypatch.setattr(precision_recall_module, "TILE", tile)
+    real, fake = cloud(150, 1) + 40, cloud(220, 2, spread=1.1) + 40
+    fake[:20] = real[:20]  # memorised: distances of exactly 0
+    assert precision_recall(real, fake, k) == pytest.approx(compute_prdc(real, fake, k), abs=1e-15)
 
 
 def test_rows_take_the_first_n_fakes_of_the_protocol() -> None:

@@ -1,0 +1,104 @@
+"""Two ways to the same result, timed in turn: how often is ours faster, and how much memory does each take?
+
+Each side lives in a process of its own, so that its peak memory is its own; the sides take turns, so that a machine
+that slows down slows down both.  Before anything is timed, their results are compared.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is compared.  All functions stand at the top level of a module, since other processes import them.
+
+    setup: makes the input, the same for both sides.  ours, theirs: from that input to a result.  check: raises if the
+    results differ by more than they may.  against: what `theirs` is, in words.
+    """
+
+    name: str
+    against: str
+    setup: Callable[[], Any]
+    ours: Callable[[Any], Any]
+    theirs: Callable[[Any], Any]
+    check: Callable[[Any, Any], None]
+    unit: str = "s"
+
+
+class Side:
+    """A process that holds the input and runs one side of a benchmark when asked to."""
+
+    def __init__(self, setup: Callable[[], Any], function: Callable[[Any], Any], threads: int) -> None:
+        os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}  # read at import
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, setup, function, threads))
+        self.process.start()
+
+    def run(self) -> tuple[float, float, Any]:
+        """Seconds, MiB of peak memory beyond the input's, and the result."""
+        self.pipe.send("run")
+        answer = self.pipe.recv()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        self.process.terminate()
+
+
+def _serve(pipe: Connection, setup: Callable[[], Any], function: Callable[[Any], Any], threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        given = setup()
+        before = _peak_mb()
+        while pipe.recv():
+            began = time.perf_counter()
+            result = function(given)
+            pipe.send((time.perf_counter() - began, _peak_mb() - before, result))
+    except Exception as error:  # what went wrong belongs to whoever waits at the other end
+        pipe.send(error)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def compare(benchmark: Benchmark, repetitions: int, threads: int) -> dict[str, Any]:
+    """One row: medians over `repetitions` after one run that warms up and whose results are compared."""
+    sides = [Side(benchmark.setup, function, threads) for function in (benchmark.ours, benchmark.theirs)]
+    try:
+        results = [side.run() for side in sides]
+        benchmark.check(results[0][2], results[1][2])
+        seconds: list[list[float]] = [[], []]
+        for _ in range(repetitions):
+            for side, found in zip(sides, seconds, strict=True):
+                taken, _, _ = side.run()
+                found.append(taken)
+        memory = [side.run()[1] for side in sides]
+    finally:
+        for side in sides:
+            side.stop()
+    ours, theirs = (median(found) for found in seconds)
+    return {
+        "name": benchmark.name,
+        "ratio": theirs / ours,
+        "ours": ours,
+        "theirs": theirs,
+        "unit": benchmark.unit,
+        "against": benchmark.against,
+        "repetitions": repetitions,
+        "ours_mb": memory[0],
+        "theirs_mb": memory[1],
+    }
