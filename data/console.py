@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command line; a `UserError` or a full disk ends it with one sentence and exit code 1."""
+    """Run a command line; a `UserError` or a full disk ends it with one sentence and code 1, Ctrl-C without one."""
     try:
         main()
     except UserError as error:
@@ -23,6 +24,8 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         # Permission denied, no space left, read-only file system: the user's to mend, not a bug.
         sys.exit(f"error: {error.strerror or error}: {error.filename or 'while writing'}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 class Progress:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.console import UserError, say
-from data.files import read_json
+from data.files import read_json, read_sealed
 from data.load import data_hash, load
 from methods.identity import describe_run, differences, run_identity
 from methods.settings import cells, run_settings
@@ -50,7 +50,7 @@ def _run_hash(path: Path) -> str | None:
 
 def _judge(folder: Path, config: dict[str, Any], shown: set[str | None]) -> Saved:
     try:
-        there = read_json(folder / "identity.json")
+        there = read_sealed(folder / "identity.json")
         run = there["settings"]
         cell = run["dataset"], run["method"], run["seed"]
         label = f"{run['method']} on {run['dataset']}, {run['split']}, seed {run['seed']}"

@@ -61,7 +61,7 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
     meta = {key: run[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
     meta |= {
         "sources_hash": run["sources_hash"],
-        "run_sha256": sha256_file(run_folder / "run.json"),
+        "model_sha256": run["files"]["model.safetensors"],
         "exhausted": not method.trains and len(arrays["images"]) < n,  # the real-images control has no more
     }
     with atomic_path(out) as temporary:

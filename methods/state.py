@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data.console import UserError, say
-from data.files import atomic_path, read_sealed, sha256_file, write_sealed
+from data.files import atomic_path, read_sealed, sha256_file, sweep, write_sealed
 
 KEPT = 2  # generations
 
@@ -33,6 +33,7 @@ class RunState:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire(folder / "lock")
+        sweep(folder)
 
     @staticmethod
     def _acquire(path: Path) -> TextIO:
@@ -99,7 +100,7 @@ class RunState:
                 tensors = load_file(path.with_suffix(".safetensors"), device=str(device))
                 return body["step"], _join(body["tree"], tensors), body["record"]
             except (UserError, OSError, SafetensorError, KeyError, TypeError) as error:
-                say(f"warning: skipping a damaged state ({error}); using the one before it, if there is one")
+                say(f"warning: skipping a damaged state, {path} ({error}); using the one before it, if there is one")
                 path.replace(path.with_suffix(".json.damaged"))
         if generations:
             say(f"warning: no intact state is left in {self.folder}; starting again from the first step")

@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 
 from data.console import Progress, UserError, say
-from data.files import atomic_path, read_sealed, sha256_file, write_sealed, write_text
+from data.files import atomic_path, read_sealed, sha256_file, sweep, write_sealed, write_text
 from data.load import data_hash, load
 from methods.api import Method, Streams, to_float, to_uint8
 from methods.device import check_gpu, memory_advice, pick_device
 from methods.discover import method_info
-from methods.identity import claim, run_identity
+from methods.identity import claim, full_config, run_identity
 from methods.provenance import git_state, hardware, peak_memory_mb, versions
 from methods.settings import method_config
 from methods.state import RunState, save_tensors
@@ -215,6 +215,7 @@ class Run:
             folder / FILES[-1],
             {
                 **self.settings,
+                "config": full_config(self.settings),
                 **self.identity,
                 "dataset_title": dataset_title,
                 "n_train": len(self.method.images),
@@ -240,6 +241,7 @@ def _csv(rows: list[dict[str, float]]) -> str:
 
 
 def _copy(folder: Path, out: Path) -> None:
+    sweep(out)
     for name in FILES:
         with atomic_path(out / name) as temporary:
             temporary.write_bytes((folder / name).read_bytes())

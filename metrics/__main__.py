@@ -220,7 +220,7 @@ def _backtrack(arguments: argparse.Namespace) -> None:
     images = arguments.out.with_suffix(".npz")
     with atomic_path(images) as temporary:
         np.savez(temporary, **arrays)
-    inputs = _digests(arguments.run / "run.json")  # which holds the digest of the model
+    inputs = _digests(arguments.run / "model.safetensors")
     write_sealed(arguments.out, {**measured, "inputs": inputs, "images_sha256": sha256_file(images)})
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import pytest
 
@@ -19,18 +20,21 @@ class Tally:
         self.faults: Counter[str] = Counter()  # by kind
         self.inputs: Counter[str] = Counter()  # by reader
         self.losses = 0
+        self._counting = Lock()  # tests count from two threads
 
     @contextmanager
     def fault(self, kind: str) -> Iterator[None]:
         """Around one injected fault, the recovery from it and the comparison: what fails in here is a loss."""
-        self.faults[kind] += 1
+        with self._counting:
+            self.faults[kind] += 1
         with self._counting_losses():
             yield
 
     @contextmanager
     def input(self, reader: str) -> Iterator[None]:
         """Around one hostile input: anything but a sound result or a sentence is a loss."""
-        self.inputs[reader] += 1
+        with self._counting:
+            self.inputs[reader] += 1
         with self._counting_losses():
             yield
 
@@ -39,7 +43,8 @@ class Tally:
         try:
             yield
         except BaseException as error:
-            self.losses += not isinstance(error, pytest.skip.Exception)
+            with self._counting:
+                self.losses += not isinstance(error, pytest.skip.Exception)
             raise
 
     def lines(self) -> list[str]:

@@ -48,29 +48,6 @@ def test_two_generations_are_kept(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", ["json", "safetensors"])
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_damaged_generation_falls_back_to_the_one_before(
-    tmp_path: Path, suffix: str, damage: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with RunState(tmp_path) as state:
-        state.save(1, example(1), {})
-        state.save(2, example(2), {})
-        file = tmp_path / f"000000002.{suffix}"
-        content = bytearray(file.read_bytes())
-        if damage == "flip":
-            content[len(content) // 2] ^= 1
-            file.write_bytes(content)
-        elif damage == "truncate":
-            file.write_bytes(content[: len(content) // 2])
-        else:
-            file.unlink()
-        step, loaded, _ = state.load("cpu")
-    assert step == 1
-    assert loaded["network"]["weight"][0, 0] == 1
-    assert (damage == "remove" and suffix == "json") or "damaged state" in capsys.readouterr().err
-
-
 def test_a_second_process_is_refused_and_told_whose_run_it_is(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from methods.state import RunState\n"

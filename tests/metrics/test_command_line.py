@@ -39,7 +39,7 @@ def prepared(folder: Path) -> Path:
     folder.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
     np.save(folder / "images.npy", images)
-    manifest = {"dataset": folder.name, "resolution": 16, "array_sha256": data_hash(images)}
+    manifest = {"dataset": folder.name, "resolution": 16, "array_sha256": data_hash(images), "split": {}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder / "images.npy"
 

@@ -34,6 +34,7 @@ rule plan:
 
 # Where jobs run on this machine, an absent GPU is known before hours of downloads; elsewhere each training looks itself.
 onstart:
+    check_writable()
     trainings = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"]
     trainings = [job for job in trainings if method_info(job.wildcards.method).trains]
     if trainings and TRAINING["require_gpu"] and workflow.local_exec and importlib.util.find_spec("torch"):

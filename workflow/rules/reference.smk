@@ -4,8 +4,10 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from workflow.clock import redate
 from methods.discover import sources_of
 
+redate()  # before Snakemake looks at any date
 saved = sorted(path.parent.name for path in Path("results/reference").glob("*/rendering.json"))
 if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):
     sys.exit(f"error: `reference` stands alone and lists folders of results/reference: {', '.join(saved)}")

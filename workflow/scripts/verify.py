@@ -25,7 +25,7 @@ from data.files import read_json, read_sealed, sha256_bytes, sha256_file
 from data.load import data_hash, dataset_info, load
 from data.verify import LOCK
 from methods.discover import methods
-from methods.identity import run_hash, sources_digest
+from methods.identity import config_hash, run_hash, sources_digest
 from metrics.collect import to_csv
 from workflow.scripts import numbers, settings, tables
 
@@ -98,8 +98,8 @@ class Chain:
             _same(source, sha256, path)
             if source.suffix == ".npz":
                 self.link("feature files", source, self._features)
-            elif source.name == "run.json":
-                self.link("runs", source, self._run)
+            elif source.name == "model.safetensors":
+                self._from_run(path, content["run_hash"], source.parent)
 
     def _features(self, path: Path) -> None:
         meta = _meta(path)
@@ -116,22 +116,28 @@ class Chain:
 
     def _samples(self, path: Path) -> None:
         meta = _meta(path)
-        if "run_sha256" not in meta:  # made elsewhere: the images themselves are the beginning
+        if "model_sha256" not in meta:  # made elsewhere: the images themselves are the beginning
             with np.load(path, allow_pickle=False) as file:
                 actual = sha256_bytes(file["images"].tobytes())[: len(meta["run_hash"])]
             if actual != meta["run_hash"]:
                 raise UserError(f"{path} holds other images than those that were imported")
             return
         folder = self.results / "runs" / meta["dataset"] / meta["method"] / f"seed{meta['seed']}" / meta["split"]
-        _same(folder / "run.json", meta["run_sha256"], path)
+        _same(folder / "model.safetensors", meta["model_sha256"], path)
+        self._from_run(path, meta["run_hash"], folder)
+
+    def _from_run(self, path: Path, run_hash: str, folder: Path) -> None:
+        """`path` was made from the run in `folder`, if it is still the one of that hash."""
+        if (actual := read_sealed(folder / "run.json")["run_hash"]) != run_hash:
+            raise UserError(f"{folder} holds the run {actual}, but {path} was made from {run_hash}")
         self.link("runs", folder / "run.json", self._run)
 
     def _run(self, path: Path) -> None:
         record = read_sealed(path)
         for name, sha256 in record["files"].items():
             _same(path.with_name(name), sha256, path)
-        if run_hash(record) != record["run_hash"]:
-            raise UserError(f"{path}: its hashes do not give its run_hash")
+        if (config_hash(record), run_hash(record)) != (record["config_hash"], record["run_hash"]):
+            raise UserError(f"{path}: its settings do not give its run_hash")
         if record["method"] not in methods() or sources_digest(record["method"]) != record["sources_hash"]:
             raise UserError(f"{path}: {record['method']} was trained with other sources than those in methods/")
         images, _ = load(record["dataset"], record["resolution"], record["split"], self.prepared.parent)
