@@ -76,8 +76,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> dict[
 
     def kill(job: tuple[str, int]) -> Training:
         training = Training.prepare(tmp_path_factory.mktemp("stopped") / "run", job[0], STEPS, seed=job[1])
-        training.run(Fault(KILL.number, where="000000004"))
-        assert training.newest() == int(NEWEST)
+        done = training.run(Fault(KILL.number, where="000000004"))
+        assert training.newest() == int(NEWEST), done.log
         return training
 
     found = side_by_side(kill, [(name, seed) for name in names for seed in (0, 1)])
