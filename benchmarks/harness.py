@@ -31,7 +31,24 @@ class Benchmark:
     ours: Callable[[Any], Any]
     theirs: Callable[[Any], Any]
     check: Callable[[Any, Any], None]
-    unit: str = "s"
+
+    def rows(self, repetitions: int, threads: int) -> list[Row]:
+        """Medians over `repetitions`, after one run that warms up and whose results are compared."""
+        sides = [Side(self.setup, function, threads) for function in (self.ours, self.theirs)]
+        try:
+            results = [side.run() for side in sides]
+            self.check(results[0][2], results[1][2])
+            seconds: list[list[float]] = [[], []]
+            for _ in range(repetitions):
+                for side, found in zip(sides, seconds, strict=True):
+                    taken, _, _ = side.run()
+                    found.append(taken)
+            memory = [side.run()[1] for side in sides]
+        finally:
+            for side in sides:
+                side.stop()
+        ours, theirs = (median(found) for found in seconds)
+        return [Row(self.name, theirs / ours, ours, theirs, "s", self.against, repetitions, *memory)]
 
 
 class Side:
@@ -75,30 +92,30 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def compare(benchmark: Benchmark, repetitions: int, threads: int) -> dict[str, Any]:
-    """One row: medians over `repetitions` after one run that warms up and whose results are compared."""
-    sides = [Side(benchmark.setup, function, threads) for function in (benchmark.ours, benchmark.theirs)]
-    try:
-        results = [side.run() for side in sides]
-        benchmark.check(results[0][2], results[1][2])
-        seconds: list[list[float]] = [[], []]
-        for _ in range(repetitions):
-            for side, found in zip(sides, seconds, strict=True):
-                taken, _, _ = side.run()
-                found.append(taken)
-        memory = [side.run()[1] for side in sides]
-    finally:
-        for side in sides:
-            side.stop()
-    ours, theirs = (median(found) for found in seconds)
-    return {
-        "name": benchmark.name,
-        "ratio": theirs / ours,
-        "ours": ours,
-        "theirs": theirs,
-        "unit": benchmark.unit,
-        "against": benchmark.against,
-        "repetitions": repetitions,
-        "ours_mb": memory[0],
-        "theirs_mb": memory[1],
-    }
+@dataclass(frozen=True)
+class Row:
+    """One line of the report.  ratio: how often ours is better; ours, theirs: what was measured, in `unit`."""
+
+    name: str
+    ratio: float
+    ours: float
+    theirs: float
+    unit: str
+    against: str
+    repetitions: int = 1
+    ours_mb: float | None = None  # peak memory beyond the input's, in MiB
+    theirs_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A comparison of something else than seconds.  measure: does it, in this process."""
+
+    name: str
+    measure: Callable[[], list[Row]]
+
+    def rows(self, repetitions: int, threads: int) -> list[Row]:
+        import torch
+
+        torch.set_num_threads(threads)
+        return self.measure()

@@ -33,6 +33,7 @@ class AdaptiveIMLE(IMLE):
         delta: float = 0.98  # tightening coefficient; official: 1 - change_coef, 0.98 or 0.99; paper: 0.9
         staleness: int = 5  # official only: epochs that a latent is kept at least
         force_resample: int = 15  # official only: epochs that it is kept at most; Grumpy, Cat 25; Panda 30
+        measure: Literal["anew", "in_step"] = "anew"  # distances held against tau; in_step: those last trained on
 
     def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         super().__init__(config, resolution, channels, images, streams)
@@ -59,8 +60,8 @@ class AdaptiveIMLE(IMLE):
 
     def algorithm_1(self, batch: Tensor) -> None:
         """Lines 8 to 14 of the paper's Algorithm 1, after the update of line 7."""
-        reached = self.distances(batch) <= self.config.delta * self.tau[batch]  # line 10
-        due = batch[reached]
+        is_due = self.reached(batch) <= self.config.delta * self.tau[batch]  # line 10
+        due = batch[is_due]
         if len(due):  # the pool of line 8 is drawn only if line 12 is to look at it
             self.tau[due] *= self.config.delta  # line 11
             self.reassign(due)  # line 12
@@ -76,19 +77,26 @@ class AdaptiveIMLE(IMLE):
         ripe = self.everyone[self.age >= min(staleness, oldest)]  # no other point can be due
         if not len(ripe):
             return
-        distance, age = self.distances(ripe), self.age[ripe]
+        distance, age = self.reached(ripe), self.age[ripe]
         is_due = (distance < self.tau[ripe]) & (age >= staleness) | (age >= oldest)
         due = ripe[is_due]
         if not len(due):
             return
         self.tau[due] = delta * distance[is_due]  # measured before the reassignment
+        self.age[due] = 0
+        if self.lazy is not None:  # nothing of a pool is left over that others could share
+            self.reassign(due)
+            return
         if self.taken[due].any():
             # What a pool holds for a point does not depend on when the point asks for it: one search serves all.
             self.candidate = self.search(self.everyone)
             self.taken[:] = False
         self.assign(due, self.candidate[due])
         self.taken[due] = True
-        self.age[due] = 0
+
+    def reached(self, points: Tensor) -> Tensor:
+        """d(x_i, T(z_i)) of these training images: under the current generator, or as it was when they trained it."""
+        return self.distances(points) if self.config.measure == "anew" else self.latest[points]
 
     def scalars(self) -> dict[str, float]:
         return {"mean_tau": self.tau.mean().item()}

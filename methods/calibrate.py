@@ -125,13 +125,18 @@ def searched_images(run: dict[str, Any], n: int) -> int:
         return 0
     epochs, checks = run["steps"] / math.ceil(n / config.batch), 0.0
     schedule = getattr(config, "schedule", None)
-    if schedule == "paper":
-        pools = 1 + min(run["steps"], n * math.log(FALL) / -math.log(config.delta))
-    elif schedule == "official":
-        pools, checks = epochs / config.staleness, RIPE * n * epochs
+    if schedule == "paper":  # here every point that is due has a pool of its own
+        assignments = n * math.log(FALL) / -math.log(config.delta)
+        pools = 1 + min(run["steps"], assignments)
     else:
-        pools = epochs / config.reassign_every
-    return int(math.ceil(pools) * (config.pool_size or int(config.pool_factor * n)) + checks)
+        pools = epochs / (config.staleness if schedule == "official" else config.reassign_every)
+        assignments = n * math.ceil(pools)
+    if schedule == "official" and config.measure == "anew":
+        checks = RIPE * n * epochs
+    size = config.pool_size or int(config.pool_factor * n)
+    if config.search == "lazy":
+        return int(size + assignments * (config.lazy_renewed + config.lazy_shortlist) + checks)
+    return int(math.ceil(pools) * size + checks)
 
 
 def training_seconds(run: dict[str, Any], n: int, measured: dict[str, Any]) -> float:

@@ -102,7 +102,7 @@ class TargetEmbeddings:
         if not self.fits:
             raise UserError(
                 f"`search: exact` keeps the embeddings of all {len(self.images)} images, {self.size / 2**30:.1f} GiB: "
-                "raise `target_cache_gib` or set `search: projected`"
+                "raise `target_cache_gib` or set `search: sketch`"
             )
         with torch.no_grad():
             return torch.cat([self.embed(images) for images in self.images.split(self.batch)])

@@ -7,7 +7,6 @@ the generator T is trained to pull T(z_i) to x_i.  A method of the family is a p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +17,8 @@ from data.console import UserError
 from methods.api import Latents, Method, Streams
 from methods.averaging import moving_average
 from methods.imle.distance import Distance, TargetEmbeddings, squared_distances
-from methods.imle.pool import Pool
-from methods.imle.search import Projection, nearest
+from methods.imle.pool import LazyPool, Pool
+from methods.imle.search import Projection, Sketch, euclidean, nearest
 from methods.networks.vdvae_decoder import VDVAEDecoder
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -50,8 +49,12 @@ class IMLE(Method):
         pool_factor: float = 100.0  # candidates per training image; official: Panda 200
         pool_size: int | None = None  # m, if it shall not depend on the number of images; paper: not stated
         pool_batch: int = 16  # images generated at once where no gradient is needed
-        search: Literal["exact", "projected"] = "projected"  # paper: exact
+        pool_bf16: bool = False  # generate and embed candidates in bfloat16; official: no
+        search: Literal["exact", "sketch", "lazy", "projected"] = "projected"  # paper: exact
         proj_dim: int = 800  # of the projected search
+        sketch_dim: int = 2047  # of the search by sketches, and the lazy one
+        lazy_renewed: int = 4  # of the lazy search: candidates renewed for every point that is given one
+        lazy_shortlist: int = 4  # and candidates generated anew, to be compared
         latent_perturbation: float = 0.001  # standard deviation of the noise added to a chosen z; paper: none
         # Optimisation
         batch: int = 4  # paper: the same
@@ -86,12 +89,18 @@ class IMLE(Method):
         self.targets = TargetEmbeddings(images, self.distance.embed, cache)
         self.points = self.targets  # the training images as the search sees them
         if config.search == "projected":
-            projection = Projection(self.distance.layers, config.proj_dim, streams)
-            self.points = TargetEmbeddings(images, projection, cache)
+            self.points = TargetEmbeddings(images, Projection(self.distance.layers, config.proj_dim, streams), cache)
+        elif config.search != "exact":
+            self.points = TargetEmbeddings(images, Sketch(self.distance.embed, config.sketch_dim, streams), cache)
         self.pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
-        self.pools = 0  # drawn so far; they are numbered in order
+        self.lazy = LazyPool(self.pool.size, config.sketch_dim, self.device) if config.search == "lazy" else None
+        self.pools = 0  # searches so far; but for the lazy one, each has a pool of its own, numbered in order
+        self.generated = 0  # candidates so far
         self.reassigned = 0  # images given a new latent in this step
         self.everyone = torch.arange(len(images), device=self.device)
+        self.latest = torch.zeros(
+            len(images), device=self.device
+        )  # of each image, the distance that it last trained on
         # Placeholders until `initialise`.
         self.assigned = self._prior(len(images), streams.generator("unassigned")).to(self.device)
 
@@ -129,21 +138,37 @@ class IMLE(Method):
 
     @torch.no_grad()
     def search(self, points: Tensor) -> Tensor:
-        """Draw a fresh pool with the current generator; return each point's nearest candidate."""
+        """Draw a fresh pool with the current generator, or renew the lazy one; each point's nearest candidate."""
         self.pools += 1
         targets = self.search_space(self.points.cached[points])
-        return nearest(targets, self._candidate_features(self.pools - 1), self.screen)
+        if self.lazy is not None:
+            return self._search_lazily(self.lazy, targets)
+        batches = self.pool.batches(self.pools - 1, self.config.pool_batch)
+        return nearest(targets, (self.search_space(self._features(latents)) for latents in batches), self.screen)
 
-    def _candidate_features(self, number: int) -> Iterator[Tensor]:
-        """What the search sees of pool `number`, one batch at a time."""
-        for latents in self.pool.batches(number, self.config.pool_batch):
-            yield self.search_space(self.points.embed(self._images(self.decoder, latents.to(self.device))))
+    def _search_lazily(self, pool: LazyPool, targets: Tensor) -> Tensor:
+        """Rank the whole pool by remembered features and the best of it by fresh ones."""
+        self._look_at(pool, pool.renew(self.config.lazy_renewed * len(targets)))
+        remembered = self.screen(euclidean(targets, self.search_space(pool.features)))
+        slots = pool.shortlist(remembered, self.config.lazy_shortlist)
+        self._look_at(pool, slots)
+        return pool.take(slots[nearest(targets, [self.search_space(pool.features[slots])], self.screen)])
+
+    def _look_at(self, pool: LazyPool, slots: Tensor) -> None:
+        for some in slots.split(self.config.pool_batch):
+            pool.features[some] = self._features(self.pool.candidates(0, pool.serial[some].tolist()))
+
+    def _features(self, latents: Latents) -> Tensor:
+        """What the search sees of these candidates under the current generator, (n, d)."""
+        self.generated += len(latents)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.pool_bf16):
+            return self.points.embed(self._images(self.decoder, latents.to(self.device))).float()
 
     def assign(self, points: Tensor, candidates: Tensor) -> None:
-        """Give each of these training images a candidate of the pool drawn last, slightly perturbed."""
+        """Give each of these training images a candidate of the last search, slightly perturbed."""
         number = self.pools - 1
-        chosen = self.pool.candidates(number, candidates.tolist()).to(self.device)
-        # Indexed by image: a point takes from one pool once at most, so no perturbation is used twice.
+        chosen = self.pool.candidates(number if self.lazy is None else 0, candidates.tolist()).to(self.device)
+        # Indexed by image: a point takes from one search once at most, so no perturbation is used twice.
         jitter = torch.randn(self.assigned.z.shape, generator=self.streams.generator("perturbation", number))
         self.assigned.z[points] = chosen.z + self.config.latent_perturbation * jitter.to(self.device)[points]
         for name, maps in chosen.noise.items():
@@ -167,16 +192,18 @@ class IMLE(Method):
         batch = self.minibatch(step, self.config.batch)
         loss = self.descend(step, batch)
         self.after_update(batch)
-        pool_images = float(self.pools * self.pool.size)
-        return {"loss": loss, "reassigned": float(self.reassigned), "pool_images": pool_images, **self.scalars()}
+        counts = {"reassigned": float(self.reassigned), "pool_images": float(self.generated)}
+        return {"loss": loss, **counts, **self.scalars()}
 
     def descend(self, step: int, batch: Tensor) -> float:
         """One optimiser step on the mean distance between these images and their samples; returns that mean."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
         self.optimizer.zero_grad()
-        loss = self._distances(batch).mean()
+        distances = self._distances(batch)
+        loss = distances.mean()
         loss.backward()
+        self.latest[batch] = distances.detach()
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.decoder)
@@ -218,6 +245,9 @@ class IMLE(Method):
             "z": self.assigned.z,
             "noise": self.assigned.noise,
             "pools": self.pools,
+            "generated": self.generated,
+            "latest": self.latest,
+            "lazy": None if self.lazy is None else self.lazy.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -228,4 +258,7 @@ class IMLE(Method):
         self.assigned.z.copy_(state["z"])
         for name, maps in self.assigned.noise.items():
             maps.copy_(state["noise"][name])
-        self.pools = state["pools"]
+        self.pools, self.generated = state["pools"], state["generated"]
+        self.latest.copy_(state["latest"])
+        if self.lazy is not None:
+            self.lazy.load_state_dict(state["lazy"])

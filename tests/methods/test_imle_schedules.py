@@ -240,6 +240,50 @@ def test_no_image_is_generated_for_a_pool_that_nobody_needs():
     assert method.decoder.made == 24
 
 
+def test_with_everything_renewed_the_lazy_search_is_the_search_by_sketches():
+    """And so, here, the exact one: the sketch is longer than the embedding."""
+    exact, lazy = (
+        flat(VanillaIMLE, pool_factor=20.0, search=search, lazy_renewed=20, sketch_dim=999, latent_perturbation=0.0)
+        for search in ("exact", "lazy")
+    )
+    for method in (exact, lazy):
+        method.initialise()
+    assert torch.equal(exact.assigned.z, lazy.assigned.z)
+
+
+def test_the_lazy_search_generates_what_it_renews_and_its_shortlist():
+    method = flat(VanillaIMLE, pool_factor=20.0, search="lazy", lazy_renewed=3, lazy_shortlist=2)
+    method.initialise()
+    assert 80 + 2 <= method.generated == method.decoder.made <= 80 + 4 * 2
+    before = method.generated
+    method.search(torch.tensor([1, 2]))
+    assert 6 + 2 <= method.generated - before <= 6 + 4
+
+
+def test_the_lazy_search_compares_the_generator_of_now_not_what_it_remembers():
+    """The generator moves: what was far from the image when it was looked at is near it, and the other way round."""
+    method = flat(VanillaIMLE, n=1, pool_factor=40.0, search="lazy", lazy_renewed=0, lazy_shortlist=40, sketch_dim=999)
+    method.initialise()
+    move = 0.5 - 2 * method.images[0, :, 0, 0]
+    plain = method.decoder.forward
+    method.decoder.forward = lambda z, noise: plain(z, noise) + move[:, None, None]
+    chosen = method.search(method.everyone)
+    left = torch.cat([method.lazy.serial[method.lazy.serial >= 0], chosen])
+    colours = method.pool.candidates(0, left.tolist()).z[:, :3] + move
+    best = (colours - method.images[0, :, 0, 0]).square().sum(1).argmin()
+    assert chosen.tolist() == [left[best]]
+
+
+def test_distances_of_the_last_steps_may_serve_for_the_threshold():
+    """In the paper's schedule they are those of this very mini-batch, as they were before the update."""
+    method = build(AdaptiveIMLE, schedule="paper", measure="in_step", learning_rate=0.0)
+    method.initialise()
+    batch = torch.tensor([2, 0])
+    method.descend(0, batch)
+    assert torch.allclose(method.reached(batch), method.distances(batch), atol=1e-6)
+    assert torch.equal(method.reached(torch.tensor([1])), torch.zeros(1)), "not trained on yet"
+
+
 def test_a_policy_may_forbid_candidates():
     class FarOnly(VanillaIMLE):
         def screen(self, distances: Tensor) -> Tensor:
@@ -258,7 +302,9 @@ def test_a_policy_may_forbid_candidates():
 VARIANTS = [
     (AdaptiveIMLE, {"schedule": "paper", "delta": 0.99, "optimizer": "adam"}),
     (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "force_resample": 3, "sample_from": "ema"}),
+    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "search": "lazy", "sketch_dim": 31, "measure": "in_step"}),
     (VanillaIMLE, {"reassign_every": 2}),
+    (VanillaIMLE, {"reassign_every": 1, "search": "lazy", "sketch_dim": 31}),
 ]
 
 

@@ -7,8 +7,8 @@ import torch
 
 from data.console import UserError
 from methods.api import Latents, Streams
-from methods.imle.pool import Pool
-from methods.imle.search import Projection, nearest, proportional_split
+from methods.imle.pool import LazyPool, Pool
+from methods.imle.search import Projection, Sketch, nearest, proportional_split
 
 STREAMS = Streams(0, "toy", "imle", "full")
 
@@ -88,3 +88,44 @@ def test_projection_is_drawn_once_and_keeps_distances():
     ratio = torch.pdist(projected) / torch.pdist(features)
     # A random projection to k dimensions keeps a distance within about 1/sqrt(2k), here 3.5 %: five of these.
     assert (ratio - 1).abs().max() < 0.18
+
+
+def test_sketch_adds_signed_values_to_few_sums():
+    values = torch.randn(5, 1000, generator=torch.Generator().manual_seed(0))
+    sketch = Sketch(lambda images: images.clone(), 63, STREAMS)
+    sums = sketch(values)
+    assert set(sketch.signs.tolist()) == {-1.0, 1.0}
+    assert sketch.signs.shape == (1000,)
+    for bucket in (0, 54, 55, 62):  # 1000 = 15 * 63 + 55
+        assert torch.allclose(sums[:, bucket], (values * sketch.signs)[:, bucket::63].sum(1), atol=1e-5)
+    assert torch.equal(Sketch(lambda images: images.clone(), 63, STREAMS)(values), sums)
+
+
+def test_sketch_keeps_distances():
+    values = torch.randn(40, 30_000, generator=torch.Generator().manual_seed(0))
+    ratio = torch.pdist(Sketch(lambda images: images.clone(), 2047, STREAMS)(values)) / torch.pdist(values)
+    assert abs(ratio.mean() - 1) < 0.01
+    assert 0.008 < ratio.std() < 0.025  # expected: (1 / 2 / 2047)^0.5 = 0.016
+
+
+def test_a_sketch_longer_than_the_embedding_keeps_every_value():
+    values = points(3, dim=9)
+    assert torch.allclose(torch.pdist(Sketch(lambda images: images.clone(), 12, STREAMS)(values)), torch.pdist(values))
+
+
+def test_a_lazy_pool_renews_vacant_slots_first_and_then_the_oldest():
+    pool = LazyPool(5, 2, torch.device("cpu"))
+    assert pool.renew(2).tolist() == [0, 1, 2, 3, 4], "the first time all of them"
+    assert pool.take(torch.tensor([3])).tolist() == [3]
+    assert pool.renew(2).sort().values.tolist() == [0, 3]
+    assert sorted(pool.serial.tolist()) == [1, 2, 4, 5, 6]
+    assert pool.renew(2).sort().values.tolist() == [1, 2]
+
+
+def test_a_lazy_pool_lists_no_candidate_that_was_taken():
+    pool = LazyPool(4, 1, torch.device("cpu"))
+    pool.renew(4)
+    pool.take(torch.tensor([1]))
+    distances = torch.tensor([[0.2, 0.1, 0.3, 0.9], [0.9, 0.1, 0.3, 0.8]])
+    assert pool.shortlist(distances, 1).tolist() == [0, 2]
+    assert pool.shortlist(distances, 2).tolist() == [0, 2, 3]

@@ -126,8 +126,8 @@ class Project:
         for pattern in [pattern for name in names[names.index(stage) :] for pattern in STAGES[name][0]]:
             for path in self.results.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if stage == "train":
-            shutil.rmtree(self.state)
+        for folder in self._states() if stage == "train" else []:
+            shutil.rmtree(folder)
 
     @property
     def state(self) -> Path:

@@ -47,7 +47,10 @@ RUNS: dict[str, dict[str, Any]] = {
         # Every step is an epoch; in the third eight images, in the fourth two take from the same pool.
         "config": {**IMLE, "batch": 10, "delta": 0.9, "staleness": 2, "force_resample": 3},
     },
-    "adaptive_imle, schedule paper": {"resolution": 16, "config": {**IMLE, "schedule": "paper"}},
+    "adaptive_imle, schedule paper": {
+        "resolution": 16,
+        "config": {**IMLE, "schedule": "paper", "search": "lazy", "measure": "in_step"},
+    },
     "vanilla_imle": {"resolution": 16, "config": {**IMLE, "reassign_every": 1}},
     "fastgan": {"resolution": 32, "config": {**FASTGAN, "batch": 4}},
     "mixdl": {"resolution": 16, "config": {**MIXDL, "r1_every": 3, "path_every": 2}},

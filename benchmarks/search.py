@@ -1,0 +1,173 @@
+"""The nearest candidate of each training image: the search itself, and the spaces in which it may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.harness import Benchmark, Measurement, Row
+
+Pair = tuple[Tensor, Tensor]
+CHUNK = 1024  # candidates, as they would come from the generator
+STEPS = 400  # of the trainings that are looked at here
+
+# The search --------------------------------------------------------------------------------------------------------
+
+
+def official_size(n: int, m: int) -> Pair:
+    """n training images and m candidates in the released code's 800 dimensions."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(n, 800, generator=draw), torch.randn(m, 800, generator=draw)
+
+
+def ours(pair: Pair) -> Tensor:
+    from methods.imle.search import nearest
+
+    return nearest(pair[0], pair[1].split(CHUNK))
+
+
+def by_cdist(pair: Pair) -> Tensor:
+    return torch.cdist(*pair).argmin(dim=1)
+
+
+def by_scikit_learn(pair: Pair) -> Tensor:
+    from sklearn.metrics import pairwise_distances_argmin
+
+    return torch.from_numpy(pairwise_distances_argmin(pair[0].numpy(), pair[1].numpy()))
+
+
+def by_faiss(pair: Pair) -> Tensor:
+    import faiss
+
+    _, index = faiss.knn(pair[0].numpy(), pair[1].numpy(), 1)
+    return torch.from_numpy(index[:, 0])
+
+
+def same_index(found: Tensor, expected: Tensor) -> None:
+    assert torch.equal(found, expected)
+
+
+RIVALS = {"torch.cdist": by_cdist, "scikit-learn": by_scikit_learn}
+if find_spec("faiss"):  # not one of the pins: pip install faiss-cpu
+    RIVALS["faiss"] = by_faiss
+SIZES = {"": (100, 10_000), "_large": (389, 40_000)}
+SEARCHES = [
+    Benchmark(f"search{size}", rival, partial(official_size, *SIZES[size]), ours, function, same_index)
+    for size in SIZES
+    for rival, function in RIVALS.items()
+]
+
+# The sketch --------------------------------------------------------------------------------------------------------
+
+
+def feature_maps() -> list[Tensor]:
+    """VGG16's five, of four images of 128 px: a quarter of those at 256, whose dense projection takes 9.3 GiB."""
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(64, 128), (128, 64), (256, 32), (512, 16), (512, 8)]
+    return [torch.randn(4, channels, side, side, generator=draw) for channels, side in shapes]
+
+
+def projections() -> dict[str, Callable[[], Tensor]]:
+    """Both, to be applied to the same maps; each draws its numbers when it is first used."""
+    from methods.api import Streams
+    from methods.imle.search import Projection, Sketch
+
+    maps, streams = feature_maps(), Streams(0, "any", "any", "full")
+    dense = Projection(lambda _: maps, 800, streams)
+    # Concatenated at every use, as in training.
+    sketch = Sketch(lambda _: torch.cat([layer.flatten(1) for layer in maps], dim=1), 2047, streams)
+    return {"sketch": lambda: sketch(maps[0]), "dense": lambda: dense(maps[0])}
+
+
+def apply_sketch(given: dict[str, Callable[[], Tensor]]) -> Tensor:
+    return given["sketch"]()
+
+
+def apply_dense(given: dict[str, Callable[[], Tensor]]) -> Tensor:
+    return given["dense"]()
+
+
+def same_distances(sketched: Tensor, projected: Tensor) -> None:
+    """Both keep distances, within some 10 % each: five deviations of either."""
+    ratio = torch.pdist(sketched) / torch.pdist(projected)
+    assert (ratio - 1).abs().max() < 0.2, ratio
+
+
+# How good it is ----------------------------------------------------------------------------------------------------
+
+
+def trained(steps: int, **changes: Any) -> Any:
+    """The demo's Adaptive IMLE after so many steps."""
+    from data.load import load
+    from methods.settings import load_config, run_settings
+    from methods.train import build
+
+    settings = run_settings(load_config("demo"), "openmoji_faces", "adaptive_imle", 0, "full")
+    settings["config"] = {**settings["config"], **changes}
+    images, _ = load("openmoji_faces", settings["resolution"])
+    method = build(settings, images, torch.device("cpu"))
+    for step in range(steps):
+        method.train_step(step)
+    return method
+
+
+@torch.no_grad()
+def agreement() -> list[Row]:
+    """How often the nearest neighbour in a sketch, or a dense projection, is the nearest in the training distance.
+
+    Points: the training images.  Neighbours: 1,000 samples of a generator in training, or the other training images.
+    """
+    from methods.imle.search import Projection, Sketch
+
+    method = trained(STEPS)
+    distance = method.distance
+    samples = torch.cat([method.generate(z) for z in method.latents(1000, torch.Generator().manual_seed(0)).chunks(50)])
+    spaces = {
+        "ours": Sketch(distance.embed, 2047, method.streams),
+        "theirs": Projection(distance.layers, 800, method.streams),
+    }
+    rows = []
+    for among, others in {"samples": samples, "training images": method.images}.items():
+        exact = _distances(distance.embed, method.images, others)
+        shortest, nearest = exact.min(dim=1)
+        found = {side: _distances(space, method.images, others).argmin(dim=1) for side, space in spaces.items()}
+        agree = {side: (index == nearest).float().mean().item() for side, index in found.items()}
+        excess = {
+            side: (exact.gather(1, index[:, None])[:, 0] / shortest - 1).mean().item() for side, index in found.items()
+        }
+        against = f"the dense projection, among {among}"
+        rows.append(Row("nearest_agreement", agree["ours"] / agree["theirs"], **agree, unit="share", against=against))
+        rows.append(Row("nearest_excess", excess["theirs"] / excess["ours"], **excess, unit="of d", against=against))
+    return rows
+
+
+def _distances(embed: Any, points: Tensor, others: Tensor) -> Tensor:
+    """d of all pairs, in the square; infinite for a point and itself."""
+    first, second = (torch.cat([embed(some) for some in images.split(50)]) for images in (points, others))
+    squared = torch.cdist(first, second).square()
+    return squared.fill_diagonal_(torch.inf) if others is points else squared
+
+
+def lazy_search() -> list[Row]:
+    """Candidates generated for every point that is given one, m = 3,000, once the first pool has been filled."""
+    counts = {}
+    for search in ("lazy", "exact"):
+        method = trained(1, search=search, pool_size=3000)
+        first = method.generated
+        assigned = sum(method.train_step(step)["reassigned"] for step in range(1, STEPS))
+        counts[search] = (method.generated - first) / assigned
+    ratio = counts["exact"] / counts["lazy"]
+    return [Row("lazy_search", ratio, counts["lazy"], counts["exact"], "images", "fresh pools, shared where possible")]
+
+
+BENCHMARKS = [
+    *SEARCHES,
+    Benchmark("sketch", "the dense projection", projections, apply_sketch, apply_dense, same_distances),
+    Measurement("agreement", agreement),
+    Measurement("lazy_search", lazy_search),
+]
