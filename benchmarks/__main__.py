@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import benchmarks.backtracking
 import benchmarks.metrics
+import benchmarks.scaling
 import benchmarks.search
 from benchmarks.harness import Benchmark, Measurement, Row
 from data.console import UserError, run, say
@@ -24,6 +25,7 @@ ALL: list[Benchmark | Measurement] = [
     *benchmarks.metrics.BENCHMARKS,
     *benchmarks.backtracking.BENCHMARKS,
     *benchmarks.search.BENCHMARKS,
+    *benchmarks.scaling.BENCHMARKS,
 ]
 
 
