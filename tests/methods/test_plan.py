@@ -88,13 +88,21 @@ def test_the_cost_of_every_other_job(demo: dict[str, Any], rule: str, path: str,
 
 @pytest.mark.parametrize("method", ["adaptive_imle", "vanilla_imle"])
 def test_the_demo_searched_as_many_images_as_are_foreseen(method: str) -> None:
-    """The committed history says how many candidates were drawn; threshold checks are not in it."""
+    """The committed history says how many candidates were drawn."""
     history = ROOT / f"results/reference/demo/runs/openmoji_faces/{method}/seed0/full/history.csv"
     with history.open() as file:
         drawn = float(list(csv.DictReader(file))[-1]["pool_images"])
     run = run_settings(load_config("demo"), "openmoji_faces", method, 0, "full")
-    checks = 0.5 * 100 * 130 if method == "adaptive_imle" else 0  # half of the images in each of 130 epochs
-    assert searched_images(run, 100) == drawn + checks
+    assert searched_images(run, 100) == drawn
+
+
+def test_thresholds_that_are_measured_anew_are_counted_and_a_lazy_pool_is_not_drawn_again() -> None:
+    run = run_settings(load_config("demo"), "openmoji_faces", "adaptive_imle", 0, "full")
+    drawn = searched_images(run, 100)
+    anew = run | {"config": {**run["config"], "measure": "anew"}}
+    assert searched_images(anew, 100) == drawn + 0.5 * 100 * 130  # half of the images in each of 130 epochs
+    lazy = run | {"config": {**run["config"], "search": "lazy"}}
+    assert searched_images(lazy, 100) == 800 + 22 * 100 * (4 + 4)  # 130 epochs / 6, rounded up, times all images
 
 
 def test_algorithm_1_redraws_until_distances_are_a_twentieth() -> None:
