@@ -74,8 +74,10 @@ def names(stress: bool) -> list[str]:
 def stopped(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> dict[str, Training]:
     """Trainings killed in their fourth step, by name and, for those of another seed, by `other NAME`."""
 
+    folder = tmp_path_factory.mktemp("stopped")  # here: pytest makes no folders for two threads at once
+
     def kill(job: tuple[str, int]) -> Training:
-        training = Training.prepare(tmp_path_factory.mktemp("stopped") / "run", job[0], STEPS, seed=job[1])
+        training = Training.prepare(folder / f"{job[0]} {job[1]}", job[0], STEPS, seed=job[1])
         done = training.run(Fault(KILL.number, where="000000004"))
         assert training.newest() == int(NEWEST), done.log
         return training
@@ -86,8 +88,10 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> dict[
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, stopped: dict[str, Training]) -> dict[str, Training]:
+    folder = tmp_path_factory.mktemp("finished")
+
     def finish(name: str) -> Training:
-        training = stopped[name].copy(tmp_path_factory.mktemp("finished") / "run")
+        training = stopped[name].copy(folder / name)
         assert training.run().returncode == 0
         training.assert_as_if_nothing_had_happened()
         return training

@@ -28,10 +28,11 @@ def names(stress: bool) -> list[str]:
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> dict[tuple[str, str], Training]:
     """Trainings killed at each of STAGES."""
+    folder = tmp_path_factory.mktemp("stages")
 
     def kill(job: tuple[str, str]) -> Training:
         name, stage = job
-        training = Training.prepare(tmp_path_factory.mktemp(stage) / "run", name, STEPS)
+        training = Training.prepare(folder / f"{name} {stage}", name, STEPS)
         training.run(Fault(KILL.number, where=STAGES[stage]))
         return training
 
