@@ -79,8 +79,7 @@ def projections() -> dict[str, Callable[[], Tensor]]:
 
     maps, streams = feature_maps(), Streams(0, "any", "any", "full")
     dense = Projection(lambda _: maps, 800, streams)
-    # Concatenated at every use, as in training.
-    sketch = Sketch(lambda _: torch.cat([layer.flatten(1) for layer in maps], dim=1), 2047, streams)
+    sketch = Sketch(lambda _: [layer.flatten(1) for layer in maps], 2047, streams)
     return {"sketch": lambda: sketch(maps[0]), "dense": lambda: dense(maps[0])}
 
 
@@ -153,7 +152,7 @@ def _agreement(method: Any, among: str) -> list[Row]:
         latents = method.latents(1000, torch.Generator().manual_seed(0))
         others = torch.cat([method.generate(some) for some in latents.chunks(50)])
     spaces = {
-        "ours": Sketch(distance.embed, 2047, method.streams),
+        "ours": Sketch(distance.parts, 2047, method.streams),
         "theirs": Projection(distance.layers, 800, method.streams),
     }
     exact = _distances(distance.embed, method.images, others)

@@ -59,11 +59,17 @@ class Distance:
 
     def embed(self, images: Tensor) -> Tensor:
         """(n, D) with |embed(x) - embed(y)|^2 = d(x, y); gradients flow to the images."""
+        return torch.cat(self.parts(images), dim=1)
+
+    def parts(self, images: Tensor) -> list[Tensor]:
+        """What `embed` joins: the pixels and each of LPIPS's layers, (n, D_i), in memory of their own."""
         pixels = images.flatten(1)
         parts = [pixels * (self.mse_weight / pixels.shape[1]) ** 0.5]
         if self.lpips_weight:
-            parts.append(self.perceptual.embed(self.enlarge(images)) * self.lpips_weight**0.5)
-        return torch.cat(parts, dim=1)
+            for layer in self.layers(images):
+                positions = layer.shape[2] * layer.shape[3]
+                parts.append(layer.flatten(1) / positions**0.5 * self.lpips_weight**0.5)
+        return parts
 
 
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:

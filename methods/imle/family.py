@@ -91,7 +91,7 @@ class IMLE(Method):
         if config.search == "projected":
             self.points = TargetEmbeddings(images, Projection(self.distance.layers, config.proj_dim, streams), cache)
         elif config.search != "exact":
-            self.points = TargetEmbeddings(images, Sketch(self.distance.embed, config.sketch_dim, streams), cache)
+            self.points = TargetEmbeddings(images, Sketch(self.distance.parts, config.sketch_dim, streams), cache)
         self.pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
         self.lazy = LazyPool(self.pool.size, config.sketch_dim, self.device) if config.search == "lazy" else None
         self.pools = 0  # searches so far; but for the lazy one, each has a pool of its own, numbered in order

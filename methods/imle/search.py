@@ -59,22 +59,28 @@ class Sketch:
     through a power of two, all channels of an image position would be added to the same few sums.
     """
 
-    def __init__(self, embed: Callable[[Tensor], Tensor], dim: int, streams: Streams) -> None:
-        self.embed, self.dim, self.streams = embed, dim, streams
-        self.signs: Tensor | None = None
+    def __init__(self, parts: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
+        """parts: of the embedding, (n, D_i) each, which may be overwritten."""
+        self.parts, self.dim, self.streams = parts, dim, streams
+        self.signs: list[Tensor] = []
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """(n, C, H, W) to (n, dim)."""
-        values = self.embed(images)
-        if self.signs is None:
-            coins = torch.randint(0, 2, values.shape[1:], generator=self.streams.generator("sketch"), dtype=torch.int8)
-            self.signs = (2.0 * coins - 1).to(values.device)
-        values = values.float().mul_(self.signs)
+        parts = [part.float() for part in self.parts(images)]
+        if not self.signs:
+            self.signs = self._draw([part.shape[1] for part in parts], images.device)
+        return torch.stack([self._fold(part.mul_(signs)) for part, signs in zip(parts, self.signs, strict=True)]).sum(0)
+
+    def _fold(self, values: Tensor) -> Tensor:
         whole = values.shape[1] // self.dim * self.dim
         sums = values[:, :whole].unflatten(1, (-1, self.dim)).sum(dim=1)
         sums[:, : values.shape[1] - whole] += values[:, whole:]
         return sums
+
+    def _draw(self, sizes: list[int], device: torch.device) -> list[Tensor]:
+        coins = torch.randint(0, 2, (sum(sizes),), generator=self.streams.generator("sketch"), dtype=torch.int8)
+        return list((2.0 * coins - 1).to(device).split(sizes))
 
 
 def proportional_split(total: int, sizes: Sequence[int]) -> list[int]:

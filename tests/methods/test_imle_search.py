@@ -92,25 +92,35 @@ def test_projection_is_drawn_once_and_keeps_distances():
 
 def test_sketch_adds_signed_values_to_few_sums():
     values = torch.randn(5, 1000, generator=torch.Generator().manual_seed(0))
-    sketch = Sketch(lambda images: images.clone(), 63, STREAMS)
+    sketch = Sketch(lambda images: [images.clone()], 63, STREAMS)
     sums = sketch(values)
-    assert set(sketch.signs.tolist()) == {-1.0, 1.0}
-    assert sketch.signs.shape == (1000,)
+    [signs] = sketch.signs
+    assert set(signs.tolist()) == {-1.0, 1.0}
+    assert signs.shape == (1000,)
     for bucket in (0, 54, 55, 62):  # 1000 = 15 * 63 + 55
-        assert torch.allclose(sums[:, bucket], (values * sketch.signs)[:, bucket::63].sum(1), atol=1e-5)
-    assert torch.equal(Sketch(lambda images: images.clone(), 63, STREAMS)(values), sums)
+        assert torch.allclose(sums[:, bucket], (values * signs)[:, bucket::63].sum(1), atol=1e-5)
+    assert torch.equal(Sketch(lambda images: [images.clone()], 63, STREAMS)(values), sums)
 
 
 def test_sketch_keeps_distances():
     values = torch.randn(40, 30_000, generator=torch.Generator().manual_seed(0))
-    ratio = torch.pdist(Sketch(lambda images: images.clone(), 2047, STREAMS)(values)) / torch.pdist(values)
+    ratio = torch.pdist(Sketch(lambda images: [images.clone()], 2047, STREAMS)(values)) / torch.pdist(values)
     assert abs(ratio.mean() - 1) < 0.01
     assert 0.008 < ratio.std() < 0.025  # expected: (1 / 2 / 2047)^0.5 = 0.016
 
 
+def test_the_sketches_of_parts_add_up_to_that_of_the_whole():
+    values = points(3, dim=100)
+    sketch = Sketch(lambda images: [images[:, :60].clone(), images[:, 60:].clone()], 20, STREAMS)
+    whole = Sketch(lambda images: [images.clone()], 20, STREAMS)
+    assert torch.allclose(sketch(values), whole(values), atol=1e-6)
+
+
 def test_a_sketch_longer_than_the_embedding_keeps_every_value():
     values = points(3, dim=9)
-    assert torch.allclose(torch.pdist(Sketch(lambda images: images.clone(), 12, STREAMS)(values)), torch.pdist(values))
+    assert torch.allclose(
+        torch.pdist(Sketch(lambda images: [images.clone()], 12, STREAMS)(values)), torch.pdist(values)
+    )
 
 
 def test_a_lazy_pool_renews_vacant_slots_first_and_then_the_oldest():
