@@ -66,7 +66,7 @@ P = f"results/{config['preset']}"
 PREPARED = f"data/prepared/{config['resolution']}"
 TRAINING = config["training"]
 BACKTRACKING = config["metrics"]["backtracking"]
-# Torch hands large blocks back to the system between steps unless told to keep them: 1.2 to 1.5 times faster on a CPU.
+# glibc hands large blocks back to the system between steps unless told to keep them, which spares page faults.
 # The prefix takes the place of Snakemake's own, bash's strict mode.
 shell.prefix(
     "set -euo pipefail; export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
