@@ -125,7 +125,7 @@ def test_tar_whose_global_headers_add_up(refused) -> None:
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_headers_about_headers(refused, kind: bytes) -> None:
-    refused((tar_header("x", kind, 1) + padded(b"a")) * 5000 + tar_header("a.jpg"), "longer headers")
+    refused(pax(record("k", "v"), kind) * 5000 + tar_header("a.jpg"), "longer headers")
 
 
 def test_header_of_a_negative_size(refused) -> None:
