@@ -11,6 +11,7 @@ import benchmarks.backtracking
 import benchmarks.metrics
 import benchmarks.scaling
 import benchmarks.search
+import benchmarks.training
 from benchmarks.harness import Benchmark, Measurement, Row
 from data.console import UserError, run, say
 from methods.provenance import cpu_model
@@ -25,6 +26,7 @@ ALL: list[Benchmark | Measurement] = [
     *benchmarks.metrics.BENCHMARKS,
     *benchmarks.backtracking.BENCHMARKS,
     *benchmarks.search.BENCHMARKS,
+    *benchmarks.training.BENCHMARKS,
     *benchmarks.scaling.BENCHMARKS,
 ]
 

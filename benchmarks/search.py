@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Benchmark, Measurement, Row
+from benchmarks.training import untrained
 
 Pair = tuple[Tensor, Tensor]
 CHUNK = 1024  # candidates, as they would come from the generator
@@ -121,14 +122,7 @@ def alike(ours: Tensor, theirs: Tensor) -> None:
 
 def trained(steps: int, **changes: Any) -> Any:
     """The demo's Adaptive IMLE after so many steps."""
-    from data.load import load
-    from methods.settings import load_config, run_settings
-    from methods.train import build
-
-    settings = run_settings(load_config("demo"), "openmoji_faces", "adaptive_imle", 0, "full")
-    settings["config"] = {**settings["config"], **changes}
-    images, _ = load("openmoji_faces", settings["resolution"])
-    method = build(settings, images, torch.device("cpu"))
+    method = untrained(**changes)
     for step in range(steps):
         method.train_step(step)
     return method

@@ -98,9 +98,7 @@ class IMLE(Method):
         self.generated = 0  # candidates so far
         self.reassigned = 0  # images given a new latent in this step
         self.everyone = torch.arange(len(images), device=self.device)
-        self.latest = torch.zeros(
-            len(images), device=self.device
-        )  # of each image, the distance that it last trained on
+        self.latest = torch.zeros(len(images), device=self.device)  # the distance that each image last trained on
         # Placeholders until `initialise`.
         self.assigned = self._prior(len(images), streams.generator("unassigned")).to(self.device)
 
