@@ -17,7 +17,7 @@ from data.console import UserError, run, say
 from methods.provenance import cpu_model
 
 EXAMPLES = """examples:
-  python -m benchmarks                     all of them, as a table
+  python -m benchmarks                     all of them, as a table; equal_time alone takes half an hour on two cores
   python -m benchmarks frechet             one
   python -m benchmarks --json --threads 2  one JSON object a line
 """
