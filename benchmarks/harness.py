@@ -6,13 +6,16 @@ that slows down slows down both.  Before anything is timed, their results are co
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
-import resource
+import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -79,17 +82,26 @@ def _serve(pipe: Connection, setup: Callable[[], Any], function: Callable[[Any],
     torch.set_num_threads(threads)
     try:
         given = setup()
-        before = _peak_mb()
         while pipe.recv():
+            before = _forget_peak()
             began = time.perf_counter()
             result = function(given)
-            pipe.send((time.perf_counter() - began, _peak_mb() - before, result))
+            pipe.send((time.perf_counter() - began, _memory_mb("VmHWM") - before, result))
     except Exception as error:  # what went wrong belongs to whoever waits at the other end
         pipe.send(error)
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _forget_peak() -> float:
+    """Start the peak anew (proc(5), clear_refs) from the memory in use, which is returned in MiB."""
+    with suppress(AttributeError):  # where the C library is not glibc, what it keeps for later counts as in use
+        ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory_mb("VmRSS")
+
+
+def _memory_mb(key: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"{key}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
 @dataclass(frozen=True)

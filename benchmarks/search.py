@@ -14,7 +14,7 @@ from benchmarks.harness import Benchmark, Measurement, Row
 from benchmarks.training import untrained
 
 Pair = tuple[Tensor, Tensor]
-CHUNK = 1024  # candidates, as they would come from the generator
+BATCH = 16  # candidates, as they come from the generator: the paper preset's pool_batch
 STEPS, LAZY_STEPS = 800, 1300  # of the trainings that are looked at here
 
 # The search --------------------------------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ def official_size(n: int, m: int) -> Pair:
 def ours(pair: Pair) -> Tensor:
     from methods.imle.search import nearest
 
-    return nearest(pair[0], pair[1].split(CHUNK))
+    return nearest(pair[0], pair[1].split(BATCH))
 
 
 def by_cdist(pair: Pair) -> Tensor:
@@ -80,7 +80,10 @@ def projections() -> dict[str, Callable[[], Tensor]]:
 
     maps, streams = feature_maps(), Streams(0, "any", "any", "full")
     dense = Projection(lambda _: maps, 800, streams)
-    sketch = Sketch(lambda _: [layer.flatten(1) for layer in maps], 2047, streams)
+    parts = [layer.flatten(1).clone() for layer in maps]  # which the sketch overwrites
+    sketch = Sketch(
+        lambda _: [part.copy_(map_.flatten(1)) for part, map_ in zip(parts, maps, strict=True)], 2047, streams
+    )
     return {"sketch": lambda: sketch(maps[0]), "dense": lambda: dense(maps[0])}
 
 
@@ -192,14 +195,15 @@ def lazy_search() -> list[Row]:
 
 @torch.no_grad()
 def lazily_found(method: Any) -> tuple[float, float]:
-    """Mean distance of all points to what a lazy search finds for them now, and to the nearest that it could find."""
+    """Mean d of all points to what one lazy search for all finds now, and to the nearest that it could have found."""
     from methods.imle.search import euclidean
 
     chosen = method.search(method.everyone)
     kept = method.lazy.serial[method.lazy.serial != method.lazy.VACANT]
     there = torch.cat([kept, chosen]).unique()
-    features = torch.cat([method._features(method.pool.candidates(0, some.tolist())) for some in there.split(50)])
-    distances = euclidean(method.points.cached, features).square()
+    samples = (method._images(method.decoder, method.pool.candidates(0, some.tolist())) for some in there.split(50))
+    distances = euclidean(method.targets.cached, torch.cat([method.distance.embed(images) for images in samples]))
+    distances = distances.square()
     found = distances.gather(1, torch.searchsorted(there, chosen)[:, None])
     return found.mean().item(), distances.min(dim=1).values.mean().item()
 

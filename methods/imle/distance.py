@@ -7,6 +7,7 @@ embedding is nearest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Literal
@@ -23,7 +24,7 @@ class Distance:
     """d(x, y) = lpips_weight * LPIPS(x, y) + mse_weight * mean((x - y)^2) of images in [-1, 1].
 
     upsample: images are enlarged by this factor (bilinear) before LPIPS: AlexNet's strides leave little of 32 pixels.
-    With lpips_weight 0 the distance is that of the original IMLE (Li & Malik 2018) and needs no perceptual network.
+    With lpips_weight 0 the distance is that of the original IMLE (Li & Malik 2018) and `embed` needs no LPIPS.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class TargetEmbeddings:
     100 images of 256 px under VGG take 3.1 GiB (8.2 million values each); 32 px under AlexNet, 14 MB.
     """
 
-    def __init__(self, images: Tensor, embed: Callable[[Tensor], Tensor], budget: float, batch: int = 16) -> None:
+    def __init__(
+        self, images: Tensor, embed: Callable[[Tensor], Tensor], budget: float = math.inf, batch: int = 16
+    ) -> None:
         self.images, self.embed, self.budget, self.batch = images, embed, budget, batch
 
     def __getitem__(self, index: Tensor) -> Tensor:

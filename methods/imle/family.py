@@ -42,7 +42,7 @@ class IMLE(Method):
         # Distance (imle/distance.py)
         perceptual: Literal["vgg", "alex"] = "vgg"
         perceptual_upsample: int = 1  # factor by which images are enlarged for LPIPS; 2 for AlexNet at 32 px
-        lpips_weight: float = 1.0  # 0: the pixel distance of Li & Malik (2018), no perceptual network
+        lpips_weight: float = 1.0  # 0: the pixel distance of Li & Malik (2018); LPIPS still guides a projected search
         mse_weight: float = 0.1
         target_cache_gib: float = 4.0  # embeddings of the training images are kept if they fit into this
         # Pool and search (imle/pool.py, imle/search.py)
@@ -89,9 +89,9 @@ class IMLE(Method):
         self.targets = TargetEmbeddings(images, self.distance.embed, cache)
         self.points = self.targets  # the training images as the search sees them
         if config.search == "projected":
-            self.points = TargetEmbeddings(images, Projection(self.distance.layers, config.proj_dim, streams), cache)
+            self.points = TargetEmbeddings(images, Projection(self.distance.layers, config.proj_dim, streams))
         elif config.search != "exact":
-            self.points = TargetEmbeddings(images, Sketch(self.distance.parts, config.sketch_dim, streams), cache)
+            self.points = TargetEmbeddings(images, Sketch(self.distance.parts, config.sketch_dim, streams))
         self.pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
         self.lazy = LazyPool(self.pool.size, config.sketch_dim, self.device) if config.search == "lazy" else None
         self.pools = 0  # searches so far; but for the lazy one, each has a pool of its own, numbered in order
@@ -120,7 +120,7 @@ class IMLE(Method):
 
     def screen(self, distances: Tensor) -> Tensor:
         """May forbid candidates by raising entries to infinity.  distances: Euclidean, (points, candidates), in the
-        search space, for one batch of the pool at a time.
+        search space, for a part of the pool at a time; of a lazy search first as remembered, then as they are.
         """
         return distances
 
@@ -131,7 +131,7 @@ class IMLE(Method):
     # What a policy is made of -----------------------------------------------------------------------------------
 
     def reassign(self, points: Tensor) -> None:
-        """Draw a fresh pool and give each of these training images the latent of its nearest sample."""
+        """Search and give each of these training images the latent of its nearest sample."""
         self.assign(points, self.search(points))
 
     @torch.no_grad()

@@ -1,13 +1,13 @@
 """Which candidate of a pool is nearest to each training image: sigma(i) = argmin_j d(x_i, T(z_j)).
 
-The search is exact (the official code's is approximate) and streams over the pool, so its memory does not grow with
-the pool.  It runs in the embedding of the training distance itself, in a short sketch of that (`Sketch`) or, as the
-official code does, in a random projection of LPIPS's features (`Projection`).
+`nearest` is exact (the official code's search is approximate) and streams over the pool, so its memory does not grow
+with the pool.  It runs in the embedding of the training distance itself, in a short sketch of that (`Sketch`) or, as
+the official code does, in a random projection of LPIPS's features (`Projection`): the last two come near the argmin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,18 +16,20 @@ from data.console import UserError
 from methods.api import Streams
 
 Screen = Callable[[Tensor], Tensor]
+GROUP_BYTES = 2**21  # of candidates compared at once: large enough for a matrix product, small enough for the cache
 
 
 def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda distances: distances) -> Tensor:
     """Indices (n,) of each point's nearest candidate, in Euclidean distance.
 
     points: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: may forbid candidates by raising
-    entries of their (n, b) distances to infinity.  Raises UserError if it leaves some point without any.
+    entries of the (n, c) distances to infinity, for c candidates at a time.  Raises UserError if it leaves some point
+    without any.
     """
     best = torch.full((len(points),), torch.inf, device=points.device)
     index = torch.zeros(len(points), dtype=torch.long, device=points.device)
     seen = 0
-    for candidates in batches:
+    for candidates in grouped(batches):
         distances = screen(euclidean(points, candidates))
         smallest, column = distances.min(dim=1)
         closer = smallest < best
@@ -36,9 +38,21 @@ def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda d
         seen += len(candidates)
     if torch.isinf(best).any():
         raise UserError(
-            f"not one of the pool's {seen} candidates was admitted for some training image: raise pool_factor"
+            f"not one of {seen} candidates was admitted for some training image: raise pool_factor or lazy_shortlist"
         )
     return index
+
+
+def grouped(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same rows in the same order, in batches of GROUP_BYTES or a little more."""
+    held: list[Tensor] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(tensor.nbytes for tensor in held) >= GROUP_BYTES:
+            yield torch.cat(held)
+            held = []
+    if held:
+        yield torch.cat(held)
 
 
 def euclidean(points: Tensor, candidates: Tensor) -> Tensor:
