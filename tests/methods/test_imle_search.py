@@ -7,6 +7,7 @@ import torch
 
 from data.console import UserError
 from methods.api import Latents, Streams
+from methods.imle import search
 from methods.imle.pool import LazyPool, Pool
 from methods.imle.search import Projection, Sketch, nearest, proportional_split
 
@@ -21,8 +22,10 @@ def points(n: int, dim: int = 7, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("group", [1, 300, 2**21])
 @pytest.mark.parametrize("batch", [1, 7, 64, 100])
-def test_search_equals_brute_force_however_the_pool_is_cut(batch):
+def test_search_equals_brute_force_however_the_pool_is_cut(batch, group, monkeypatch):
+    monkeypatch.setattr(search, "GROUP_BYTES", group)
     targets, candidates = points(20), points(64, seed=1)
     expected = (targets[:, None] - candidates[None]).square().sum(2).argmin(1)
     assert len(expected.unique()) > 5
