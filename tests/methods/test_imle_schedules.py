@@ -251,6 +251,16 @@ def test_with_everything_renewed_the_lazy_search_is_the_search_by_sketches():
     assert torch.equal(exact.assigned.z, lazy.assigned.z)
 
 
+@pytest.mark.parametrize("search", ["sketch", "lazy"])
+def test_a_search_by_sketches_needs_no_cache_of_embeddings(search):
+    found = []
+    for gib in (0.0, 4.0):
+        method = build(VanillaIMLE, search=search, sketch_dim=99, target_cache_gib=gib)
+        method.initialise()
+        found.append(method.assigned.z)
+    assert torch.equal(*found)
+
+
 def test_the_lazy_search_generates_what_it_renews_and_its_shortlist():
     method = flat(VanillaIMLE, pool_factor=20.0, search="lazy", lazy_renewed=3, lazy_shortlist=2)
     method.initialise()
