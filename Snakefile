@@ -42,9 +42,6 @@ else:
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/report.smk"
-    include: "workflow/rules/plan.smk"
-
-    report: "workflow/captions/workflow.rst"
 
     results = [rules.tables.input, rules.figures.input, rules.report.output]
 

@@ -13,8 +13,8 @@ import benchmarks.scaling
 import benchmarks.search
 import benchmarks.training
 from benchmarks.harness import Benchmark, Measurement, Row
-from data.console import UserError, run, say
-from methods.provenance import cpu_model
+from common.console import UserError, run, say
+from training.provenance import cpu_model
 
 EXAMPLES = """examples:
   python -m benchmarks                     all of them, as a table; equal_time alone takes half an hour on two cores

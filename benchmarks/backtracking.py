@@ -18,8 +18,8 @@ def case(name: str) -> Case:
     """A method of the demo, untrained, and the images that its train90 run would be judged by."""
     from data.load import load
     from methods.api import to_float
-    from methods.settings import load_config, run_settings
-    from methods.train import build
+    from training.config import load_config, run_settings
+    from training.loop import build
 
     settings = run_settings(load_config("demo"), "openmoji_faces", name, 0, "train90")
     images, _ = load("openmoji_faces", settings["resolution"], "train90")
@@ -31,8 +31,9 @@ def case(name: str) -> Case:
 
 def scores(given: Case, batch: int) -> Tensor:
     """Scores (k,) at the demo's protocol with fewer steps.  batch: latent codes at a time."""
-    from metrics.lpips_backtracking import LPIPS, backtrack
     from metrics.protocols import Backtracking
+
+    from metrics.lpips_backtracking import LPIPS, backtrack
 
     method, targets, items = given
     protocol = Backtracking(net="alex", upsample=2, steps=STEPS)

@@ -19,7 +19,7 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def clean_fid() -> ModuleType:
     """clean-fid's module `fid`; it and torchvision warn about each other."""
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -105,7 +105,7 @@ def png_folder() -> Path:
 
 def our_features(folder: Path) -> NDArray[np.float32]:
     """From files to features, as a folder of samples made elsewhere is read."""
-    from metrics.external import read_samples
+    from data.external import read_samples
     from metrics.features import extract
 
     return extract(read_samples(folder, 32))
@@ -120,12 +120,12 @@ def clean_fid_features(folder: Path) -> NDArray[np.float32]:
 
 
 def original_inception() -> Any:
-    """The TorchScript network itself, from the package that metrics/weights.yaml names."""
+    """The TorchScript network itself, from the package that networks/weights.yaml names."""
     import torch
 
+    from common.files import read_yaml
     from data import download
-    from data.files import read_yaml
-    from metrics.weights import CATALOGUE, _member
+    from networks.weights import CATALOGUE, _member
 
     sources = read_yaml(CATALOGUE)["inception"]["sources"]
     source = next(source for source in sources if source["kind"] == "package")

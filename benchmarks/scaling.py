@@ -21,8 +21,9 @@ POINTS = (100, 400)
 
 def resolutions() -> list[Row]:
     """One step of each method of the paper's size, one of its samples, and one image of Inception, on this CPU."""
-    from methods.calibrate import time_features, time_method
-    from methods.settings import load_config, run_settings
+    from training.calibrate import time_features, time_method
+
+    from training.config import load_config, run_settings
 
     rows = []
     for name in METHODS:

@@ -28,8 +28,8 @@ STEPS = 20
 def untrained(name: str = "adaptive_imle", seed: int = 0, **changes: Any) -> IMLE:
     """A method of the demo's IMLE family, before its first step."""
     from data.load import load
-    from methods.settings import load_config, run_settings
-    from methods.train import build
+    from training.config import load_config, run_settings
+    from training.loop import build
 
     settings = run_settings(load_config("demo"), DATASET, name, seed, "full")
     settings["config"] = {**settings["config"], **changes}
@@ -46,7 +46,7 @@ Case = tuple[IMLE, nn.Module]
 
 def with_package() -> Case:
     """The method, and the package's LPIPS with the convolutions that we fetch; its linear heads come with it."""
-    import metrics.torchvision_compat  # noqa: F401  # isort: skip
+    import networks.torchvision_compat  # noqa: F401  # isort: skip
     import lpips
 
     method = untrained()

@@ -1,59 +1,83 @@
-"""Command line: python -m data fetch | prepare | list."""
+"""Fetch and prepare datasets, and import samples made elsewhere."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from data.console import UserError, run
+from common.console import UserError, command, run
 from data.load import dataset_info, dataset_names
 
-EXAMPLES = """examples:
+LIST_EXAMPLES = """examples:
   python -m data list
+"""
+FETCH_EXAMPLES = """examples:
   python -m data fetch openmoji_faces openmoji_animals
+"""
+PREPARE_EXAMPLES = """examples:
   python -m data prepare --dataset openmoji_faces --resolution 32
+"""
+EXTERNAL_EXAMPLES = """examples:
+  python -m data external --folder data/external/stylegan/obama --resolution 256 \\
+      --out results/paper/samples/obama/stylegan/seed0.npz
+
+The folder holds either images (JPEG, PNG, WebP) or one .npz with a uint8 array `images` (n, height, width, 3).
 """
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m data",
-        description="Fetch and prepare the benchmark's datasets.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the known datasets, their sizes and licences")
-    fetch = commands.add_parser("fetch", help="download datasets, or take them from data/manual/<dataset>/")
+    command(commands, "list", _list, "Print the known datasets, their sizes and licences.", LIST_EXAMPLES)
+
+    fetch = command(
+        commands, "fetch", _fetch, "Download datasets, or take them from data/manual/<dataset>/.", FETCH_EXAMPLES
+    )
     fetch.add_argument("datasets", nargs="+", metavar="dataset", help="a name that `list` shows")
     fetch.add_argument("--out", default="data/raw", help="where the original images go (default: %(default)s)")
     fetch.add_argument("--manual", default="data/manual", help="folder of sets placed by hand (default: %(default)s)")
-    fetch.add_argument(
-        "--accept", action="store_true", help="take images that differ from those of the first fetch in their place"
+    fetch.add_argument("--accept", action="store_true", help="accept images that differ from those of the first fetch")
+
+    prepare = command(
+        commands, "prepare", _prepare, "Decode, check, resize and split a fetched dataset.", PREPARE_EXAMPLES
     )
-    prepare = commands.add_parser("prepare", help="decode, check, resize and split a fetched dataset")
     prepare.add_argument("--dataset", required=True, help="a name that `list` shows")
     prepare.add_argument("--resolution", required=True, type=int, help="side of the square images, pixels")
     prepare.add_argument("--raw", default="data/raw", help="where the fetched images are (default: %(default)s)")
     prepare.add_argument("--out", default="data/prepared", help="where the array goes (default: %(default)s)")
-    return parser.parse_args()
+
+    external = command(commands, "external", _external, "Import samples made elsewhere.", EXTERNAL_EXAMPLES)
+    external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
+    external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
+    external.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    arguments = parser.parse_args()
+    arguments.act(arguments)
 
 
-def main() -> None:
-    arguments = parse()
-    if arguments.command == "list":
-        for info in map(dataset_info, dataset_names()):
-            print(f"{info.name:18}{info.count:5} images  {info.title} ({info.licence})")
-    elif arguments.command == "fetch":
-        from data.fetch import fetch
+def _list(arguments: argparse.Namespace) -> None:
+    for info in map(dataset_info, dataset_names()):
+        print(f"{info.name:18}{info.count:5} images  {info.title} ({info.licence})")
 
-        for name in arguments.datasets:
-            fetch(name, arguments.out, arguments.manual, arguments.accept)
-    else:
-        from data.prepare import prepare
 
-        if arguments.resolution < 1:
-            raise UserError(f"--resolution must be at least 1, not {arguments.resolution}")
-        prepare(arguments.dataset, arguments.resolution, arguments.raw, arguments.out)
+def _fetch(arguments: argparse.Namespace) -> None:
+    from data.fetch import fetch
+
+    for name in arguments.datasets:
+        fetch(name, arguments.out, arguments.manual, arguments.accept)
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from data.prepare import prepare
+
+    if arguments.resolution < 1:
+        raise UserError(f"--resolution must be at least 1, not {arguments.resolution}")
+    prepare(arguments.dataset, arguments.resolution, arguments.raw, arguments.out)
+
+
+def _external(arguments: argparse.Namespace) -> None:
+    from data.external import import_samples
+
+    import_samples(arguments.folder, arguments.resolution, arguments.out)
 
 
 if __name__ == "__main__":

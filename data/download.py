@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.console import say
+from common.hashing import sha256_bytes, sha256_file
 from data import transfer
 from data.archive import SourceError
-from data.console import say
-from data.files import sha256_bytes, sha256_file
 
 PIP_SECONDS = 900
 

@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from common.console import UserError, say
+from common.files import write_json
+from common.hashing import sha256_file
 from data import download
 from data.archive import ARCHIVE_SUFFIXES, SourceError, UnknownLayout, extract_images
-from data.console import UserError, say
 from data.drawings import rasterise
-from data.files import sha256_file, write_json
 from data.images import MAX_IMAGE_BYTES, BadImage, list_images
 from data.load import Dataset, dataset_info
 from data.verify import settle, verified

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data.console import UserError
-from data.files import read_json, read_yaml, sha256_bytes
+from common.console import UserError
+from common.files import read_json, read_yaml
+from common.hashing import sha256_bytes
 
 if TYPE_CHECKING:
     import numpy as np

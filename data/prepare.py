@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from data.console import Progress, UserError
-from data.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json
+from common.console import Progress, UserError
+from common.files import atomic_path, read_json, write_json
+from common.hashing import sha256_bytes, sha256_file
 from data.images import RESIZE, BadImage, decode, to_square
 from data.load import Dataset, data_hash, dataset_info
 from data.split import split

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.files import derive_seed
+from common.hashing import derive_seed
 
 
 def split(n: int, rule: str, dataset: str) -> dict[str, list[int]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from common.console import Progress, UserError, say
+from common.files import write_json
 from data.archive import SourceError
-from data.console import Progress, UserError, say
-from data.files import write_json
 
 if TYPE_CHECKING:
     from requests import Response

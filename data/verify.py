@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from common.console import UserError, say
+from common.files import read_json, write_json
+from common.hashing import sha256_bytes, sha256_file
 from data.archive import SourceError
-from data.console import UserError, say
 from data.download import locked
-from data.files import read_json, sha256_bytes, sha256_file, write_json
 from data.images import BadImage, decode, list_images
 from data.load import Dataset
 

@@ -1,7 +1,7 @@
 """The contract between a method and the benchmark.
 
 A method is one class in one file of `methods/`; naming it in the configuration is all that adding a baseline takes
-(CONTRIBUTING.md walks through one).  The benchmark trains it (methods/train.py), samples it (methods/sample.py) and
+(CONTRIBUTING.md walks through one).  The benchmark trains it (training/loop.py), samples it (training/sampling.py) and
 backtracks through it (metrics/lpips_backtracking.py) by way of this interface alone.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from data.files import derive_seed
+from common.hashing import derive_seed
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Method:
         """
 
     def networks(self) -> dict[str, nn.Module]:
-        """The trained networks by role ("generator", "discriminator", ...), for `python -m methods describe`."""
+        """The trained networks by role ("generator", "discriminator", ...), for `python -m training describe`."""
         raise NotImplementedError
 
     def sampler(self) -> nn.Module:

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.console import UserError
+from common.console import UserError
 from methods.api import Latents, Method, Streams
 from methods.augment import augment, random_flip
 from methods.averaging import moving_average, recompute_batch_statistics
-from methods.networks.fastgan import RESOLUTIONS, Discriminator, Generator, quadrant, small_size
+from networks.fastgan import RESOLUTIONS, Discriminator, Generator, quadrant, small_size
+from networks.lpips import LPIPS
 
 # AlexNet takes no less than 31 px: the 16 px reconstructions of a 32 px run are enlarged to this.
 SMALLEST_FOR_LPIPS = 32
@@ -102,8 +103,6 @@ class FastGAN(Method):
     @cached_property
     def lpips(self) -> nn.Module:
         """Loaded at the first training step: nothing else needs its weights."""
-        from metrics.perceptual import LPIPS
-
         return LPIPS(self.config.perceptual).to(self.device)
 
     def _real_images(self, step: int, rng: torch.Generator) -> Tensor:

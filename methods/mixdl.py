@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from methods.api import Latents, Method, Streams
 from methods.augment import augment, random_flip
 from methods.averaging import moving_average
-from methods.networks.stylegan2 import Discriminator, Generator, PatchHeads
+from networks.stylegan2 import Discriminator, Generator, PatchHeads
 
 PATH_MEAN_DECAY = 0.01  # weight of a new mean path length in its running mean (StyleGAN2)
 

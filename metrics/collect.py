@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from data.console import UserError
-from data.files import read_sealed, write_text
+from common.console import UserError
+from common.files import read_sealed, write_text
 
 HEADER = ("preset", "dataset", "method", "split", "seed", "steps", "run_hash")
 ROW = ("metric", "value", "protocol")
@@ -23,9 +23,9 @@ KEY = ("dataset", "method", "split", "seed", "metric", "protocol", "item")
 COUNTS = ("seed", "n_real", "n_fake", "steps", "item", "n")  # whole numbers, blank where they do not apply
 
 
-def collect(paths: Sequence[Path], out: Path) -> None:
+def collect(paths: Iterable[Path | str], out: Path | str) -> None:
     """Write the table of all metric files as CSV."""
-    write_text(out, to_csv(paths))
+    write_text(out, to_csv([Path(path) for path in paths]))
 
 
 def to_csv(paths: Sequence[Path]) -> str:

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from data.console import UserError
-from data.files import derive_seed
+from common.console import UserError
+from common.hashing import derive_seed
 from metrics import fid, precision_recall
-from metrics.features import Features, check_comparable, refuse_other_sources
-from metrics.protocols import PrecisionRecall
+from metrics.features import Features, check_comparable
+from training.config import PrecisionRecall
 
 HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 
 
 def evaluate(
-    real: Iterable[Features], fake: Iterable[Features], preset: str, n_fake: int, protocols: Iterable[str]
+    real: Iterable[Features], fake: Iterable[Features], preset: str, n_fake: int, protocols: Iterable[PrecisionRecall]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of fid.json and precision_recall.json of one sample set.
 
@@ -28,18 +28,17 @@ def evaluate(
     as their protocol says.  The real-images control, which has no more, is measured as it is, and `n_fake` of its rows
     says how many.
 
-    Raises `UserError` for fewer samples than a protocol takes, if its network is missing, if real and fake features do
-    not belong together, and if the method was edited since the samples were drawn.
+    Raises `UserError` for fewer samples than a protocol takes, if its network is missing, and if real and fake features
+    do not belong together.
     """
     pairs = _pair(real, fake)
     reference, samples = _of_network(pairs, "inception", "FID")
     header = {"preset": preset, **_header(samples)}
-    refuse_other_sources("fake features", samples.meta["samples"])
     _refuse_too_few(samples, n_fake, "FID")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
     fid_rows = fid.rows(reference.values, samples.values[:n_fake], generator)
     pr_rows = []
-    for protocol in map(PrecisionRecall.parse, protocols):
+    for protocol in protocols:
         reference, samples = _of_network(pairs, protocol.network, str(protocol))
         _refuse_too_few(samples, protocol.n_fake, str(protocol))
         pr_rows += precision_recall.rows(reference.values, samples.values, protocol)

@@ -2,7 +2,7 @@
 
 A feature file is an .npz of `features`, float32 (n, d), and `meta`, JSON text with the keys
     n, network, weights (sha256 of the network's weights), source (sha256 of the file of images),
-    samples (whose images: at least "dataset"; see methods/sample.py).
+    samples (whose images: at least "dataset"; see training/sampling.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.console import Progress, UserError
-from data.files import atomic_path, sha256_file
+from common.console import Progress, UserError
+from common.files import atomic_path
+from common.hashing import sha256_file
 from data.load import load as load_prepared
-from metrics.protocols import FEATURE_NETWORKS
+from networks.names import FEATURE_NETWORKS
+from networks.weights import weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -74,11 +76,11 @@ def _resized_ahead(
 def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
     """The network, images (n, 3, side, side) in [0, 255] to features (n, d), and the resizing that belongs to it."""
     if network == "inception":
-        from metrics.inception import Inception
+        from networks.inception import Inception
 
         return Inception(), resize_clean
     if network == "vgg16fc2":
-        from metrics.vgg16 import VGG16FC2
+        from networks.vgg16 import VGG16FC2
 
         return VGG16FC2(), resize_8bit
     raise UserError(f"unknown feature network {network!r}; known are {', '.join(FEATURE_NETWORKS)}")
@@ -107,31 +109,15 @@ def resize_8bit(image: NDArray[np.uint8], side: int = 224) -> NDArray[np.float32
 
 
 def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """The images of a sample file and whose they are (its meta).
-
-    Raises `UserError` naming the file, also if the method was edited since.
-    """
+    """The images of a sample file and whose they are (its meta).  Raises `UserError` naming the file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             images, meta = file["images"], json.loads(str(file["meta"]))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; sample the run with: python -m methods sample --out {path}") from None
+        raise UserError(f"{path} does not exist; sample the run with: python -m training sample --out {path}") from None
     except Exception as error:  # damaged archives and headers make zipfile and numpy raise nearly anything
         raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
-    refuse_other_sources(path, meta)
     return images, meta
-
-
-def refuse_other_sources(where: Path | str, samples: dict[str, Any]) -> None:
-    """Raises `UserError` if samples of a method here were drawn with other sources than it has now."""
-    from methods.identity import sources_digest
-
-    recorded = samples.get("sources_hash")  # absent from samples made elsewhere
-    if recorded and recorded != sources_digest(samples["method"]):
-        raise UserError(
-            f"{where}: these samples were made by other sources of {samples['method']} than those in methods/; "
-            "run snakemake to train and sample it again"
-        )
 
 
 def read_prepared(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
@@ -145,8 +131,6 @@ def read_prepared(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
 
 def save(path: Path, values: NDArray[np.float32], network: str, source: Path, samples: dict[str, Any]) -> None:
     """Write a feature file; `source` is the file that the images came from."""
-    from metrics.weights import weights_digest
-
     meta = {
         "n": len(values),
         "network": network,

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
-from metrics.protocols import FID
 
+# The protocol's name: Inception features of images resized as clean-fid's mode "clean" does.  FID and KID also depend
+# on the numbers of images, which stand beside every value; for KID the number of subsets follows the name.
+FID = "inception-clean"
 KID_SUBSETS = 100  # clean-fid's values
 KID_SUBSET_SIZE = 1000
 

@@ -11,22 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from data.console import Progress, UserError
-from data.files import read_sealed
-from data.load import load
-from methods.api import Latents, Method, to_float, to_uint8
-from methods.sample import load_run
-from metrics.perceptual import LPIPS, SMALLEST
-from metrics.protocols import Backtracking
+from common.console import Progress, UserError
+from methods.api import Latents, Method
+from networks.lpips import LPIPS, SMALLEST
+from training.config import Backtracking
 
 
 @dataclass(frozen=True)
@@ -195,32 +189,3 @@ def rows(result: Backtracked, items: Sequence[int], protocol: Backtracking) -> l
         for item, score in zip(items, result.score, strict=True)
     ]
     return summary + single
-
-
-def backtrack_run(
-    folder: Path, protocol: Backtracking, preset: str, device: torch.device, batch: int
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Backtrack the held-out images of a finished run: the metric file's content, and the arrays for Figure 3.
-
-    Arrays: target and reconstruction, uint8 (k, H, W, 3); score (k,); index (k,) of each target in the dataset.
-    Raises `UserError` if the run saw the held-out images or its method has no latent code.
-    """
-    record = read_sealed(folder / "run.json")
-    if record["split"] != "train90":
-        raise UserError(f"{folder} was trained on the split {record['split']}; backtracking needs a run of train90")
-    method = load_run(folder, device)
-    if not method.backtracks:
-        raise UserError(f"{record['method']} has no latent code to optimise; leave it out of backtracking")
-    targets, manifest = load(record["dataset"], record["resolution"], "heldout")
-    items = manifest["split"]["heldout"]
-    result = backtrack(
-        method, to_float(torch.from_numpy(targets)).to(device), items, LPIPS(protocol.net).to(device), protocol, batch
-    )
-    header = {key: record[key] for key in ("dataset", "method", "seed", "split", "steps", "run_hash")}
-    arrays = {
-        "target": targets,
-        "reconstruction": to_uint8(result.reconstruction).numpy(),
-        "score": result.score.numpy(),
-        "index": np.array(items),
-    }
-    return {"preset": preset, **header, "rows": rows(result, items, protocol)}, arrays

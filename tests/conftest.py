@@ -83,7 +83,7 @@ def stress(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def lpips_weights() -> None:
     """LPIPS-AlexNet's real weights, fetched as a user's run would and kept for the next one."""
-    from metrics.weights import fetch
+    from networks.weights import fetch
 
     fetch("lpips_alex")
 

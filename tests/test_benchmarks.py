@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.harness import Benchmark, Measurement, Row
-from data.console import UserError
+from common.console import UserError
 
 
 def numbers() -> list[int]:

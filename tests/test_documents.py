@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from data.files import read_yaml
+from common.files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (

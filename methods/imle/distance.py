@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data.console import UserError
-from metrics.perceptual import LPIPS, SMALLEST
+from common.console import UserError
+from networks.lpips import LPIPS, SMALLEST
 
 
 class Distance:

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from data.console import UserError
+from common.console import UserError
 from methods.api import Latents, Method, Streams
 from methods.averaging import moving_average
 from methods.imle.distance import Distance, TargetEmbeddings, squared_distances
 from methods.imle.pool import LazyPool, Pool
 from methods.imle.search import Projection, Sketch, euclidean, nearest
-from methods.networks.vdvae_decoder import VDVAEDecoder
+from networks.vdvae_decoder import VDVAEDecoder
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from data.console import UserError
+from common.console import UserError
 from methods.api import Streams
 
 Screen = Callable[[Tensor], Tensor]

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from methods.api import Latents, Method
-from methods.discover import method_info, methods
-from methods.settings import load_config
-from methods.state import RunState
-from methods.train import build
+from training.checkpoint import RunState
+from training.config import load_config
+from training.loop import build
+from training.registry import method_info, methods
 
 RESOLUTION = 32
 N = 12

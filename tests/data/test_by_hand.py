@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.console import UserError
+from common.console import UserError
 
 
 def test_manual_folder_comes_first_and_is_read_each_time(server, toy, get, raw, four, place, pack) -> None:

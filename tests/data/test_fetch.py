@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.console import UserError
+from common.files import read_yaml
+from common.hashing import sha256_bytes
 from data import download, transfer
 from data import fetch as fetching
-from data.console import UserError
 from data.drawings import expand
-from data.files import read_yaml, sha256_bytes
 from data.load import dataset_info, dataset_names
 from data.prepare import prepare
 from data.verify import manifest_sha256

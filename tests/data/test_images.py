@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import metrics.torchvision_compat  # noqa: F401  (must come before torchvision)
+import networks.torchvision_compat  # noqa: F401  (must come before torchvision)
 from data.images import MAX_PIXELS, BadImage, decode, list_images, to_square
 
 

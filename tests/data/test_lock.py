@@ -12,9 +12,9 @@ import yaml
 from PIL import Image
 
 import data.load
-from data.console import UserError
+from common.console import UserError
+from common.hashing import sha256_bytes
 from data.fetch import fetch
-from data.files import sha256_bytes
 from data.load import dataset_info
 from data.verify import manifest_sha256
 

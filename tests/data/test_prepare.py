@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.console import UserError
+from common.console import UserError
+from common.hashing import sha256_bytes
 from data.fetch import fetch
-from data.files import sha256_bytes
 from data.load import data_hash, dataset_info, dataset_names, load
 from data.prepare import prepare
 

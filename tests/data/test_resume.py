@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from common.console import UserError
 from data import download, transfer
 from data.archive import SourceError
-from data.console import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = os.urandom(10_000)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.files import read_yaml
+from common.files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = "config/overlays/without_ffhq.yaml"

@@ -1,4 +1,4 @@
-"""`python -m methods describe`: the sizes and the schedule that a preset stands for."""
+"""`python -m training describe`: the sizes and the schedule that a preset stands for."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from methods.discover import methods
-from methods.settings import load_config
+from training.config import load_config
+from training.registry import methods
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def describe(*arguments: str) -> str:
-    command = [sys.executable, "-m", "methods", "describe", *arguments]
+    command = [sys.executable, "-m", "training", "describe", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -9,14 +9,14 @@ import sys
 import pytest
 import torch
 
-from data.console import UserError
-from methods.device import memory_advice
-from methods.discover import ROOT
+from common.console import UserError
+from training.device import memory_advice
+from training.registry import ROOT
 
 
 def test_memory_that_the_machine_refuses_is_one_sentence() -> None:
     code = (
-        "import torch\nfrom data.console import run\nfrom methods.device import memory_advice\n"
+        "import torch\nfrom common.console import run\nfrom training.device import memory_advice\n"
         "def main():\n"
         "    with memory_advice('training', 'lower methods.fastgan.batch'):\n"
         "        torch.empty(2**34)\n"

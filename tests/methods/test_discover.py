@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from data.console import UserError
-from methods.discover import ROOT, method_info, methods
+from common.console import UserError
+from training.registry import ROOT, method_info, methods
 
 EXPECTED = {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"}
 
@@ -22,7 +22,7 @@ def test_all_methods_of_the_paper_and_both_controls_are_found() -> None:
 
 
 def test_discovery_imports_no_torch() -> None:
-    code = "import sys, methods.discover as d, methods.settings; d.methods(); sys.exit('torch' in sys.modules)"
+    code = "import sys, training.registry as d, training.config; d.methods(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -35,10 +35,10 @@ def test_parsed_keys_equal_the_real_dataclass_fields(name: str) -> None:
 
 def test_sources_follow_imports_but_not_the_data_package() -> None:
     sources = method_info("adaptive_imle").sources
-    assert {"methods/adaptive_imle.py", "methods/api.py", "methods/networks/vdvae_decoder.py"} <= set(sources)
+    assert {"methods/adaptive_imle.py", "methods/api.py", "networks/vdvae_decoder.py"} <= set(sources)
     assert not any(source.startswith("data/") for source in sources)
     assert "methods/fastgan.py" not in sources
-    assert "methods/train.py" not in sources
+    assert "training/loop.py" not in sources
 
 
 def test_unknown_method_lists_the_known_ones() -> None:

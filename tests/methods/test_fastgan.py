@@ -7,11 +7,11 @@ import copy
 import pytest
 import torch
 
-from data.console import UserError
+from common.console import UserError
 from methods.api import Latents, Streams
 from methods.averaging import moving_average, recompute_batch_statistics
 from methods.fastgan import FastGAN
-from methods.networks.fastgan import Discriminator, Generator, quadrant, small_size
+from networks.fastgan import Discriminator, Generator, quadrant, small_size
 
 TINY = {"nz": 8, "ngf": 2, "ndf": 2, "decoder_width": 4, "batch": 4, "bn_latents": 60, "perceptual": "alex"}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from methods.api import Latents, Streams
 from methods.fastgan import FastGAN
-from methods.networks.fastgan import Features, GatedConv, Generator, noise_name, quadrant
+from networks.fastgan import Features, GatedConv, Generator, noise_name, quadrant
 
 TINY = {"nz": 8, "ngf": 2, "ndf": 2, "decoder_width": 4, "batch": 4, "perceptual": "alex"}
 

@@ -13,8 +13,8 @@ from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Latents, Streams
 from methods.imle.family import IMLE
 from methods.imle.search import Projection, nearest
-from methods.networks.vdvae_decoder import VDVAEDecoder
 from methods.vanilla_imle import VanillaIMLE
+from networks.vdvae_decoder import VDVAEDecoder
 
 TINY = {"blocks": "1x1,4m1", "width": 6, "latent_dim": 5, "mapping_depth": 2, "pool_factor": 4.0}
 PIXELS = {"lpips_weight": 0.0, "mse_weight": 1.0, "search": "exact"}

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.networks import fastgan, stylegan2
-from methods.networks.stylegan2_ops import Conv, Linear
-from methods.networks.vdvae_decoder import VDVAEDecoder
+from networks import fastgan, stylegan2
+from networks.stylegan2_ops import Conv, Linear
+from networks.vdvae_decoder import VDVAEDecoder
 
 SIGMAS = 5.0  # standard errors that an estimate may be off: the draws are seeded, so this is margin, not flakiness
 

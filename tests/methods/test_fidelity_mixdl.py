@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import methods.mixdl
 from methods.api import Latents, Streams
 from methods.mixdl import MixDL, dirichlet
-from methods.networks.stylegan2 import Discriminator, PatchHeads, StyledConv
+from networks.stylegan2 import Discriminator, PatchHeads, StyledConv
 
 TINY = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8}
 

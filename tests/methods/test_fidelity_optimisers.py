@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from data.files import read_yaml
+from common.files import read_yaml
 from methods.api import Method, Streams
-from methods.discover import ROOT, method_info
-from methods.settings import method_config, run_settings
+from training.config import method_config, run_settings
+from training.registry import ROOT, method_info
 
 COUNT = {"obama": 100, "grumpy_cat": 100, "panda": 100, "ffhq_100": 100, "cat": 160, "dog": 389}
 NARROW = {

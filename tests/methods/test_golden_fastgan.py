@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from methods.networks.fastgan import Discriminator, Generator, small_size
+from networks.fastgan import Discriminator, Generator, small_size
 
 RESOLUTION = 256
 TOLERANCE = 1e-4  # of the largest absolute value of the original's output

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from methods.networks.stylegan2 import Discriminator, Generator
+from networks.stylegan2 import Discriminator, Generator
 
 TOLERANCE = 1e-4  # of the largest absolute value of the original's output
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from data.console import UserError
-from methods.identity import claim, differences, run_hash, run_identity
-from methods.settings import load_config, run_settings
+from common.console import UserError
+from training.config import load_config, run_settings
+from training.identity import claim, differences, run_hash, run_identity
 
 
 @pytest.fixture

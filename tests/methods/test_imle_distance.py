@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from data.console import UserError
+from common.console import UserError
 from methods.imle.distance import Distance, TargetEmbeddings, squared_distances
 
 PIXELS_ONLY = {"lpips_weight": 0.0, "mse_weight": 1.0}
@@ -21,7 +21,7 @@ def images(n: int, seed: int = 0, side: int = 32) -> torch.Tensor:
 @pytest.mark.parametrize(("upsample", "lpips_weight", "mse_weight"), [(1, 1.0, 0.1), (2, 1.0, 0.1), (2, 0.5, 3.0)])
 def test_embedding_distance_is_lpips_plus_mse(lpips_weights, upsample, lpips_weight, mse_weight):
     """|embed(x) - embed(y)|^2 equals the definition within 1e-5, and so does its gradient."""
-    from metrics.perceptual import LPIPS
+    from networks.lpips import LPIPS
 
     distance = Distance("cpu", "alex", upsample, lpips_weight, mse_weight)
     x, y = images(3).requires_grad_(), images(3, seed=1)

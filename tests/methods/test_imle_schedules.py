@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.console import UserError
+from common.console import UserError
 from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Latents, Streams
 from methods.imle.family import IMLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.console import UserError
+from common.console import UserError
 from methods.api import Latents, Streams
 from methods.imle import search
 from methods.imle.pool import LazyPool, Pool

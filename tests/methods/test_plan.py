@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from training.calibrate import in_child, random_lpips, searched_images, size_of, timed, training_seconds
+from training.plan import Estimator, images_in, makespan, pending_jobs, plan, render
 
-from data.console import UserError
-from methods.calibrate import in_child, random_lpips, searched_images, size_of, timed, training_seconds
-from methods.discover import ROOT
-from methods.plan import Estimator, images_in, makespan, pending_jobs, plan, render
-from methods.settings import load_config, run_settings
+from common.console import UserError
+from training.config import load_config, run_settings
+from training.registry import ROOT
 
 TIMING = {"seconds": 2.0, "repetitions": 3}
 METHOD = {"step": TIMING, "searched": TIMING, "sample": TIMING, "backtracked": TIMING}
@@ -36,7 +36,7 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def measured(function: Any, *_: Any) -> dict[str, Any]:
         return METHOD if function.__name__ == "time_method" else FEATURES
 
-    monkeypatch.setattr("methods.plan.in_child", measured)
+    monkeypatch.setattr("training.plan.in_child", measured)
     return load_config("demo")
 
 
@@ -128,7 +128,7 @@ def test_the_whole_is_the_sum_of_its_lines_and_can_be_read(demo: dict[str, Any])
 
 
 def test_what_does_not_fit_into_memory_is_named_and_the_rest_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.plan.time_method", killed)
+    monkeypatch.setattr("training.plan.time_method", killed)
     found = plan(load_config("demo"), [("train", RUN), ("collect", PurePath("r/d/m.csv"))], cores=2, gpus=1)
     assert {row["line"]: row["basis"] for row in found["lines"]}["train"] == (
         "not counted: fastgan needs more memory than this machine has"
@@ -149,7 +149,7 @@ def test_the_first_repetition_counts_only_if_it_is_alone() -> None:
         clock[0] += next(spent)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("methods.calibrate.time.process_time", lambda: clock[0])
+        patch.setattr("training.calibrate.time.process_time", lambda: clock[0])
         cpu = torch.device("cpu")
         assert timed(work, cpu, most=5, budget=4.0) == {"seconds": 5.0, "repetitions": 1}
         assert timed(work, cpu, most=2, budget=4.0) == {"seconds": 1.0, "repetitions": 2}
@@ -164,7 +164,7 @@ def test_makespan_and_splits() -> None:
 
 @pytest.mark.parametrize("net", ["alex", "vgg"])
 def test_random_weights_have_the_shapes_of_the_real_ones(net: str, lpips_weights: None) -> None:
-    from metrics.weights import FOLDER, load_tensors
+    from networks.weights import FOLDER, load_tensors
 
     if not Path(FOLDER / f"lpips_{net}.safetensors").is_file():
         pytest.skip(f"lpips_{net} is not fetched")

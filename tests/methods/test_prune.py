@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.files import write_json
+from common.files import write_json
 from data.load import data_hash
-from methods.identity import claim, run_identity
-from methods.prune import prune, survey
-from methods.settings import load_config, run_settings
-from methods.state import RunState
+from training.checkpoint import RunState
+from training.config import load_config, run_settings
+from training.identity import claim, run_identity
+from training.prune import prune, survey
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from data.console import UserError
-from methods.discover import ROOT
-from methods.identity import run_identity
-from methods.settings import load_config, method_config, run_settings, skip_reason
+from common.console import UserError
+from training.config import load_config, method_config, run_settings, skip_reason
+from training.identity import run_identity
+from training.registry import ROOT
 
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference"})  # which trains nothing
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from methods import slots
-from methods.discover import ROOT
-from methods.slots import visible_gpus
+from training.registry import ROOT
+from training.slots import visible_gpus
 
 HOLD = """
 import os, sys

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.console import UserError
-from methods.state import RunState
+from common.console import UserError
+from training.checkpoint import RunState
 
 
 def example(value: float) -> dict:
@@ -50,7 +50,7 @@ def test_two_generations_are_kept(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_and_told_whose_run_it_is(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from methods.state import RunState\n"
+        "import sys; from pathlib import Path; from training.checkpoint import RunState\n"
         f"with RunState(Path({str(tmp_path)!r})): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

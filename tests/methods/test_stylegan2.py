@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from data.console import UserError
-from methods.networks.stylegan2 import Discriminator, Generator, PatchHeads
-from methods.networks.stylegan2_ops import Linear, ModulatedConv, blur, minibatch_stddev, upsample
+from common.console import UserError
+from networks.stylegan2 import Discriminator, Generator, PatchHeads
+from networks.stylegan2_ops import Linear, ModulatedConv, blur, minibatch_stddev, upsample
 
 
 def tiny_generator(**changes) -> Generator:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from data.console import UserError
-from data.files import read_json, write_json
+from common.console import UserError
+from common.files import read_json, write_json
 from data.load import data_hash
-from methods.device import pick_device
-from methods.discover import ROOT
-from methods.train import FILES, train
+from training.device import pick_device
+from training.loop import FILES, train
+from training.registry import ROOT
 
 TINY = {"blocks": "1x1,4m1,8m4,16m8", "width": 8, "latent_dim": 8, "mapping_depth": 1, "lpips_weight": 0.0}
 TINY |= {"pool_factor": 1.0, "search": "exact"}
@@ -120,7 +120,7 @@ def test_an_absent_gpu_is_one_sentence(workplace: Path) -> None:
 )
 def test_a_wrong_argument_is_one_sentence(arguments: list[str], sentence: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "methods", "train", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "training", "train", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert sentence in done.stderr
@@ -130,6 +130,6 @@ def test_a_wrong_argument_is_one_sentence(arguments: list[str], sentence: str) -
 def test_help_shows_examples() -> None:
     for words in (["train"], ["sample"], ["describe"]):
         done = subprocess.run(
-            [sys.executable, "-m", "methods", *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "training", *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert "examples:\n  python -m methods" in done.stdout

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.console import UserError
-from methods.networks.vdvae_decoder import BlockSpec, VDVAEDecoder, parse_blocks
+from common.console import UserError
+from networks.vdvae_decoder import BlockSpec, VDVAEDecoder, parse_blocks
 
 TOLERANCE = 1e-4  # of the largest absolute value of the original's output
 

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from data.console import UserError
-from data.files import write_sealed
+from common.console import UserError
+from common.files import write_sealed
 from metrics.collect import COLUMNS, collect
 
 HEADER = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from metrics.protocols import Backtracking
 
-from data.console import UserError
+from common.console import UserError
 from data.load import data_hash
 from metrics.__main__ import _settings, main
-from metrics.protocols import Backtracking
 
 COMMANDS = ("fetch", "external", "features", "evaluate", "floor", "backtrack", "collect")
 
@@ -50,7 +50,7 @@ def test_images_and_samples_to_the_table(tmp_path: Path, monkeypatch: pytest.Mon
         return draw.random((len(images), 2048)).astype(np.float32)
 
     monkeypatch.setattr("metrics.features.extract", fake_extract)
-    monkeypatch.setattr("metrics.weights.weights_digest", lambda network: "w")
+    monkeypatch.setattr("networks.weights.weights_digest", lambda network: "w")
     meta = {"preset": "demo", "dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 9}
     meta["run_hash"] = "abc"
     np.savez(tmp_path / "samples.npz", images=np.zeros((50, 16, 16, 3), np.uint8), meta=np.array(json.dumps(meta)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.console import UserError
-from methods.identity import sources_digest
+from common.console import UserError
 from metrics.evaluate import HEADER, evaluate, floor
 from metrics.features import Features
 from metrics.fid import frechet_distance
+from training.identity import sources_digest
 
 SAMPLES = {
     "dataset": "faces",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.console import UserError
-from metrics.external import import_samples
+from common.console import UserError
+from data.external import import_samples
 from metrics.features import read_samples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

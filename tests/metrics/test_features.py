@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.console import UserError
+from common.console import UserError
 from data.load import data_hash
 from metrics import features
 from metrics.features import Features, extract, load, resize_8bit, resize_clean, save
@@ -36,19 +36,19 @@ class Tiny(torch.nn.Module):
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "load_network", lambda network: (Tiny(), resize_clean))
-    monkeypatch.setattr("metrics.weights.weights_digest", lambda network: f"digest of {network}")
+    monkeypatch.setattr("networks.weights.weights_digest", lambda network: f"digest of {network}")
 
 
 @pytest.fixture(scope="module")
 def inception_weights() -> None:
-    from metrics.weights import fetch
+    from networks.weights import fetch
 
     fetch("inception")
 
 
 @pytest.mark.parametrize("side", [32, 64, 299, 400])
 def test_resizing_equals_clean_fid_bit_for_bit(side: int) -> None:
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,7 +58,7 @@ def test_resizing_equals_clean_fid_bit_for_bit(side: int) -> None:
 
 
 def test_resizing_for_vgg_equals_torchvision_bit_for_bit() -> None:
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +87,7 @@ def test_inception_features_do_not_depend_on_the_batch(inception_weights: None) 
 
 def test_vgg16_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     """With torchvision's own untrained network, thinned to fit a small machine; relative 1e-5 of the largest value."""
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -106,8 +106,8 @@ def test_vgg16_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = {f"conv{i}": layer for i, layer in enumerate(convolutions)}
     layers |= {"fc1": vgg.classifier[0], "fc2": vgg.classifier[3]}
     tensors = {f"{name}.{part}": getattr(layer, part) for name, layer in layers.items() for part in ("weight", "bias")}
-    monkeypatch.setattr("metrics.vgg16.load_tensors", lambda name: {k: v.detach() for k, v in tensors.items()})
-    from metrics.vgg16 import VGG16FC2
+    monkeypatch.setattr("networks.vgg16.load_tensors", lambda name: {k: v.detach() for k, v in tensors.items()})
+    from networks.vgg16 import VGG16FC2
 
     with torch.no_grad():
         expected = vgg(Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(images / 255))

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from data.console import UserError
+from common.console import UserError
 from metrics import fid
 
 
@@ -21,7 +21,7 @@ def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize(("n", "m"), [(40, 150), (60, 60), (500, 600), (40, 600), (600, 40)])
 def test_equals_clean_fid(n: int, m: int) -> None:
     """Within 1e-6 of Tr S1 + Tr S2, with fewer and with more images than the 256 dimensions on either side."""
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision's and scipy's deprecations

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from metrics.fid import frechet_distance, polynomial_mmd
-from metrics.inception import Inception
-from metrics.weights import fetch
+from networks.inception import Inception
+from networks.weights import fetch
 
 # The published numbers come from scripts that seed, build a network with random initial values, and then draw images.
 # So many numbers go into those values: convolutions, and a last layer with 1008 classes that our network lacks.

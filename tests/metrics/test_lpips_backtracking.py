@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from metrics.protocols import Backtracking
 from torch import Tensor
 
-from data.console import UserError
-from data.files import write_sealed
+from common.console import UserError
+from common.files import write_sealed
 from methods.api import Latents, Method, Streams
 from metrics import lpips_backtracking
 from metrics.lpips_backtracking import Backtracked, backtrack, backtrack_run, rows
-from metrics.protocols import Backtracking
 
 SIDE, WIDTH = 16, 6
 PROTOCOL = Backtracking(net="vgg", steps=150, restarts=2)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.console import UserError
-from metrics.perceptual import LPIPS
-from metrics.weights import fetch
+from common.console import UserError
+from networks.lpips import LPIPS
+from networks.weights import fetch
 
 NETS = ["alex", "vgg"]
 
@@ -36,7 +36,7 @@ def waves(side: int = 64) -> tuple[Tensor, Tensor]:
 
 def reference(ours: LPIPS) -> nn.Module:
     """The package's own module, with the same convolutions; its linear heads come with the package."""
-    import metrics.torchvision_compat  # noqa: F401
+    import networks.torchvision_compat  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision's deprecations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from metrics.protocols import PrecisionRecall
 
-from data.console import UserError
+from common.console import UserError
 from metrics import precision_recall as precision_recall_module
 from metrics.precision_recall import precision_recall, rows
-from metrics.protocols import PrecisionRecall
 
 
 def cloud(n: int, seed: int, spread: float = 1.0) -> np.ndarray:

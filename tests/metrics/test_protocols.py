@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from data.console import UserError
 from metrics.protocols import Backtracking, PrecisionRecall
+
+from common.console import UserError
 
 
 def test_a_protocol_says_network_k_and_count() -> None:

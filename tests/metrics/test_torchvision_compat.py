@@ -15,7 +15,7 @@ from metrics import torchvision_compat
 def test_torchvision_and_its_users_import_and_run() -> None:
     """In a fresh process, where nothing has been declared yet."""
     script = (
-        "import metrics.torchvision_compat, torch, torchvision, lpips, cleanfid.fid;"
+        "import networks.torchvision_compat, torch, torchvision, lpips, cleanfid.fid;"
         "print(tuple(torchvision.models.alexnet()(torch.zeros(1, 3, 64, 64)).shape))"
     )
     root = Path(torchvision_compat.__file__).parents[1]

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from common.console import UserError
+from common.hashing import sha256_bytes, sha256_file
 from data import download
 from data.archive import SourceError
-from data.console import UserError
-from data.files import sha256_bytes, sha256_file
 from metrics import weights
 
 KERNEL = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)  # height, width, in, out

@@ -82,7 +82,7 @@ def test_the_solver_obeys_the_pin_and_adds_what_is_needed(trained: Path) -> None
 def test_every_job_ran_with_the_python_of_the_activated_environment(trained: Path) -> None:
     prefix = str(installed(trained))
     starts = [json.loads(line) for line in Path(prefix, "started.jsonl").read_text().splitlines()]
-    assert [start["arguments"][:3] for start in starts] == [["-m", "data", "prepare"], ["-m", "methods", "train"]]
+    assert [start["arguments"][:3] for start in starts] == [["-m", "data", "prepare"], ["-m", "training", "train"]]
     assert {start["executable"] for start in starts} == {f"{prefix}/bin/python"}
     assert {start["CONDA_PREFIX"] for start in starts} == {prefix}
 

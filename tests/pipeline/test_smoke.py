@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.files import read_json
+from common.files import read_json
 
 METHODS = ["adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"]
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.files import digest
+from common.hashing import digest
 from workflow.scripts import verify
 from workflow.scripts.verify import Chain
 

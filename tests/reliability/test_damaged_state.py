@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from data.files import read_json, write_json
+from common.files import read_json, write_json
 from tests.conftest import Tally
 from tests.reliability.trainings import KILL, RUNS, Fault, Training, chance, side_by_side
 

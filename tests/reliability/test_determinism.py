@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from methods.api import Streams
-from methods.discover import methods
-from methods.settings import load_config, run_settings
-from methods.train import build
 from tests.reliability.project import SAMPLES, Project
+from training.config import load_config, run_settings
+from training.loop import build
+from training.registry import methods
 
 TRAINED = [name for name, info in methods().items() if info.trains]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.files import read_sealed, sha256_file
+from common.files import read_sealed
+from common.hashing import sha256_file
 from tests.conftest import Tally
 from tests.reliability.trainings import KILL, RUNS, Done, Fault, Nursery, Training, side_by_side
 

@@ -25,12 +25,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from common.console import UserError
+from common.hashing import digest
 from data.archive import MAX_TOTAL_BYTES, SourceError, extract_images
-from data.console import UserError
-from data.files import digest
+from data.external import read_samples
 from data.images import MAX_PIXELS, MIN_SIDE, BadImage, decode
-from methods.settings import load_config
-from metrics.external import read_samples
+from training.config import load_config
 
 SHORT, LONG = 100, 5000
 LONGEST = 4000  # characters of a sentence, which may quote one value of the file

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from common.console import UserError
+from common.files import read_yaml
 from data import bounded_yaml
-from data.console import UserError
-from data.files import read_yaml
-from methods.settings import load_config
 from tests.reliability.confined import ROOT, confined
+from training.config import load_config
 
 LEAST = 64  # MiB
 PRESET = (ROOT / "config" / "smoke.yaml").read_text()
@@ -184,7 +184,7 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_command_ends_in_one_line(tmp_path: Path, tally, command) -> None:
     (tmp_path / "a.yaml").write_text(f"{bomb('[{}]')}\n{PRESET}")
     with tally.input("config"):
-        done = command(sys.executable, "-m", "methods", "describe", "--preset", str(tmp_path / "a.yaml"))
+        done = command(sys.executable, "-m", "training", "describe", "--preset", str(tmp_path / "a.yaml"))
         assert done.returncode == 1
         assert done.stderr.startswith(f"error: {tmp_path / 'a.yaml'} is not valid YAML: it has more than")
         assert len(done.stderr.splitlines()) == 1

@@ -1,6 +1,6 @@
 """Weights and arrays made to harm: no pickle is run, both digests are named, and no header decides how much is taken.
 
-Limits: metrics/external.py MAX_BYTES (4 GiB of samples in memory); a prepared array takes the size of its file.
+Limits: data/external.py MAX_BYTES (4 GiB of samples in memory); a prepared array takes the size of its file.
 That a wrong digest of a download is refused and what a pickle may name is in tests/metrics/test_weights.py.
 """
 
@@ -20,14 +20,15 @@ import pytest
 import torch
 from PIL import Image
 
-from data.console import UserError
-from data.files import sha256_file, write_json
+from common.console import UserError
+from common.files import write_json
+from common.hashing import sha256_file
+from data.external import MAX_BYTES, import_samples
 from data.load import data_hash, load
-from methods.sample import load_run
-from methods.train import train
 from metrics import weights
-from metrics.external import MAX_BYTES, import_samples
 from tests.reliability.confined import confined, snapshot
+from training.loop import train
+from training.sampling import load_run
 
 LEAST = 64  # MiB
 

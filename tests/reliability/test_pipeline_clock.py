@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from workflow.clock import redate
 
 from tests.reliability.project import SAMPLES, STAGES, Project
-from workflow.clock import redate
 
 DAY = 86_400.0  # seconds
 Times = Callable[[float], float]

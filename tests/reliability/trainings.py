@@ -55,7 +55,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "fastgan": {"resolution": 32, "config": {**FASTGAN, "batch": 4}},
     "mixdl": {"resolution": 16, "config": {**MIXDL, "r1_every": 3, "path_every": 2}},
 }
-PRELOADED = ["torch._dynamo", "metrics.perceptual", "methods.train"]  # the first step of an optimiser imports dynamo
+PRELOADED = ["torch._dynamo", "networks.lpips", "training.loop"]  # the first step of an optimiser imports dynamo
 PRELOADED += [f"methods.{name}" for name in ("adaptive_imle", "vanilla_imle", "fastgan", "mixdl")]
 
 
@@ -94,7 +94,7 @@ class Training:
     def prepare(cls, folder: Path, name: str, steps: int, **others: int) -> Training:
         import numpy as np
 
-        from data.files import write_json
+        from common.files import write_json
         from data.load import data_hash
 
         side = RUNS[name]["resolution"]
@@ -126,7 +126,7 @@ class Training:
         return ["train", "--settings", payload, "--out", "out", "--device", "cpu"]
 
     def start(self, save_every: int = 1) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "methods", *self.arguments(save_every)]
+        command = [sys.executable, "-m", "training", *self.arguments(save_every)]
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdout=log, stderr=log)
 
@@ -164,8 +164,8 @@ class Training:
         """By name, all of a finished run that must not depend on what happened on the way: everything but times."""
         from safetensors.torch import load_file
 
-        from data.files import read_json
-        from methods.train import FILES
+        from common.files import read_json
+        from training.loop import FILES
 
         assert {path.name for path in self.out.iterdir()} >= set(FILES)
         last = self.state / f"{self.steps:09d}.json"

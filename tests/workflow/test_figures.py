@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.console import UserError
+from common.console import UserError
 from workflow.scripts import curves, figures
 from workflow.scripts.settings import load
 from workflow.scripts.sources import Sources

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.console import UserError
+from common.console import UserError
 from workflow.scripts import numbers, render
 from workflow.scripts.settings import load
 

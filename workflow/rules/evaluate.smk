@@ -3,7 +3,6 @@
 
 rule real_features:
     input:
-        code("metrics/features.py", "metrics/inception.py"),
         f"{PREPARED}/{{dataset}}/manifest.json",
         "data/raw/weights/{network}.json",
         images=f"{PREPARED}/{{dataset}}/images.npy",
@@ -13,12 +12,13 @@ rule real_features:
         f"{P}/logs/features/{{network}}_{{dataset}}_real.log",
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     resources:
         gpu=gpus,
-        mem_mb=TRAINING["memory_mb"],
+        mem_mb=PRESET.training.memory_mb,
     params:
-        threads=TRAINING["threads"],
+        threads=THREADS,
+        code=code("metrics/features.py"),
     message:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
@@ -28,7 +28,6 @@ rule real_features:
 
 rule sample_features:
     input:
-        code("metrics/features.py", "metrics/inception.py"),
         "data/raw/weights/{network}.json",
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
     output:
@@ -37,12 +36,13 @@ rule sample_features:
         f"{P}/logs/features/{{network}}_{{dataset}}_{{method}}_seed{{seed}}.log",
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     resources:
         gpu=gpus,
-        mem_mb=TRAINING["memory_mb"],
+        mem_mb=PRESET.training.memory_mb,
     params:
-        threads=TRAINING["threads"],
+        threads=THREADS,
+        code=code("metrics/features.py"),
     message:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
@@ -52,9 +52,8 @@ rule sample_features:
 
 rule evaluate:
     input:
-        code("metrics/evaluate.py"),
-        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in networks()],
-        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in networks()],
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
     output:
         fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
         precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
@@ -62,19 +61,21 @@ rule evaluate:
         f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     params:
-        settings=metric_settings("n_fake", "precision_recall"),
+        threads=THREADS,
+        n=PRESET.sampling.n,
+        protocols=[str(protocol) for protocol in PRESET.metrics.precision_recall],
+        code=code("metrics/evaluate.py"),
     message:
         "FID, KID, precision and recall of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        "python -m metrics evaluate --real {input.real} --fake {input.fake} --settings {params.settings:q}"
-        " --out-fid {output.fid} --out-pr {output.precision_recall} > {log} 2>&1"
+        f"python -m metrics evaluate --config {CONFIG} --real {{input.real}} --fake {{input.fake}}"
+        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} > {log} 2>&1"
 
 
 rule floor:
     input:
-        code("metrics/evaluate.py"),
         real=f"{P}/features/inception/{{dataset}}/real.npz",
     output:
         f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
@@ -82,20 +83,20 @@ rule floor:
         f"{P}/logs/evaluate/{{dataset}}_floor.log",
     conda:
         "../../environment.yml"
+    threads: THREADS
     params:
-        settings=metric_settings(),
+        threads=THREADS,
+        code=code("metrics/evaluate.py"),
     message:
         "FID between the halves of {wildcards.dataset}"
     shell:
-        "python -m metrics floor --real {input.real} --settings {params.settings:q} --out {output} > {log} 2>&1"
+        f"python -m metrics floor --config {CONFIG} --real {{input.real}} --out {{output}}"
+        " --threads {params.threads} > {log} 2>&1"
 
 
 rule backtrack:
     input:
-        "metrics/lpips_backtracking.py",
-        "metrics/perceptual.py",
-        "metrics/protocols.py",
-        "data/raw/weights/lpips_{}.json".format(BACKTRACKING["net"]),
+        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/model.safetensors",
     output:
@@ -105,32 +106,34 @@ rule backtrack:
         f"{P}/logs/backtrack/{{dataset}}_{{method}}_seed{{seed}}.log",
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     resources:
         gpu=gpus,
-        mem_mb=TRAINING["memory_mb"],
+        mem_mb=PRESET.training.memory_mb,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
-        threads=TRAINING["threads"],
-        settings=metric_settings("backtracking"),
+        threads=THREADS,
+        protocol=str(PRESET.metrics.backtracking),
+        code=code("metrics/lpips_backtracking.py"),
     message:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        "python -m metrics backtrack --run {params.run} --settings {params.settings:q}"
-        " --out {output.scores} --threads {params.threads} > {log} 2>&1"
+        f"python -m metrics backtrack --config {CONFIG} --run {{params.run}} --out {{output.scores}}"
+        " --threads {params.threads} > {log} 2>&1"
 
 
 rule collect:
     input:
-        code("metrics/collect.py"),
-        files=metric_files(),
+        metric_files(),
     output:
         f"{P}/metrics.csv",
     log:
         f"{P}/logs/collect.log",
     conda:
         "../../environment.yml"
+    params:
+        code=code("metrics/collect.py"),
     message:
         "collecting every number into {output}"
-    shell:
-        "python -m metrics collect {input.files} --out {output} > {log} 2>&1"
+    script:
+        "../scripts/collect.py"

@@ -1,5 +1,5 @@
-# Everything that needs a network.  Only the manifests are declared: Snakemake deletes declared outputs before a job,
-# and a download that is already whole shall never be repeated.
+# Everything that needs a network.  Only the records are declared: Snakemake deletes declared outputs before a job, and a
+# complete download must never be repeated.
 
 
 rule fetch_dataset:
@@ -27,7 +27,7 @@ rule fetch_weights:
     message:
         "fetching the weights of {wildcards.network}"
     shell:
-        "python -m metrics fetch {wildcards.network} > {log} 2>&1"
+        "python -m networks fetch {wildcards.network} > {log} 2>&1"
 
 
 rule fetch:

@@ -3,7 +3,7 @@
 
 rule figure1_toy:
     input:
-        code("methods/toy.py"),
+        code("workflow/scripts/toy.py"),
     output:
         coverage="results/figure1/coverage.csv",
         samples="results/figure1/samples.npz",
@@ -14,7 +14,7 @@ rule figure1_toy:
     message:
         "training vanilla and Adaptive IMLE on two clusters of points"
     shell:
-        "python -m methods.toy --out-coverage {output.coverage} --out-samples {output.samples} > {log} 2>&1"
+        "python -m workflow.scripts.toy --out-coverage {output.coverage} --out-samples {output.samples} > {log} 2>&1"
 
 
 rule figure1:

@@ -29,7 +29,7 @@ rule plan:
         # Threads that wait shall use no CPU time, which is what is measured.
         "export OMP_WAIT_POLICY=passive;"
         " python -m snakemake --summary --configfile {params.files:q} --config {params.overrides:q} 2> {log}"
-        " | python -m methods plan --settings {params.settings:q} --out {params.out} 2>> {log}"
+        " | python -m training plan --settings {params.settings:q} --out {params.out} 2>> {log}"
 
 
 # Where jobs run on this machine, an absent GPU is known before hours of downloads; elsewhere each training looks itself.
@@ -39,6 +39,6 @@ onstart:
     trainings = [job for job in trainings if method_info(job.wildcards.method).trains]
     if trainings and TRAINING["require_gpu"] and workflow.local_exec and importlib.util.find_spec("torch"):
         first = min(trainings, key=lambda job: str(job.output.run))
-        check = ["python", "-m", "methods", "train", "--check", "--settings", first.params.settings]
+        check = ["python", "-m", "training", "train", "--check", "--settings", first.params.settings]
         if subprocess.run(check).returncode:
             sys.exit(1)

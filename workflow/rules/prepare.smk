@@ -4,7 +4,6 @@
 rule prepare:
     input:
         "data/raw/{dataset}/fetched.json",
-        collect("data/{name}.py", name=["images", "prepare", "split"]),
     output:
         images=f"{PREPARED}/{{dataset}}/images.npy",
         manifest=f"{PREPARED}/{{dataset}}/manifest.json",
@@ -13,8 +12,9 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        resolution=config["resolution"],
+        resolution=PRESET.resolution,
         entry=dataset_entry,
+        code=code("data/images.py", "data/prepare.py", "data/split.py"),
     message:
         "preparing {wildcards.dataset} at {params.resolution} px"
     shell:

@@ -5,7 +5,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from workflow.clock import redate
-from methods.discover import sources_of
+from training.registry import sources_of
 
 redate()  # before Snakemake looks at any date
 saved = sorted(path.parent.name for path in Path("results/reference").glob("*/rendering.json"))

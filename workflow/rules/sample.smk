@@ -3,7 +3,6 @@
 
 rule sample:
     input:
-        "methods/sample.py",
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/full/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/full/model.safetensors",
     output:
@@ -11,23 +10,24 @@ rule sample:
     log:
         f"{P}/logs/sample/{{dataset}}_{{method}}_seed{{seed}}.log",
     wildcard_constraints:
-        method=either(config["methods"]),
+        method=either(PRESET.methods),
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     resources:
         gpu=gpus,
-        mem_mb=TRAINING["memory_mb"],
+        mem_mb=PRESET.training.memory_mb,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
-        n=config["sampling"]["n"],
-        rows=config["sampling"]["interpolation_rows"],
-        steps=config["sampling"]["interpolation_steps"],
-        threads=TRAINING["threads"],  # not {threads}, which --cores may cut: sums depend on it
+        n=PRESET.sampling.n,
+        rows=PRESET.sampling.interpolation_rows,
+        steps=PRESET.sampling.interpolation_steps,
+        threads=THREADS,  # not {threads}, which --cores may cut: sums depend on it
+        code=code("training/sampling.py"),
     message:
         "sampling {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        "python -m methods sample --run {params.run} --out {output} -n {params.n} --rows {params.rows}"
+        "python -m training sample --run {params.run} --out {output} -n {params.n} --rows {params.rows}"
         " --steps {params.steps} --threads {params.threads} > {log} 2>&1"
 
 
@@ -43,9 +43,10 @@ rule import_external:
     conda:
         "../../environment.yml"
     params:
-        resolution=config["resolution"],
+        resolution=PRESET.resolution,
+        code=code("data/external.py", "data/images.py", "data/archive.py"),
     message:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:
-        "python -m metrics external --folder data/external/{wildcards.method}/{wildcards.dataset}"
+        "python -m data external --folder data/external/{wildcards.method}/{wildcards.dataset}"
         " --resolution {params.resolution} --out {output} > {log} 2>&1"

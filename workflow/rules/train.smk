@@ -4,9 +4,8 @@
 
 rule train:
     input:
-        method_sources,
         f"{PREPARED}/{{dataset}}/manifest.json",
-        expand("data/raw/weights/{network}.json", network=lpips_networks()),
+        lambda wildcards: expand("data/raw/weights/{network}.json", network=loss_networks(run_of(wildcards))),
     output:
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/model.safetensors",
         history=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/history.csv",
@@ -17,17 +16,17 @@ rule train:
     priority: 10
     conda:
         "../../environment.yml"
-    threads: TRAINING["threads"]
+    threads: THREADS
     resources:
         gpu=gpus,
-        mem_mb=TRAINING["memory_mb"],
+        mem_mb=PRESET.training.memory_mb,
     params:
-        settings=train_settings,
-        out=lambda wildcards, output: str(Path(output.run).parent),
+        identity=run_identity,
     message:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
     shell:
-        "python -m methods train --settings {params.settings:q} --out {params.out} > {log} 2>&1"
+        f"python -m training train --config {CONFIG} --dataset {{wildcards.dataset}} --method {{wildcards.method}}"
+        " --seed {wildcards.seed} --split {wildcards.split} > {log} 2>&1"
 
 
 # States of trainings that the configuration no longer asks for: `prune` lists them, `prune_now` removes them.
@@ -37,20 +36,15 @@ rule prune:
     conda:
         "../../environment.yml"
     params:
-        config=json.dumps(config),
         delete="",
-        command=f"snakemake --cores 1 prune_now --configfile {' '.join(config_files())}",
     message:
         "looking through state/"
     shell:
-        "python -m methods prune --config {params.config:q} --command {params.command:q} {params.delete}"
-        " 2>&1 | tee {log}"
+        f"python -m training prune --config {CONFIG} {{params.delete}} 2>&1 | tee {{log}}"
 
 
 use rule prune as prune_now with:
     params:
-        config=json.dumps(config),
         delete="--delete",
-        command="",
     message:
         "removing superseded states"

@@ -3,7 +3,7 @@
     python -m workflow.scripts.figure1 --coverage coverage.csv --samples samples.npz \\
         --out-png figure1.png --out-pdf figure1.pdf
 
-Both inputs are made by methods/toy.py, which defines coverage.
+Both inputs are made by workflow/scripts/toy.py, which defines coverage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from data.console import run
+from common.console import run
 from workflow.scripts.style import COLOURS, DPI, GREY, INK, LABEL, RC, WIDTH, write
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ LEGEND = (
 
 
 def draw(coverage: pd.DataFrame, arrays: dict[str, np.ndarray], png: Path, pdf: Path) -> None:
-    """coverage: see methods/toy.py, `measure`.  arrays: see its `race`."""
+    """coverage: see workflow/scripts/toy.py, `measure`.  arrays: see its `race`."""
     import matplotlib
     from matplotlib.figure import Figure
 

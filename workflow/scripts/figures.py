@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import UserError, run
+from common.console import UserError, run
 from workflow.scripts import curves
 from workflow.scripts.settings import Dataset, Entry, load
 from workflow.scripts.sources import Sources

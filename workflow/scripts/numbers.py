@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data.console import UserError
-from data.files import derive_seed
+from common.console import UserError
+from common.hashing import derive_seed
 from workflow.scripts.settings import Entry, Settings
 
 COLUMNS = (

@@ -17,8 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from data.console import run
-from data.files import write_text
+from common.console import run
+from common.files import write_text
 from workflow.scripts import numbers, render
 from workflow.scripts.numbers import METRICS, Cell, Metric
 from workflow.scripts.settings import Entry, Settings, load

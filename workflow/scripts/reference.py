@@ -11,8 +11,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from data.console import run, say
-from data.files import read_json, write_text
+from common.console import run, say
+from common.files import read_json, write_text
 from workflow.scripts import figures, numbers, published, report, tables
 from workflow.scripts.settings import load
 from workflow.scripts.sources import Sources

@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from data.console import run
-from data.files import write_text
+from common.console import run
+from common.files import write_text
 from workflow.scripts import captions, numbers, render, tables
 from workflow.scripts.settings import Settings, load
 from workflow.scripts.sources import Sources

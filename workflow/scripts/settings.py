@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.console import UserError
-from data.files import read_json
+from common.console import UserError
+from common.files import read_json
 
 KINDS = ("method", "external", "control")
 NOT_RUN = "not run"
 NO_LATENT = {
     "method": "the method declares no backtracking",
     "external": "samples made elsewhere, without a generator to backtrack through",
-    "control": "a control has no latent code to optimise",
+    "control": "a control has no latent code",
 }
 
 

@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from data.console import UserError
-from data.files import read_json
+from common.console import UserError
+from common.files import read_json
 from workflow.scripts.settings import NOT_RUN, Entry, Settings
 
 

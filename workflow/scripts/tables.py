@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.console import UserError, run
-from data.files import write_text
+from common.console import UserError, run
+from common.files import write_text
 from workflow.scripts import captions, numbers, render
 from workflow.scripts.numbers import METRICS, Cell, Metric
 from workflow.scripts.settings import Dataset, Entry, Settings, load

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from data.console import UserError, run
-from data.files import read_json, read_sealed, sha256_bytes, sha256_file
+from common.console import UserError, run
+from common.files import read_json, read_sealed
+from common.hashing import sha256_bytes, sha256_file
 from data.load import data_hash, dataset_info, load
 from data.verify import LOCK
-from methods.discover import methods
-from methods.identity import config_hash, run_hash, sources_digest
 from metrics.collect import to_csv
+from training.identity import config_hash, run_hash, sources_digest
+from training.registry import methods
 from workflow.scripts import numbers, settings, tables
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric

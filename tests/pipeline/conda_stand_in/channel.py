@@ -13,7 +13,7 @@ from typing import Any
 
 import rattler
 
-from data.files import sha256_file
+from common.hashing import sha256_file
 
 SUBDIR = str(rattler.Subdir.current())
 VERSION = platform.python_version()

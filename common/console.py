@@ -1,0 +1,106 @@
+"""How every command of the project talks to its user: one-sentence errors, progress, plain logs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class UserError(Exception):
+    """Something the user can mend.  Its text names the file or key at fault and the way out."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command line.  A `UserError` or a full disk ends it with one sentence and code 1, Ctrl-C with code 130."""
+    with explained():
+        main()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """End the process with one sentence in place of a traceback where the user can mend what went wrong."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        # Permission denied, no space left, read-only file system: the user's to mend, not a bug.
+        sys.exit(f"error: {error.strerror or error}: {error.filename or 'while writing'}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+@contextmanager
+def script(log: str) -> Iterator[None]:
+    """The frame of a Snakemake `script:`: everything it prints goes to the rule's log, mistakes end it as in `run`."""
+    with open(log, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    with explained():
+        yield
+
+
+def command(
+    commands: Any, name: str, act: Callable[[argparse.Namespace], None], summary: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a command to the subparsers of a command line; `act` of the parsed arguments runs it."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+class Progress:
+    """A tqdm bar with ETA on a terminal; in a log, one plain line every `every` seconds.
+
+    >>> with Progress(total=1000, label="train") as progress:
+    ...     progress.advance(note="loss 0.31")
+    """
+
+    def __init__(self, total: int, label: str, initial: int = 0, every: float = 10.0) -> None:
+        self.total, self.label, self.done, self.initial, self.every = total, label, initial, initial, every
+        self.started = self.last_line = time.monotonic()
+        self.bar = tqdm(total=total, initial=initial, desc=label, leave=False) if sys.stderr.isatty() else None
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        if self.bar is not None:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(count)
+        elif time.monotonic() - self.last_line >= self.every or self.done == self.total:
+            self.last_line = time.monotonic()
+            say(f"{self.label} {self.done}/{self.total}, {self._eta()} left{', ' + note if note else ''}")
+
+    def _eta(self) -> str:
+        rate = (self.done - self.initial) / max(time.monotonic() - self.started, 1e-9)
+        seconds = int((self.total - self.done) / max(rate, 1e-9))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def say(message: str) -> None:
+    """One line to standard error, at once (standard output is kept for results)."""
+    tqdm.write(message, file=sys.stderr)
+    sys.stderr.flush()

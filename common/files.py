@@ -1,0 +1,122 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.console import UserError
+from common.hashing import digest
+
+TEMPORARY = ".tmp-"  # in the name of every unfinished file
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed.
+
+    The temporary file keeps the suffix of `path`, so writers that look at it (numpy, matplotlib) behave.
+    Raises `UserError` naming `path` if the disk is full or does not permit it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}{TEMPORARY}", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+        _sync_folder(path.parent)  # else a power cut can undo the renaming
+    except OSError as error:
+        reason = error.strerror or error  # numpy's writers give neither a number nor a name
+        raise UserError(f"{path} cannot be written ({reason}); make room or set permissions, then run again") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove unfinished files of `atomic_path` that a killed process left; no other process may write here now."""
+    for path in folder.glob(f".*{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Parse a JSON file.  Raises `UserError` naming the file if it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run snakemake again with the preset's --configfile") from None
+    except (ValueError, RecursionError) as error:  # no JSON, no text, a number of thousands of digits; deep nesting
+        raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from None
+
+
+def write_sealed(path: Path | str, value: dict[str, Any]) -> None:
+    """`write_json`, with a digest of everything else in the file, so that `read_sealed` notices any change."""
+    write_json(path, {**value, "digest": digest(value)})
+
+
+def read_sealed(path: Path | str) -> dict[str, Any]:
+    """What `write_sealed` wrote.  Raises `UserError` naming the file if it is missing, damaged or edited by hand."""
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("digest", None) != digest(value):
+        raise UserError(f"{path} was damaged or edited (its digest does not match); delete it and run again")
+    return value
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which alone would silently keep the last of two equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands twice in one mapping, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Parse a YAML file of settings.
+
+    Raises `UserError` naming the file if it is missing, damaged, holds a key twice, or has no keys at its top level.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.load(file, _UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not valid YAML: it has no keys at its top level")
+    return content

@@ -1,0 +1,163 @@
+"""Train methods, sample finished runs, and print what a preset trains."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from common.console import command, run
+from training.config import SPLITS, Preset, RunConfig, read_preset
+from training.registry import methods
+
+TRAIN_EXAMPLES = """examples:
+  python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
+  python -m training train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
+  python -m training train --config paper --method mixdl --dataset panda --out results/mine --fresh
+  python -m training train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
+
+A run resumes by itself from state/<run hash>/.  Ctrl-C and SIGTERM save the state before leaving.
+"""
+SAMPLE_EXAMPLES = """examples:
+  python -m training sample --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out samples.npz -n 500
+"""
+DESCRIBE_EXAMPLES = """examples:
+  python -m training describe --config paper
+  python -m training describe --config demo --json
+"""
+PRUNE_EXAMPLES = """examples:
+  python -m training prune --config demo             list saved states that the preset no longer asks for
+  python -m training prune --config demo --delete    remove them
+"""
+SCHEDULE_KEYS = ("schedule", "batch", "optimizer", "learning_rate", "delta", "staleness", "reassign_every")
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    arguments.act(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    train = command(commands, "train", _train, "Train one method on one dataset.", TRAIN_EXAMPLES)
+    _config(train)
+    train.add_argument("--method", required=True, help=f"one of: {', '.join(methods())}")
+    train.add_argument("--dataset", required=True, help="a name from data/datasets.yaml that the preset lists")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--split", choices=SPLITS, default="full", help="all images, or the 90%% that backtracking needs"
+    )
+    train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
+    train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
+    _device(train)
+    train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
+    train.add_argument("--resume", type=Path, help="continue the run in this folder, and refuse if it is another one")
+
+    sample = command(
+        commands, "sample", _sample, "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES
+    )
+    sample.add_argument("--run", type=Path, required=True, help="the run's folder")
+    sample.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    sample.add_argument("-n", type=int, default=5000, help="how many samples (default: 5000)")
+    sample.add_argument("--rows", type=int, default=3, help="interpolations (default: 3)")
+    sample.add_argument("--steps", type=int, default=8, help="images per interpolation (default: 8)")
+    sample.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    _device(sample)
+
+    describe = command(
+        commands, "describe", _describe, "Print sizes and schedule of each method of a preset.", DESCRIBE_EXAMPLES
+    )
+    _config(describe)
+    describe.add_argument("--json", action="store_true", help="print JSON")
+
+    prune = command(commands, "prune", _prune, "List saved states that the preset no longer asks for.", PRUNE_EXAMPLES)
+    _config(prune)
+    prune.add_argument("--delete", action="store_true", help="remove them")
+    return parser
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    preset = read_preset(arguments.config)
+    cell = preset.run(arguments.dataset, arguments.method, arguments.seed, arguments.split)
+    from training.loop import train
+
+    out = arguments.out or default_folder(cell)
+    train(cell, preset.training, out, arguments.state, arguments.device, arguments.fresh, arguments.resume)
+    print(out)
+
+
+def default_folder(cell: RunConfig) -> Path:
+    """Where the pipeline keeps a finished run."""
+    return Path("results", cell.preset, "runs", cell.dataset, cell.method, f"seed{cell.seed}", cell.split)
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    from training.device import pick_device
+    from training.sampling import sample
+
+    device = pick_device(arguments.device)
+    sample(arguments.run, arguments.out, arguments.n, arguments.rows, arguments.steps, device, arguments.threads)
+    print(arguments.out)
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    found = describe(read_preset(arguments.config))
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    for entry in found:
+        config = entry["config"]
+        schedule = "".join(f", {key} {config[key]}" for key in SCHEDULE_KEYS if key in config)
+        print(f"{entry['title']} ({entry['method']})")
+        for role, count in entry["parameters"].items():
+            print(f"  {role:<14} {count:>12,} parameters")
+        print(f"  {'latent code':<14} {entry['latent_size']:>12,} dimensions")
+        print(f"  {'schedule':<14} {entry['steps']:>12,} steps{schedule}")
+
+
+def describe(preset: Preset) -> list[dict[str, Any]]:
+    """Per method of a preset: parameters by network, size of the latent code, steps, configuration."""
+    import numpy as np
+    import torch
+
+    from training.build import build
+
+    found = []
+    for name in preset.methods:
+        run = preset.run(preset.datasets[0], name, preset.seeds[0], "full")
+        blank = np.zeros((4, preset.resolution, preset.resolution, 3), np.uint8)
+        method = build(run, blank, torch.device("cpu"))
+        counts = {role: sum(p.numel() for p in network.parameters()) for role, network in method.networks().items()}
+        latents = method.latents(1, method.streams.generator("describe"))
+        found.append(
+            {
+                "method": name,
+                "title": method.title,
+                "parameters": counts,
+                "latent_size": latents.z.shape[1],
+                "steps": run.steps,
+                "config": run.config,
+            }
+        )
+    return found
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from training.prune import prune
+
+    prune(read_preset(arguments.config), arguments.delete)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,146 @@
+"""The saved state of a run: complete generations only, one owner at a time.
+
+A generation is two files: `<step>.pt`, the state, and `<step>.json`, its digest and everything that is no tensor.  The
+JSON is written last, so that a generation without it does not exist.  The two newest generations are kept: a damaged
+newest one is set aside and the one before it is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from common.console import UserError, say
+from common.files import atomic_path, read_sealed, sweep, write_sealed
+from common.hashing import sha256_file
+
+KEPT = 2  # generations
+
+
+class RunState:
+    """The folder `state/<run hash>/` of one run, locked while the object is open.
+
+    Each generation records the folder it was written in: one copied here from another run is not used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `UserError` naming the process that already trains in this folder."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = self._acquire(folder / "lock")
+        sweep(folder)
+
+    @staticmethod
+    def _acquire(path: Path) -> TextIO:
+        handle = path.open("a+")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            handle.close()
+            raise UserError(
+                f"process {owner} is training in {path.parent}; wait for it, or stop it with: kill {owner}"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        return handle
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> RunState:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def clear(self) -> None:
+        """Delete everything but the lock and identity.json: the run starts again."""
+        for path in self.folder.iterdir():
+            if path.name not in ("lock", "identity.json"):
+                path.unlink()
+
+    def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
+        """Write the generation of `step`.  state: nested dicts and lists with tensors.  record: plain JSON.
+
+        Raises `UserError`, and writes nothing, if a tensor holds NaN or infinity; also if the disk is full.
+        """
+        for name, tensor in _tensors(state):
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise UserError(
+                    f"{name[1:]} holds NaN or infinity at step {step}; the last good state is kept in {self.folder}: "
+                    "lower the learning rate and run again"
+                )
+        file = self.folder / f"{step:09d}.pt"
+        with full_disk_explained(file), atomic_path(file) as temporary:
+            torch.save(state, temporary)
+        body = {"run": self.folder.name, "step": step, "record": record, "sha256": sha256_file(file)}
+        write_sealed(file.with_suffix(".json"), body)
+        for stale in self._generations()[KEPT:]:
+            stale.unlink()
+            stale.with_suffix(".pt").unlink(missing_ok=True)
+
+    def load(self, device: torch.device) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+        """The newest intact generation as (step, state, record), or None for a new run.
+
+        Damaged ones are renamed to *.damaged: they are neither used nor deleted.  A warning names the damage.
+        """
+        generations = self._generations()
+        for path in generations:
+            try:
+                body = self._intact(path)
+                state = torch.load(path.with_suffix(".pt"), map_location=device, weights_only=True)
+                return body["step"], state, body["record"]
+            except (UserError, OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+                say(f"warning: skipping a damaged state, {path} ({error}); using the one before it, if there is one")
+                path.replace(path.with_suffix(".json.damaged"))
+        if generations:
+            say(f"warning: no intact state is left in {self.folder}; starting again from the first step")
+        return None
+
+    def _intact(self, path: Path) -> dict[str, Any]:
+        body, state = read_sealed(path), path.with_suffix(".pt")
+        if body["run"] != self.folder.name:
+            raise UserError(f"{path} belongs to the run {body['run']}")
+        if (actual := sha256_file(state)) != body["sha256"]:
+            raise UserError(f"{state} has sha256 {actual}, but {body['sha256']} was recorded")
+        return body
+
+    def _generations(self) -> list[Path]:
+        """The JSON files of all generations, newest first."""
+        return sorted(self.folder.glob("[0-9]*.json"), reverse=True)
+
+
+def save_model(state: dict[str, Tensor], path: Path) -> None:
+    """Write a network's weights as safetensors.  Raises `UserError` if the disk is full."""
+    with full_disk_explained(path), atomic_path(path) as temporary:
+        save_file({name: tensor.detach().contiguous().clone() for name, tensor in state.items()}, temporary)
+
+
+@contextmanager
+def full_disk_explained(path: Path) -> Iterator[None]:
+    """Turn what torch and safetensors raise on a full disk into a `UserError`."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be written ({error}); free some space and run again to resume") from None
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _tensors(item, f"{name}/{key}")

@@ -1,0 +1,337 @@
+"""A preset: read, validated once, and from then on passed as the objects below.  No torch here.
+
+config/README.md explains every key.  A run of the benchmark is one cell of a preset: `Preset.run` resolves it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+
+from common.console import UserError
+from common.files import read_json, read_yaml
+from data.load import dataset_info
+from networks.names import FEATURE_NETWORKS
+from training.registry import ROOT, method_info, methods
+
+Split = Literal["full", "train90"]
+SPLITS: tuple[Split, ...] = ("full", "train90")
+RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ that belong to no preset
+
+
+class Section(BaseModel):
+    """Part of a preset.  An unknown key or a value of another type is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """The protocol of precision, recall, density and coverage, written `NETWORK-kK-nN`.
+
+    `vgg16fc2-k3-n1000` is the definition of Kynkäänniemi et al. with the paper's 1,000 samples;
+    `inception-k5-n1000` avoids that network, whose weights no package registry serves.
+    """
+
+    network: str
+    k: int
+    n_fake: int
+
+    @classmethod
+    def parse(cls, name: str) -> PrecisionRecall:
+        """Raises `UserError` for a name of another form or an unknown network."""
+        match = re.fullmatch(r"([a-z0-9]+)-k([1-9]\d*)-n([1-9]\d*)", name)
+        if match is None or match[1] not in FEATURE_NETWORKS:
+            raise UserError(
+                f"{name!r} is not a precision and recall protocol: write NETWORK-kK-nN, such as inception-k5-n1000, "
+                f"with NETWORK one of {', '.join(FEATURE_NETWORKS)}"
+            )
+        protocol = cls(match[1], int(match[2]), int(match[3]))
+        if protocol.n_fake < protocol.k + 2:
+            raise UserError(f"protocol {name!r}: n must be at least k + 2, so that a k-th neighbour exists")
+        return protocol
+
+    def __str__(self) -> str:
+        return f"{self.network}-k{self.k}-n{self.n_fake}"
+
+
+def _protocol(value: Any) -> PrecisionRecall:
+    try:
+        return value if isinstance(value, PrecisionRecall) else PrecisionRecall.parse(str(value))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+class Backtracking(Section):
+    """The protocol of LPIPS backtracking."""
+
+    net: Literal["alex", "vgg"] = "vgg"
+    upsample: int = Field(1, ge=1)  # bilinear enlargement before LPIPS
+    steps: int = Field(1000, ge=1)
+    restarts: int = Field(3, ge=1)
+    learning_rate: float = Field(0.1, gt=0)  # FastGAN's script; Adam with betas (0.5, 0.999), constant
+    mse_weight: float = Field(0.2, ge=0)  # FastGAN's script
+    optimise: Literal["z", "z+noise"] = "z"
+
+    def __str__(self) -> str:
+        """`lpips-alex-x2-s50-r3`: network, enlargement, steps, restarts, then every value that is not the default."""
+        parts = ["lpips", self.net, f"x{self.upsample}", f"s{self.steps}", f"r{self.restarts}"]
+        default = Backtracking()
+        if self.learning_rate != default.learning_rate:
+            parts.append(f"lr{self.learning_rate:g}")
+        if self.mse_weight != default.mse_weight:
+            parts.append(f"mse{self.mse_weight:g}")
+        if self.optimise == "z+noise":
+            parts.append("noise")
+        return "-".join(parts)
+
+
+class Metrics(Section):
+    precision_recall: tuple[Annotated[PrecisionRecall, BeforeValidator(_protocol), PlainSerializer(str)], ...] = Field(
+        (PrecisionRecall("inception", 5, 1000),), min_length=1
+    )
+    backtracking: Backtracking = Backtracking()
+
+
+class Training(Section):
+    threads: int = Field(1, ge=1)
+    require_gpu: bool = False
+    runs_per_gpu: int = Field(1, ge=1)
+    log_every: int = Field(100, ge=1)
+    grid_every: int = Field(1000, ge=1)
+    save_every: int = Field(1000, ge=1)
+    memory_mb: int = Field(4000, ge=500)
+
+
+class Sampling(Section):
+    n: int = Field(5000, ge=10)
+    interpolation_rows: int = Field(2, ge=2)
+    interpolation_steps: int = Field(8, ge=2)
+
+
+class Tables(Section):
+    ablation_datasets: tuple[str, ...] = ()
+
+
+class Skip(Section):
+    """Cells that are left out; an absent key means all."""
+
+    reason: str
+    dataset: str | None = None
+    method: str | None = None
+    split: Split | None = None
+
+    def covers(self, dataset: str, method: str, split: str) -> bool:
+        return self.dataset in (None, dataset) and self.method in (None, method) and self.split in (None, split)
+
+
+class MethodEntry(BaseModel):
+    """A method's entry in a preset.  Keys that are not listed here are fields of the method's Config."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    steps: int = Field(0, ge=0)
+    by_dataset: dict[str, dict[str, Any]] = {}
+
+    def resolved(self, dataset: str) -> dict[str, Any]:
+        """`steps` and the fields of the Config for one dataset."""
+        return {"steps": self.steps, **(self.model_extra or {}), **self.by_dataset.get(dataset, {})}
+
+
+class Preset(Section):
+    """A configuration file with every default filled in."""
+
+    preset: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    resolution: Literal[16, 32, 64, 128, 256]
+    datasets: tuple[str, ...] = Field(min_length=1)
+    methods: dict[str, MethodEntry] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    skip: tuple[Skip, ...] = ()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    metrics: Metrics = Metrics()
+    tables: Tables = Tables()
+    command: str = ""  # written by the Snakefile: how this preset was run
+
+    def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
+        """Why a cell cannot exist or was left out, or None if it is to be computed.  Also for samples made elsewhere."""
+        info = methods().get(method)
+        if split == "train90":
+            if method not in self.methods:
+                return "samples made elsewhere, without a generator to backtrack through"
+            if info and not info.backtracks:
+                return (
+                    "the method declares no backtracking" if info.trains else "a control has no latent code to optimise"
+                )
+        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split)), None)
+
+    def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
+        """(dataset, method, seed) of every run of this split."""
+        return [
+            (dataset, method, seed)
+            for dataset in self.datasets
+            for method in self.methods
+            for seed in self.seeds
+            if self.why_left_out(dataset, method, split) is None
+        ]
+
+    def run(self, dataset: str, method: str, seed: int, split: str) -> RunConfig:
+        """One cell, resolved.  Raises `UserError` if the preset has no such dataset or method."""
+        _check_listed("--dataset", dataset, self.datasets)
+        _check_listed("--method", method, self.methods)
+        values = self.methods[method].resolved(dataset)
+        steps = values.pop("steps")
+        return RunConfig(
+            preset=self.preset,
+            dataset=dataset,
+            method=method,
+            seed=seed,
+            split=split,
+            resolution=self.resolution,
+            steps=steps if method_info(method).trains else 0,
+            threads=self.training.threads,
+            config=method_config(method, values),
+        )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that one training depends on besides data, device and sources.
+
+    config: every field of the method's Config, defaults included.
+    """
+
+    preset: str
+    dataset: str
+    method: str
+    seed: int
+    split: str
+    resolution: int
+    steps: int
+    threads: int
+    config: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"{self.method}/{self.dataset}/{self.split}/seed{self.seed}"
+
+
+def read_preset(path: Path | str) -> Preset:
+    """Read and check a configuration file; `demo` means config/demo.yaml, and a .json is what the Snakefile resolved.
+
+    Raises `UserError` naming the file and the key at fault.
+    """
+    path = Path(path)
+    if not path.suffix and not path.exists():
+        path = ROOT / "config" / f"{path}.yaml"
+    return parse_preset(read_json(path) if path.suffix == ".json" else read_yaml(path), str(path))
+
+
+def parse_preset(content: Mapping[str, Any], where: str) -> Preset:
+    """Validate and check a configuration.  where: the file or files that it comes from, for messages."""
+    try:
+        preset = load_preset(content)
+        check(preset)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return preset
+
+
+def load_preset(content: Mapping[str, Any]) -> Preset:
+    """Validate form and types alone: a saved preset may name methods and fields that no longer exist."""
+    try:
+        return Preset.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise UserError(f"{explain(error, Preset)}; config/README.md lists the keys") from None
+    except (TypeError, ValueError) as error:  # a date, say, which YAML knows and JSON does not
+        raise UserError(f"it holds a value that is neither text nor a number ({error})") from None
+
+
+def check(preset: Preset) -> None:
+    """Raises `UserError` if a dataset, a method or a field of one does not exist, or a value contradicts another."""
+    if preset.preset in RESERVED:
+        raise UserError(f"preset: {preset.preset!r} is the name of another folder of results/; choose a different one")
+    for key in ("datasets", "seeds"):
+        values = getattr(preset, key)
+        if len(set(values)) < len(values):
+            raise UserError(f"{key}: a value stands twice; remove one")
+    for dataset in preset.datasets:
+        dataset_info(dataset)
+    for name, entry in preset.methods.items():
+        for dataset in entry.by_dataset:
+            _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
+        for place, values in _entries(name, entry):
+            _check_entry(name, place, values)
+    for position, skip in enumerate(preset.skip):
+        _check_listed(f"skip.{position}.dataset", skip.dataset or preset.datasets[0], preset.datasets)
+        _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)
+    for dataset in preset.tables.ablation_datasets:
+        _check_listed("tables.ablation_datasets", dataset, preset.datasets)
+    n = preset.sampling.n
+    for protocol in preset.metrics.precision_recall:
+        if protocol.n_fake > n:
+            raise UserError(f"metrics.precision_recall: {protocol} needs sampling.n of {protocol.n_fake}, not {n}")
+
+
+def _entries(name: str, entry: MethodEntry) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each place that holds keys of a method, with these keys."""
+    yield f"methods.{name}", {"steps": entry.steps, **(entry.model_extra or {})}
+    for dataset, values in entry.by_dataset.items():
+        yield f"methods.{name}.by_dataset.{dataset}", {"steps": entry.steps, **values}
+
+
+def _check_entry(name: str, place: str, values: dict[str, Any]) -> None:
+    steps, fields = values["steps"], {key: value for key, value in values.items() if key != "steps"}
+    trains = method_info(name).trains
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < (1 if trains else 0):
+        raise UserError(f"{place}.steps must be a whole number of at least {1 if trains else 0}, not {steps!r}")
+    method_config(name, fields, place)
+
+
+def _check_listed(where: str, name: str, listed: Iterable[str]) -> None:
+    if name not in listed:
+        raise UserError(f"{where}: {name!r} is not in the preset, which has {', '.join(listed)}")
+
+
+def method_config(method: str, values: dict[str, Any], place: str | None = None) -> dict[str, Any]:
+    """Every field of the method's Config from YAML values.  Raises `UserError` on an unknown key or a wrong type.
+
+    place: where the values stand in the preset, for messages.
+    """
+    place, config = place or f"methods.{method}", method_info(method).config
+    known = list(config.__dataclass_fields__)
+    for key in values:
+        if key not in known:
+            raise UserError(f"unknown configuration key {place}.{key}; {method} knows {', '.join(['steps', *known])}")
+    try:
+        return asdict(TypeAdapter(config).validate_json(json.dumps(values), strict=True))
+    except ValidationError as error:
+        raise UserError(f"{place}.{explain(error)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The first mistake in one sentence: its key, and what is wrong with the value."""
+    first = error.errors(include_url=False)[0]
+    key, value = ".".join(map(str, first["loc"])) or "top level", first["input"]
+    if first["type"] == "missing":
+        return f"{key}: this key is required"
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; known are {', '.join(_fields_at(model, first['loc'][:-1]))}"
+    message = first["msg"].removeprefix("Value error, ")
+    number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", value)
+    hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if number else ""
+    return f"{key}: {message[0].lower()}{message[1:]}, not {value!r}{hint}"
+
+
+def _fields_at(model: type[BaseModel] | None, keys: tuple[int | str, ...]) -> list[str]:
+    """The keys that a section of the preset has."""
+    for key in keys:
+        annotation = model.model_fields[str(key)].annotation if model and str(key) in model.model_fields else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Skip
+    return list(model.model_fields) if model else []

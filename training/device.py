@@ -1,0 +1,50 @@
+"""Where a job computes, the CPU or a GPU, and what it says when memory runs out there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from common.console import UserError
+from training import slots
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes a free slot of any visible GPU, waiting for one if need be; without GPUs it is the CPU.
+
+    Raises `UserError` if a GPU is asked for and absent.
+    """
+    found = torch.cuda.device_count()
+    if name == "auto" and found and not slots.held:
+        slots.take(slots.visible_gpus(found), int(os.environ.get(slots.RUNS_PER_GPU, 1)))
+    if name == "auto":
+        name = "cuda" if found else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
+    return device
+
+
+@contextmanager
+def memory_advice(what: str, way_out: str) -> Iterator[None]:
+    """Turn running out of memory, on the GPU or on the CPU, into a `UserError` that says the way out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch's own OutOfMemoryError is a RuntimeError
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(f"{what} ran out of GPU memory{_gpu_memory()}: {way_out}") from None
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise UserError(f"{what} ran out of memory: {way_out}") from None
+        raise
+
+
+def _gpu_memory() -> str:
+    free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+    own = torch.cuda.max_memory_reserved() / 2**30
+    return f" ({total:.1f} GiB, of which this process had {own:.1f} and {free:.1f} were free)"

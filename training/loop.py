@@ -1,0 +1,242 @@
+"""Train one method on one dataset: build it, resume it, step it, export it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from PIL import Image
+
+from common import __version__
+from common.console import Progress, UserError, say
+from common.files import atomic_path, read_sealed, sweep, write_sealed, write_text
+from common.hashing import sha256_file
+from data.load import data_hash, load
+from methods.api import Method, to_uint8
+from training.build import build
+from training.checkpoint import RunState, save_model
+from training.config import RunConfig, Training
+from training.device import memory_advice, pick_device
+from training.identity import claim, run_identity
+from training.provenance import git_state, hardware, peak_memory_mb, versions
+
+GRID = 6  # samples on each side of a grid
+FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
+
+
+def train(
+    run: RunConfig,
+    intervals: Training,
+    out: Path,
+    state_root: Path = Path("state"),
+    device: str = "auto",
+    fresh: bool = False,
+    resume: Path | None = None,
+) -> None:
+    """Train a run, or resume it, and leave FILES in `out`.
+
+    The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
+    copies.  intervals: when to log, draw and save.  resume: go on with the run in this folder and with no other.
+    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, and if
+    `resume` holds another run.
+    """
+    chosen = pick_device(device)
+    torch.set_num_threads(run.threads)
+    images, manifest = load(run.dataset, run.resolution, run.split)
+    identity = run_identity(run, data_hash(images), chosen.type)
+    if resume and not (resume / "identity.json").exists():
+        raise UserError(f"--resume {resume}: no run was ever there; leave the option out to start one")
+    with RunState(resume or state_root / identity["run_hash"]) as state:
+        claim(state.folder, run, identity)
+        if fresh:
+            state.clear()
+        if not finished(state.folder):
+            with memory_advice(f"{run.method} on {run.dataset}", _less_memory(run)):
+                loop = Loop(run, identity, build(run, images, chosen), state, intervals)
+                loop.resume()
+                loop.advance()
+                loop.export(manifest["title"])
+        _copy(state.folder, out)
+
+
+def finished(folder: Path) -> bool:
+    """Does the folder hold the files of a finished run, each as it was written?  Says so if they were damaged since."""
+    if not (folder / FILES[-1]).exists():
+        return False
+    try:
+        intact = all(
+            sha256_file(folder / name) == sha256 for name, sha256 in read_sealed(folder / FILES[-1])["files"].items()
+        )
+    except (UserError, OSError, KeyError):
+        intact = False
+    if not intact:
+        say(f"warning: finished files in {folder} are damaged; making them again from the last saved state")
+    return intact
+
+
+def _less_memory(run: RunConfig) -> str:
+    """The keys that bound a method's memory, and what else helps."""
+    bounds = [key for key in ("pool_batch", "batch", "bn_latents") if key in run.config]
+    keys = " or ".join(f"methods.{run.method}.{key}" for key in bounds) or "the resolution"
+    return (
+        f"lower {keys} (a new run, since results depend on them) or let fewer jobs run at once (training.runs_per_gpu, "
+        "--cores); the last saved state is kept"
+    )
+
+
+class Loop:
+    """One training in progress."""
+
+    def __init__(
+        self, run: RunConfig, identity: dict[str, str], method: Method, state: RunState, intervals: Training
+    ) -> None:
+        self.run, self.identity, self.method, self.state, self.intervals = run, identity, method, state, intervals
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.meter: dict[str, tuple[float, int]] = {}  # sum and count of each scalar since the last row of history
+        self.seconds = 0.0
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def resume(self) -> None:
+        found = self.state.load(self.method.device)
+        if found is None:
+            return
+        self.step, state, record = found
+        self.method.load_state_dict(state)
+        self.history, self.meter = record["history"], record["meter"]
+        self.seconds, self.started = record["seconds"], record["started"]
+        say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
+
+    def advance(self) -> None:
+        """Step to the end, saving on the way; SIGINT and SIGTERM save once more and exit."""
+        total = self.run.steps
+        with (
+            caught_signals() as caught,
+            Progress(total, self.run.label, initial=self.step) as progress,
+        ):
+            while self.step < total:
+                began = time.monotonic()
+                scalars = self.method.train_step(self.step)
+                self.seconds += time.monotonic() - began
+                self._check_finite(scalars)
+                self.step += 1
+                self._record(scalars)
+                if self.step % self.intervals.grid_every == 0 and self.step < total:
+                    self.draw_grid()
+                if caught or self.step % self.intervals.save_every == 0 or self.step == total:
+                    self.save()
+                if caught and self.step < total:
+                    say(f"stopped by {signal.Signals(caught[0]).name} at step {self.step}; run again to resume")
+                    sys.exit(128 + caught[0])
+                progress.advance(note=", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+
+    def _check_finite(self, scalars: dict[str, float]) -> None:
+        bad = [name for name, value in scalars.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"{bad[0]} became {scalars[bad[0]]} at step {self.step} of {self.run.label}; the last good state is "
+                f"kept in {self.state.folder}: lower the learning rate of {self.run.method} and run again"
+            )
+
+    def _record(self, scalars: dict[str, float]) -> None:
+        for name, value in scalars.items():
+            total, count = self.meter.get(name, (0.0, 0))
+            self.meter[name] = (total + value, count + 1)
+        if self.step % self.intervals.log_every == 0 or self.step == self.run.steps:
+            means = {name: total / count for name, (total, count) in self.meter.items()}
+            self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **means})
+            self.meter = {}
+
+    def save(self) -> None:
+        record = {
+            "history": self.history,
+            "meter": self.meter,
+            "seconds": self.seconds,
+            "started": self.started,
+        }
+        self.state.save(self.step, self.method.state_dict(), record)
+
+    def draw_grid(self) -> None:
+        """Samples of the same latents every time, so that the grids kept in the state folder show the course."""
+        self.method.freeze()
+        with torch.no_grad():
+            latents = self.method.latents(GRID * GRID, self.method.streams.generator("grid"))
+            images = to_uint8(self.method.generate(latents)).numpy()
+        side, channels = images.shape[1], images.shape[3]
+        images = np.concatenate([images, np.zeros((GRID * GRID - len(images), side, side, channels), np.uint8)])
+        rows = images.reshape(GRID, GRID, side, side, channels).swapaxes(1, 2)
+        for name in (f"grid_{self.step:09d}.png", "grid.png"):
+            with atomic_path(self.state.folder / name) as temporary:
+                Image.fromarray(rows.reshape(GRID * side, GRID * side, channels)).save(temporary)
+
+    def export(self, dataset_title: str) -> None:
+        """Write the finished run's files into the state folder, run.json last."""
+        folder = self.state.folder
+        self.draw_grid()
+        save_model(self.method.sampler().state_dict(), folder / "model.safetensors")
+        write_text(folder / "history.csv", _csv(self.history))
+        write_sealed(
+            folder / FILES[-1],
+            {
+                "version": __version__,
+                **asdict(self.run),
+                **self.identity,
+                "dataset_title": dataset_title,
+                "n_train": len(self.method.images),
+                "files": {name: sha256_file(folder / name) for name in FILES[:-1]},
+                **git_state(),
+                "versions": versions(),
+                "hardware": hardware(self.method.device),
+                "seconds": round(self.seconds, 1),
+                "peak_memory_mb": peak_memory_mb(self.method.device),
+                "started": self.started,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["step", "seconds"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _copy(folder: Path, out: Path) -> None:
+    sweep(out)
+    for name in FILES:
+        with atomic_path(out / name) as temporary:
+            temporary.write_bytes((folder / name).read_bytes())
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second one within the block kills as usual."""
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, previous[number])
+        os.write(2, b"\nsaving the state after this step; once more to stop at once\n")
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,115 @@
+"""Saved states that nothing refers to any more: which they are, and their removal when told to.
+
+A state is superseded if the preset at hand made it, its configuration asks for another run in its place, no finished
+run in results/ came from it, and no process holds it.  Whatever cannot be told is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.console import UserError, say
+from common.files import read_json, read_sealed
+from data.load import data_hash, load
+from training.checkpoint import RunState
+from training.config import Preset
+from training.identity import FORMAT, describe_run, differences, run_identity
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One folder of state/.  label: the run's method, dataset, split and seed; kept: why, or "" if superseded."""
+
+    folder: Path
+    label: str
+    kept: str
+    why: str = ""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+
+def survey(preset: Preset, state: Path = Path("state"), results: Path = Path("results")) -> list[Saved]:
+    """Every saved state with what is to become of it."""
+    shown = {_run_hash(path) for path in results.glob("*/runs/*/*/*/*/run.json")}
+    folders = sorted(path for path in state.glob("*") if path.is_dir())
+    return [_judge(folder, preset, shown) for folder in folders]
+
+
+def _run_hash(path: Path) -> str | None:
+    try:
+        return read_json(path)["run_hash"]
+    except (UserError, KeyError, TypeError):
+        return None
+
+
+def _judge(folder: Path, preset: Preset, shown: set[str | None]) -> Saved:
+    try:
+        there = read_sealed(folder / "identity.json")
+        if there.get("format") != FORMAT:
+            return _unless_held(Saved(folder, "unknown", "", "made by an earlier version of this program"))
+        run = there["settings"]
+        cell = run["dataset"], run["method"], run["seed"]
+        label = f"{run['method']} on {run['dataset']}, {run['split']}, seed {run['seed']}"
+        if run["preset"] != preset.preset:
+            return Saved(folder, label, f"of the preset {run['preset']}")
+        if folder.name in shown:
+            return Saved(folder, label, "results/ shows it")
+        if cell not in preset.cells(run["split"]):
+            return _unless_held(Saved(folder, label, "", "no longer in the configuration"))
+        here = _current(preset, there)
+    except (UserError, KeyError, TypeError) as error:
+        return Saved(folder, "unknown", f"cannot be told ({error})")
+    if found := differences(there, here):
+        return _unless_held(Saved(folder, label, "", "; ".join(found)))
+    return Saved(folder, label, "current")
+
+
+def _current(preset: Preset, there: dict[str, Any]) -> dict[str, Any]:
+    """The run that the preset asks for in the place of `there`, an identity.json."""
+    saved = there["settings"]
+    run = preset.run(saved["dataset"], saved["method"], saved["seed"], saved["split"])
+    images, _ = load(run.dataset, run.resolution, run.split)
+    return describe_run(run, run_identity(run, data_hash(images), there["device"]))
+
+
+def _unless_held(saved: Saved) -> Saved:
+    try:
+        RunState(saved.folder).close()
+    except UserError as error:
+        return Saved(saved.folder, saved.label, str(error))
+    return saved
+
+
+def prune(preset: Preset, delete: bool) -> None:
+    """List the saved states, and remove the superseded ones if `delete`."""
+    found = survey(preset)
+    superseded = [saved for saved in found if not saved.kept]
+    for saved in found:
+        verdict = f"kept: {saved.kept}" if saved.kept else f"superseded: {saved.why}"
+        print(f"{saved.folder}  {saved.size / 2**20:8.1f} MiB  {saved.label}  {verdict}")
+    size = sum(saved.size for saved in superseded) / 2**20
+    if delete:
+        for saved in superseded:
+            with RunState(saved.folder):  # so that no training starts in it meanwhile
+                shutil.rmtree(saved.folder)
+    said = "removed" if delete else "superseded"
+    say(f"{len(superseded)} of {len(found)} saved states {said}, {size:.1f} MiB")
+    if superseded and not delete:
+        say("nothing was removed; to remove them, run prune_now in place of prune with the same --configfile")
+
+
+def outdated_notice(state: Path = Path("state")) -> str | None:
+    """One sentence about states that an earlier version of this program left, or None if there are none."""
+    folders = [path.parent for path in state.glob("*/identity.json") if f'"format": {FORMAT}' not in path.read_text()]
+    if not folders:
+        return None
+    return (
+        f"note: {len(folders)} folders in {state}/ hold trainings of an earlier version of this program, which cannot "
+        "be resumed and are not used; `snakemake --cores 1 prune_now` removes them"
+    )

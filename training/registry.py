@@ -1,0 +1,124 @@
+"""Which methods exist, read from their source files without importing torch.
+
+The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each file
+of `methods/` is therefore executed in part: its classes with their constants and their nested `Config`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.console import UserError
+
+if TYPE_CHECKING:
+    from methods.api import Method
+
+ROOT = Path(__file__).resolve().parent.parent
+STANDARD = ("dataclasses", "typing")  # modules that a Config may use
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What the benchmark knows of a method before running it."""
+
+    name: str
+    title: str
+    module: str
+    class_name: str
+    trains: bool
+    backtracks: bool
+    config: type[Any]  # its Config, executed without the rest of the module
+
+    def load(self) -> type[Method]:
+        """Import the class (and with it torch)."""
+        method: type[Method] = getattr(import_module(self.module), self.class_name)
+        return method
+
+
+@cache
+def methods() -> dict[str, MethodInfo]:
+    """All methods by name: the classes in `methods/` that descend from `Method` and have a name of their own."""
+    base = declarations("methods.api")["Method"]
+    found: dict[str, MethodInfo] = {}
+    for path in sorted((ROOT / "methods").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for cls in declarations(module).values():
+            if not issubclass(cls, base) or cls.__module__ != module or "name" not in vars(cls):
+                continue
+            if cls.name in found:
+                raise UserError(f"two classes are named {cls.name!r}: rename one in {path.relative_to(ROOT)}")
+            found[cls.name] = MethodInfo(
+                name=cls.name,
+                title=vars(cls).get("title", cls.name.replace("_", " ")),
+                module=module,
+                class_name=cls.__name__,
+                trains=cls.trains,
+                backtracks=cls.backtracks,
+                config=cls.Config,
+            )
+    return dict(sorted(found.items()))
+
+
+def method_info(name: str) -> MethodInfo:
+    """Raises `UserError` listing the known methods if there is none of this name."""
+    try:
+        return methods()[name]
+    except KeyError:
+        raise UserError(f"no method is named {name!r}; methods/ holds {', '.join(methods())}") from None
+
+
+@cache
+def declarations(module: str) -> dict[str, type[Any]]:
+    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    namespace: dict[str, Any] = {"__name__": module}
+    for node in parse(path).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("methods."):
+            known = declarations(node.module)
+            namespace |= {alias.asname or alias.name: known[alias.name] for alias in node.names if alias.name in known}
+        elif isinstance(node, ast.ImportFrom) and node.module in STANDARD:
+            _execute(node, path, namespace)
+        elif isinstance(node, ast.ClassDef):
+            _execute(_declaration(node, namespace), path, namespace)
+    return {name: value for name, value in namespace.items() if isinstance(value, type)}
+
+
+def _declaration(node: ast.ClassDef, namespace: dict[str, Any]) -> ast.ClassDef:
+    """The class without its functions, its decorators, and the bases that are not known."""
+    bases: list[ast.expr] = [base for base in node.bases if isinstance(base, ast.Name) and base.id in namespace]
+    return ast.ClassDef(name=node.name, bases=bases, keywords=[], body=list(_constants(node)), decorator_list=[])
+
+
+def _constants(node: ast.ClassDef) -> Iterator[ast.stmt]:
+    yield ast.Pass()
+    for statement in node.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == "Config":
+            yield statement
+        elif isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            yield ast.Assign(targets=targets, value=statement.value)
+
+
+def _execute(node: ast.stmt, path: Path, namespace: dict[str, Any]) -> None:
+    try:
+        tree = ast.fix_missing_locations(ast.Module([node], type_ignores=[]))
+        exec(compile(tree, path, "exec", dont_inherit=True), namespace)
+    except (NameError, TypeError) as error:
+        raise UserError(
+            f"{path.relative_to(ROOT)}: a Config may use built-in types, `dataclasses` and `typing` only ({error})"
+        ) from None
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a source file.  Raises `UserError` naming file and line of a mistake."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise UserError(f"{path.relative_to(ROOT)}, line {error.lineno}: {error.msg}") from None
