@@ -160,7 +160,7 @@ class Preset(Section):
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
-        """Why a cell cannot exist or was left out, or None if it is to be computed.  Also for samples made elsewhere."""
+        """Why a cell cannot exist or is skipped, or None if it is to be computed; also for samples made elsewhere."""
         info = methods().get(method)
         if split == "train90":
             if method not in self.methods:

@@ -1,7 +1,7 @@
 """Which methods exist, read from their source files without importing torch.
 
-The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each file
-of `methods/` is therefore executed in part: its classes with their constants and their nested `Config`, and nothing else.
+The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each
+file of `methods/` is therefore executed in part: its classes with their constants, and its `Config` classes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def method_info(name: str) -> MethodInfo:
 
 @cache
 def declarations(module: str) -> dict[str, type[Any]]:
-    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone."""
+    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone.
+
+    A class whose name ends in Config is complete.
+    """
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     namespace: dict[str, Any] = {"__name__": module}
     for node in parse(path).body:
@@ -85,7 +88,7 @@ def declarations(module: str) -> dict[str, type[Any]]:
         elif isinstance(node, ast.ImportFrom) and node.module in STANDARD:
             _execute(node, path, namespace)
         elif isinstance(node, ast.ClassDef):
-            _execute(_declaration(node, namespace), path, namespace)
+            _execute(node if node.name.endswith("Config") else _declaration(node, namespace), path, namespace)
     return {name: value for name, value in namespace.items() if isinstance(value, type)}
 
 

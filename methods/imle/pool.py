@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,8 @@ from methods.api import Latents, Streams
 class Pool:
     """Numbered pools of `size` latents each.
 
-    Candidate j of pool p is a pure function of the run, p and j: nothing of a pool needs to be kept, since whichever
-    candidates are chosen can be drawn again.
+    Candidate j of pool p is a pure function of the run, p and j: no candidate is stored, since whichever are chosen can
+    be drawn again.
 
     draw: n latents from the prior, by a CPU generator.
     """
@@ -36,10 +37,10 @@ class Pool:
 
 
 class LazyPool:
-    """A pool that is renewed a little at every search, and remembers what it saw of the candidates it keeps.
+    """A pool of which each search renews a small part, with the features of the candidates that it keeps.
 
-    A slot holds one candidate of pool 0 and its features as of when it was generated last, which the generator has
-    left behind since then: good enough to tell which few candidates are worth another look.
+    A slot holds one candidate of pool 0 and its features under the generator of the time when it was last generated:
+    outdated, but good enough to tell which few candidates are worth generating again.
     """
 
     VACANT = -1
@@ -50,9 +51,9 @@ class LazyPool:
         self.drawn = 0  # candidates so far
 
     def renew(self, count: int) -> Tensor:
-        """New candidates for all vacant slots, which at first all are, then for those of the oldest, `count` in all.
+        """Put new candidates into all vacant slots, then into the oldest ones, `count` in all.
 
-        Returns these slots, whose features are now to be filled in.
+        Returns these slots, whose features have to be filled in next.
         """
         count = max(count, int((self.serial == self.VACANT).sum()))
         slots = self.serial.argsort()[:count]
@@ -61,18 +62,18 @@ class LazyPool:
         return slots
 
     def shortlist(self, distances: Tensor, count: int) -> Tensor:
-        """The slots of each point's `count` nearest candidates.  distances: (points, size), of remembered features."""
+        """The slots of each image's `count` nearest candidates.  distances: (images, size), by the stored features."""
         distances = distances.masked_fill(self.serial == self.VACANT, torch.inf)
         return distances.topk(min(count, len(self.serial)), largest=False).indices.unique()
 
     def take(self, slots: Tensor) -> Tensor:
-        """The candidates in these slots, which they leave: trained towards an image, they would be found for ever."""
+        """Remove and return the candidates in these slots: trained towards an image, they would be found every time."""
         taken = self.serial[slots]
         self.serial[slots] = self.VACANT
         return taken
 
-    def state_dict(self) -> dict[str, Tensor | int]:
+    def state_dict(self) -> dict[str, Any]:
         return {"serial": self.serial, "features": self.features, "drawn": self.drawn}
 
-    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.serial, self.features, self.drawn = state["serial"], state["features"], state["drawn"]
