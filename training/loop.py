@@ -29,9 +29,10 @@ from methods.api import Method, to_uint8
 from training.build import build
 from training.checkpoint import RunState, save_model
 from training.config import RunConfig, Training
-from training.device import memory_advice, pick_device
+from training.device import check_gpu, memory_advice, pick_device
 from training.identity import claim, run_identity
 from training.provenance import git_state, hardware, peak_memory_mb, versions
+from training.registry import method_info
 
 GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
@@ -50,9 +51,11 @@ def train(
 
     The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
     copies.  intervals: when to log, draw and save.  resume: go on with the run in this folder and with no other.
-    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, and if
-    `resume` holds another run.
+    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, if
+    `resume` holds another run, and if `intervals.require_gpu` is set and there is no GPU.
     """
+    if intervals.require_gpu and method_info(run.method).trains:
+        check_gpu(device)
     chosen = pick_device(device)
     torch.set_num_threads(run.threads)
     images, manifest = load(run.dataset, run.resolution, run.split)
