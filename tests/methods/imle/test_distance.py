@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from common.console import UserError
-from methods.imle.distance import Distance, TargetEmbeddings, squared_distances
+from methods.imle.distance import Distance, DistanceConfig, Targets
 
-PIXELS_ONLY = {"lpips_weight": 0.0, "mse_weight": 1.0}
+CPU = torch.device("cpu")
 
 
 def images(n: int, seed: int = 0, side: int = 32) -> torch.Tensor:
@@ -23,12 +23,12 @@ def test_embedding_distance_is_lpips_plus_mse(lpips_weights, upsample, lpips_wei
     """|embed(x) - embed(y)|^2 equals the definition within 1e-5, and so does its gradient."""
     from networks.lpips import LPIPS
 
-    distance = Distance("cpu", "alex", upsample, lpips_weight, mse_weight)
+    distance = Distance(DistanceConfig("alex", upsample, lpips_weight, mse_weight), CPU)
     x, y = images(3).requires_grad_(), images(3, seed=1)
     large_x, large_y = (F.interpolate(i, scale_factor=upsample, mode="bilinear") for i in (x, y))
     expected = lpips_weight * LPIPS("alex")(large_x, large_y) + mse_weight * (x - y).square().mean((1, 2, 3))
 
-    ours = squared_distances(distance.embed(x), distance.embed(y))
+    ours = (distance.embed(x) - distance.embed(y)).square().sum(1)
 
     assert expected.min() > 0.05
     assert torch.allclose(ours, expected, atol=1e-5)
@@ -37,17 +37,17 @@ def test_embedding_distance_is_lpips_plus_mse(lpips_weights, upsample, lpips_wei
 
 
 def test_without_lpips_the_distance_is_the_mean_square_and_loads_no_network():
-    distance = Distance("cpu", "vgg", **PIXELS_ONLY)
+    distance = Distance(DistanceConfig(lpips_weight=0.0, mse_weight=1.0), CPU)
     x, y = images(4), images(4, seed=1)
     assert torch.allclose(
-        squared_distances(distance.embed(x), distance.embed(y)), (x - y).square().mean((1, 2, 3)), atol=1e-6
+        (distance.embed(x) - distance.embed(y)).square().sum(1), (x - y).square().mean((1, 2, 3)), atol=1e-6
     )
     assert "perceptual" not in vars(distance)
 
 
 def test_images_too_small_for_the_network_are_refused_by_name_of_the_key():
     with pytest.raises(UserError, match="perceptual_upsample"):
-        Distance("cpu", "alex").enlarge(images(1, side=16))
+        Distance(DistanceConfig("alex"), CPU).enlarge(images(1, side=16))
 
 
 def test_target_embeddings_are_made_once_if_they_fit_and_anew_if_not():
@@ -59,7 +59,7 @@ def test_target_embeddings_are_made_once_if_they_fit_and_anew_if_not():
 
     x = images(10, side=2)
     size = 10 * 12 * 4
-    kept, remade = TargetEmbeddings(x, embed, size, batch=4), TargetEmbeddings(x, embed, size - 1, batch=4)
+    kept, remade = Targets(x, embed, size, batch=4), Targets(x, embed, size - 1, batch=4)
     index = torch.tensor([3, 1])
 
     assert torch.equal(kept[index], x[index].flatten(1))

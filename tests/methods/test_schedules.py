@@ -3,7 +3,7 @@
 An image is a number x, a candidate a number z, the generator T(z) = z + b; b is what training changes, and it is
 dictated.  So every distance is (x - z - b)^2.  Pools are dictated too; candidate j of pool p carries the noise map
 10 p + j, by which one sees where an assignment came from.  What is traced against tables is the methods' own
-searching, measuring, assigning and bookkeeping.  (`test_imle_schedules.py` dictates the distances instead.)
+searching, measuring, assigning and bookkeeping.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def toy(method: type[IMLE], x: Sequence[float], pools: list[list[float]], b: lis
     """After step s the generator's shift is b[s + 1]; b[0] is that of the first search.  Mini-batches in order."""
 
     class Toy(method):
-        def descend(self, step: int, batch: Tensor) -> float:
+        def descend(self, step: int, indices: Tensor) -> float:
             self.decoder.b = b[step + 1]
             return 0.0
 
@@ -77,7 +77,7 @@ def toy(method: type[IMLE], x: Sequence[float], pools: list[list[float]], b: lis
 
     images = torch.tensor(x, dtype=torch.float32).view(-1, 1, 1, 1)
     built = Toy(method.Config(**{**TINY, **changes}), 1, 1, images, Streams(0, "toy", method.name, "full"))
-    built.decoder, built.pool = Shift(), DictatedPools(pools)
+    built.decoder, built.search.pool = Shift(), DictatedPools(pools)
     built.decoder.b = b[0]
     return built
 
@@ -90,7 +90,7 @@ def assigned(method: IMLE) -> list[float]:
     """Where each image's latent came from: 10 * pool + candidate, checked against the z that it stands for."""
     labels = numbers(method.assigned.noise["1"])
     for label, z in zip(labels, numbers(method.assigned.z), strict=True):
-        assert method.pool.pools[int(label) // 10][int(label) % 10] == pytest.approx(z, abs=1e-4)
+        assert method.search.pool.pools[int(label) // 10][int(label) % 10] == pytest.approx(z, abs=1e-4)
     return labels
 
 
@@ -113,7 +113,7 @@ def test_algorithm_1_of_the_paper():
     rows = []
     for step in range(5):
         reassigned = method.train_step(step)["reassigned"]
-        rows.append((reassigned, assigned(method), numbers(method.tau), method.pools))
+        rows.append((reassigned, assigned(method), numbers(method.tau), method.search.count))
     assert rows == [
         (3 + 1, [12, 1, 2], [1, 16, 64], 2),
         (0, [12, 1, 2], [1, 16, 64], 2),
@@ -147,7 +147,7 @@ def test_official_schedule():
     rows = []
     for step in range(12):
         reassigned = method.train_step(step)["reassigned"]
-        rows.append((reassigned, assigned(method), numbers(method.tau), method.age.tolist(), method.pools))
+        rows.append((reassigned, assigned(method), numbers(method.tau), method.age.tolist(), method.search.count))
     assert rows == [
         (3, [0, 1, 2], [0.5, 2, 8], [0, 0, 0], 1),
         (0, [0, 1, 2], [0.5, 2, 8], [1, 1, 1], 1),
@@ -168,7 +168,7 @@ def test_vanilla_takes_the_nearest_of_a_fresh_pool_every_k_epochs():
     """K = 2; images 0, 10.  Epochs 0, 2, 4 want 0, 10; 4, 14 (b = -4); 1, 11 (b = -1), however near all are."""
     pools = [[1.0, 12, 40], [12, 3, 5.5], [9, 10, 0]]
     method = toy(VanillaIMLE, [0, 10], pools, [0, -1, -4, -3, -1, 0], reassign_every=2, batch=2)
-    rows = [(method.train_step(step)["reassigned"], assigned(method), method.pools) for step in range(5)]
+    rows = [(method.train_step(step)["reassigned"], assigned(method), method.search.count) for step in range(5)]
     assert rows == [(2, [0, 1], 1), (0, [0, 1], 1), (2, [11, 10], 2), (0, [11, 10], 2), (2, [22, 21], 3)]
 
 
@@ -215,7 +215,7 @@ def test_official_schedule_over_60_epochs(staleness, forced, seed):
     book = official_by_the_book(x, pools, b[:-1], 0.7, staleness, forced)
     for step, (labels, tau, age, drawn) in enumerate(book):
         total += method.train_step(step)["reassigned"]
-        assert (assigned(method), method.age.tolist(), method.pools) == (labels, age, drawn), step
+        assert (assigned(method), method.age.tolist(), method.search.count) == (labels, age, drawn), step
         assert np.allclose(method.tau, tau, rtol=1e-3, atol=1e-5), step
     assert step == 59
     assert total > 9 + 10

@@ -1,4 +1,4 @@
-"""When each training image is given a new latent: the schedules of the IMLE family, step by step."""
+"""The IMLE family: search and assignment, noise, loss, resuming."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from common.console import UserError
 from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Latents, Streams
 from methods.imle.family import IMLE
+from methods.imle.search import nearest
+from methods.imle.spaces import Projection
 from methods.vanilla_imle import VanillaIMLE
 
 # The smallest decoder, and the pixel distance, which needs no weights.
@@ -29,6 +32,7 @@ TINY = {
     "batch": 2,
     "learning_rate": 1e-3,
 }
+FOUR = {"blocks": "1x1,4m1", "mapping_depth": 2, "pool_batch": 16}  # images of 4 px
 
 
 def build(method: type[IMLE], n: int = 4, side: int = 8, **changes: Any) -> IMLE:
@@ -36,156 +40,6 @@ def build(method: type[IMLE], n: int = 4, side: int = 8, **changes: Any) -> IMLE
     images = torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
     config = method.Config(**{**TINY, **changes})
     return method(config, side, 3, images, Streams(0, "toy", method.name, "full"))
-
-
-def trace(method: type[IMLE], **changes: Any) -> IMLE:
-    """A method whose distances are dictated (`now`), whose steps do nothing, and which notes what it is asked."""
-
-    class Traced(method):
-        def distances(self, points: Tensor) -> Tensor:
-            self.measured.append(points.tolist())
-            return self.now[points]
-
-        def search(self, points: Tensor) -> Tensor:
-            self.pools += 1
-            self.searches.append(points.tolist())
-            return points
-
-        def assign(self, points: Tensor, candidates: Tensor) -> None:
-            assert torch.equal(points, candidates)
-            self.reassigned += len(points)
-            self.assignments.append((self.pools - 1, points.tolist()))
-
-        def descend(self, step: int, batch: Tensor) -> float:
-            return 0.0
-
-        def minibatch(self, step: int, size: int) -> Tensor:
-            return self.everyone.split(size)[step % -(-len(self.images) // size)]
-
-    traced = build(Traced, **changes)
-    traced.now = torch.ones(len(traced.images))
-    traced.measured, traced.searches, traced.assignments = [], [], []
-    return traced
-
-
-def forget(traced: IMLE) -> None:
-    for notes in (traced.measured, traced.searches, traced.assignments):
-        notes.clear()
-
-
-def tau(method: AdaptiveIMLE) -> list[float]:
-    return [round(value, 4) for value in method.tau.tolist()]
-
-
-# Algorithm 1 --------------------------------------------------------------------------------------------------------
-
-
-def test_algorithm_1_step_by_step():
-    method = trace(AdaptiveIMLE, schedule="paper", delta=0.5)
-    method.now = torch.tensor([1.0, 2.0, 4.0, 8.0])
-
-    # Lines 2 to 4: a first search for all; thresholds are its distances.  Line 10: 1 <= 0.5 * 1 is false.
-    scalars = method.train_step(0)
-    assert method.assignments == [(0, [0, 1, 2, 3])]
-    assert method.measured == [[0, 1, 2, 3], [0, 1]]
-    assert tau(method) == [1, 2, 4, 8]
-    assert scalars["reassigned"] == 4
-    assert scalars["mean_tau"] == 15 / 4
-
-    # Images 0 and 3 have come near enough, but only the mini-batch {2, 3} is looked at: nothing is drawn for 0.
-    forget(method)
-    method.now = torch.tensor([0.4, 2.0, 4.0, 4.0])
-    assert method.train_step(1)["reassigned"] == 1
-    assert method.searches == [[3]]  # equality is near enough
-    assert method.assignments == [(1, [3])]
-    assert tau(method) == [1, 2, 4, 4]
-
-    # Now the mini-batch {0, 1}.  The threshold shrinks by delta, not to what was reached (0.4).
-    forget(method)
-    method.train_step(2)
-    assert method.assignments == [(2, [0])]
-    assert tau(method) == [0.5, 2, 4, 4]
-
-    # Mini-batch {2, 3}: nobody is due, so nothing is drawn.
-    forget(method)
-    assert method.train_step(3)["reassigned"] == 0
-    assert method.searches == []
-    assert method.pools == 3
-
-
-# The official schedule ------------------------------------------------------------------------------------------------
-
-
-def epoch(method: IMLE, number: int) -> dict[str, float]:
-    """Both steps of an epoch of four images; returns the scalars of the first, where the schedule acts."""
-    forget(method)
-    scalars = method.train_step(2 * number)
-    assert method.train_step(2 * number + 1)["reassigned"] == 0
-    return scalars
-
-
-def test_official_schedule_epoch_by_epoch():
-    method = trace(AdaptiveIMLE, schedule="official", delta=0.5, staleness=2, force_resample=4)
-    method.now = torch.tensor([1.0, 2.0, 4.0, 8.0])
-
-    # The first search serves everyone; thresholds are delta times its distances.
-    assert epoch(method, 0)["reassigned"] == 4
-    assert method.assignments == [(0, [0, 1, 2, 3])]
-    assert tau(method) == [0.5, 1, 2, 4]
-
-    # Age 1 is below the staleness: not even measured, however near.
-    method.now = torch.tensor([0.4, 2.0, 4.0, 8.0])
-    assert epoch(method, 1)["reassigned"] == 0
-    assert method.measured == []
-    assert method.age.tolist() == [1, 1, 1, 1]
-
-    # Age 2: image 0 is below its threshold.  It has used pool 0, so pool 1 is drawn, and searched for all.
-    assert epoch(method, 2)["reassigned"] == 1
-    assert method.searches == [[0, 1, 2, 3]]
-    assert method.assignments == [(1, [0])]
-    assert tau(method) == [0.2, 1, 2, 4]  # delta times the distance reached, 0.4
-    assert method.age.tolist() == [0, 2, 2, 2]
-    assert method.taken.tolist() == [True, False, False, False]
-
-    # Image 1 takes from pool 1 an epoch later: nothing is drawn.  Image 0 is near but too young.
-    method.now = torch.tensor([0.1, 0.9, 4.0, 8.0])
-    assert epoch(method, 3)["reassigned"] == 1
-    assert method.searches == []
-    assert method.assignments == [(1, [1])]
-    assert tau(method) == [0.2, 0.45, 2, 4]
-    assert method.age.tolist() == [1, 0, 3, 3]
-
-    # Age 4 forces images 2 and 3, far from their thresholds; these may rise.  Image 0 would take from pool 1 twice: so
-    # pool 2 is drawn for all three.
-    method.now = torch.tensor([0.1, 0.1, 6.0, 8.0])
-    assert epoch(method, 4)["reassigned"] == 3
-    assert method.assignments == [(2, [0, 2, 3])]
-    assert tau(method) == [0.05, 0.45, 3, 4]
-    assert method.age.tolist() == [0, 1, 0, 0]
-    assert method.taken.tolist() == [True, False, True, True]
-
-    # A distance equal to the threshold is not below it.
-    method.now = torch.tensor([1.0, 0.45, 6.0, 8.0])
-    assert epoch(method, 5)["reassigned"] == 0
-    assert method.measured == [[1]]
-    assert method.pools == 3
-
-
-def test_age_may_force_before_the_staleness_is_reached():
-    method = trace(AdaptiveIMLE, schedule="official", staleness=5, force_resample=2)
-    reassigned = [epoch(method, number)["reassigned"] for number in range(5)]
-    assert reassigned == [4, 0, 4, 0, 4]
-
-
-# Vanilla IMLE ---------------------------------------------------------------------------------------------------------
-
-
-def test_vanilla_reassigns_everyone_every_k_epochs_from_a_fresh_pool():
-    method = trace(VanillaIMLE, reassign_every=3)
-    reassigned = [epoch(method, number)["reassigned"] for number in range(7)]
-    assert reassigned == [4, 0, 0, 4, 0, 0, 4]
-    assert method.pools == 3
-    assert method.measured == []
 
 
 # Search and assignment with a generator that can be seen through -----------------------------------------------------
@@ -218,7 +72,7 @@ def test_assigned_latents_are_the_nearest_of_the_pool(perturbation):
     method = flat(AdaptiveIMLE, schedule="paper", latent_perturbation=perturbation, pool_factor=20.0)
     method.initialise()
 
-    pool = Latents.cat(list(method.pool.batches(0, batch=80)))
+    pool = Latents.cat(list(method.search.pool.batches(0, batch=80)))
     distances = (method.images[:, None, :, 0, 0] - pool.z[None, :, :3]).square().mean(2)
     nearest = distances.argmin(1)
     shift = method.assigned.z - pool.z[nearest]
@@ -233,7 +87,7 @@ def test_no_image_is_generated_for_a_pool_that_nobody_needs():
     """Between reassignments the generator runs for the mini-batches alone (here: with gradients)."""
     method = flat(VanillaIMLE, reassign_every=2)
     method.initialise()
-    assert method.decoder.made == method.pool.size == 12
+    assert method.decoder.made == method.search.pool.size == 12
     method.before_epoch(1)
     assert method.decoder.made == 12
     method.before_epoch(2)
@@ -264,33 +118,33 @@ def test_a_search_by_sketches_needs_no_cache_of_embeddings(search):
 def test_the_lazy_search_generates_what_it_renews_and_its_shortlist():
     method = flat(VanillaIMLE, pool_factor=20.0, search="lazy", lazy_renewed=3, lazy_shortlist=2)
     method.initialise()
-    assert 80 + 2 <= method.generated == method.decoder.made <= 80 + 4 * 2
-    before = method.generated
-    method.search(torch.tensor([1, 2]))
-    assert 6 + 2 <= method.generated - before <= 6 + 4
+    assert 80 + 2 <= method.search.generated == method.decoder.made <= 80 + 4 * 2
+    before = method.search.generated
+    method.search.fresh(torch.tensor([1, 2]))
+    assert 6 + 2 <= method.search.generated - before <= 6 + 4
 
 
-def test_the_lazy_search_compares_the_generator_of_now_not_what_it_remembers():
-    """The generator moves: what was far from the image when it was looked at is near it, and the other way round."""
+def test_the_lazy_search_compares_by_the_current_generator():
+    """The generator moves: a candidate that was far from the image is near it now, and the other way round."""
     method = flat(VanillaIMLE, n=1, pool_factor=40.0, search="lazy", lazy_renewed=0, lazy_shortlist=40, sketch_dim=999)
     method.initialise()
     move = 0.5 - 2 * method.images[0, :, 0, 0]
     plain = method.decoder.forward
     method.decoder.forward = lambda z, noise: plain(z, noise) + move[:, None, None]
-    chosen = method.search(method.everyone)
-    left = torch.cat([method.lazy.serial[method.lazy.serial >= 0], chosen])
-    colours = method.pool.candidates(0, left.tolist()).z[:, :3] + move
-    best = (colours - method.images[0, :, 0, 0]).square().sum(1).argmin()
-    assert chosen.tolist() == [left[best]]
+    chosen = method.search.fresh(method.everyone).z
+    kept = method.search.kept.serial
+    left = torch.cat([method.search.pool.candidates(0, kept[kept >= 0].tolist()).z, chosen])
+    best = (left[:, :3] + move - method.images[0, :, 0, 0]).square().sum(1).argmin()
+    assert torch.equal(chosen[0], left[best])
 
 
-def test_distances_of_the_last_steps_may_serve_for_the_threshold():
-    """In the paper's schedule they are those of this very mini-batch, as they were before the update."""
+def test_thresholds_may_use_the_distances_of_the_last_steps():
+    """In the paper's schedule these are the distances of this mini-batch before the update."""
     method = build(AdaptiveIMLE, schedule="paper", measure="in_step", learning_rate=0.0)
     method.initialise()
     batch = torch.tensor([2, 0])
     method.descend(0, batch)
-    assert torch.allclose(method.reached(batch), method.distances(batch), atol=1e-6)
+    assert torch.allclose(method.reached(batch), method.current_distance(batch), atol=1e-6)
     assert torch.equal(method.reached(torch.tensor([1])), torch.zeros(1)), "not trained on yet"
 
 
@@ -301,10 +155,152 @@ def test_a_policy_may_forbid_candidates():
 
     method = flat(FarOnly, pool_factor=20.0)
     method.initialise()
-    assert method.distances(method.everyone).min() > 0.99
+    assert method.current_distance(method.everyone).min() > 0.99
     plain = flat(VanillaIMLE, pool_factor=20.0)
     plain.initialise()
-    assert plain.distances(plain.everyone).max() < 0.99
+    assert plain.current_distance(plain.everyone).max() < 0.99
+
+
+# Noise ----------------------------------------------------------------------------------------------------------------
+
+
+def test_latents_are_standard_normal_codes_and_one_standard_normal_map_per_resolution():
+    latents = build(VanillaIMLE, side=4, **FOUR).latents(3000, torch.Generator().manual_seed(0))
+    assert {name: tuple(maps.shape[1:]) for name, maps in latents.noise.items()} == {"1": (1, 1, 1), "4": (1, 4, 4)}
+    for values in (latents.z, *latents.noise.values()):
+        assert abs(values.mean()) < 0.1 and values.std() == pytest.approx(1, abs=0.07)
+    assert not torch.allclose(latents.noise["1"].flatten(), latents.noise["4"][:, 0, 0, 0])
+
+
+def test_training_sees_the_stored_maps_and_evaluation_those_of_its_latents():
+    """In training no map is drawn anew: image i keeps those of its candidate until it is reassigned."""
+    method = build(VanillaIMLE, side=4, **FOUR, reassign_every=3, batch=4)
+    seen: list[dict[str, Tensor]] = []
+
+    def note(_: nn.Module, arguments: tuple[Tensor, dict[str, Tensor]]) -> None:
+        if torch.is_grad_enabled():
+            seen.append(arguments[1])
+
+    method.decoder.register_forward_pre_hook(note)
+    for step in range(4):
+        method.train_step(step)
+    order = [method.minibatch(step, 4).argsort() for step in range(4)]
+    for name in ("1", "4"):
+        first, second, third, fourth = (maps[name][index] for maps, index in zip(seen, order, strict=True))
+        assert torch.equal(first, second) and torch.equal(second, third)
+        assert not torch.equal(third, fourth)
+        assert torch.equal(fourth, method.assigned.noise[name])
+
+    latents = method.latents(2, torch.Generator().manual_seed(1))
+    other = Latents(latents.z, method.latents(2, torch.Generator().manual_seed(2)).noise)
+    with torch.no_grad():
+        assert torch.equal(method.generate(latents), method.generate(latents))
+        assert not torch.allclose(method.generate(latents), method.generate(other), atol=1e-3)
+
+
+def test_perturbation_of_a_chosen_code_is_normal_of_a_thousandth_and_spares_the_maps():
+    method = build(VanillaIMLE, n=400, side=4, **FOUR, pool_factor=0.25)
+    plain = build(VanillaIMLE, n=400, side=4, **FOUR, pool_factor=0.25, latent_perturbation=0.0)
+    shifts = []
+    for _ in range(2):
+        for each in (method, plain):
+            each.reassign(each.everyone)
+        shifts.append(method.assigned.z - plain.assigned.z)
+        assert all(torch.equal(maps, plain.assigned.noise[name]) for name, maps in method.assigned.noise.items())
+    assert [float(shift.std()) for shift in shifts] == pytest.approx([0.001, 0.001], rel=0.08)
+    assert abs(torch.corrcoef(torch.stack([shift.flatten() for shift in shifts]))[0, 1]) < 0.1
+    assert abs(shifts[0].mean()) < 1e-4
+
+
+# Loss -----------------------------------------------------------------------------------------------------------------
+
+
+class Grey(nn.Module):
+    """T(z) = c everywhere, whatever z."""
+
+    def __init__(self, c: float) -> None:
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor(c))
+
+    def forward(self, z: Tensor, noise: dict[str, Tensor]) -> Tensor:
+        return self.c.expand(len(z), 3, 4, 4)
+
+
+class FirstPixel:
+    """In place of LPIPS: the squared difference of one pixel."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        return x[:, 0, 0, :1]
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        return [x[:, :1, :1, :1]]
+
+
+def test_loss_is_the_mean_over_the_batch_of_lpips_plus_a_tenth_of_the_mean_square():
+    """Sample 0.1; images 0.5 and -0.1: LPIPS and mean square are both 0.16 and 0.04.
+    d = 1.1 * 0.16 = 0.176 and 1.1 * 0.04 = 0.044, as the thresholds have it; the loss is their mean, 0.11.
+    Its slope in c: the mean of 1.1 * 2 * (0.1 - x), of -0.88 and 0.44: -0.22.
+    """
+    method = build(
+        AdaptiveIMLE,
+        n=2,
+        side=4,
+        **FOUR,
+        batch=2,
+        perceptual_upsample=4,
+        warmup_steps=1,
+        lpips_weight=1.0,
+        mse_weight=0.1,
+    )
+    method.images[:] = torch.tensor([0.5, -0.1]).view(2, 1, 1, 1)
+    method.distance.perceptual = FirstPixel()
+    method.decoder = Grey(0.1)
+    method.optimizer = torch.optim.SGD(method.decoder.parameters(), lr=1.0)
+    assert method.current_distance(method.everyone).tolist() == pytest.approx([0.176, 0.044], abs=1e-6)
+    assert method.descend(0, torch.tensor([1, 0])) == pytest.approx(0.11, abs=1e-6)
+    assert method.optimizer.param_groups[0]["lr"] == method.config.learning_rate
+    assert method.decoder.c.grad.item() == pytest.approx(-0.22, abs=1e-6)
+    assert method.decoder.c.item() == pytest.approx(0.1 + 0.22 * method.config.learning_rate, abs=1e-7)
+
+
+# Search ---------------------------------------------------------------------------------------------------------------
+
+
+def test_projected_search_has_no_pixel_term():
+    """Against image 0 candidate 0 is nearest by pixels, with the first pixel off by 0.5; candidate 1 has that pixel
+    right and all others off by 1.9.  d: 0.25 + 0.1 * 0.25 / 16 = 0.25; 0.1 * 15/16 * 1.9^2 = 0.34.
+    """
+    candidates = torch.zeros(2, 3, 4, 4)
+    candidates[0, :, 0, 0], candidates[1] = 0.5, 1.9
+    candidates[1, :, 0, 0] = 0.0
+    found = {}
+    for search in ("exact", "projected"):
+        method = build(
+            VanillaIMLE, n=1, side=4, **FOUR, perceptual_upsample=4, search=search, lpips_weight=1.0, mse_weight=0.1
+        )
+        method.images.zero_()
+        method.distance.perceptual = FirstPixel()
+        method.distance.enlarge = lambda images: images
+        found[search] = nearest(
+            method.search.view.of_images(method.everyone), [method.search.view.targets.embed(candidates)]
+        ).item()
+    assert found == {"exact": 0, "projected": 1}
+
+
+def test_projected_search_does_not_divide_by_the_number_of_positions():
+    """A candidate off by 1 at all 16 positions of an early layer, one off by 3 at the only position of a late one.
+    LPIPS: 16/16 = 1 < 9; sums of squares, as the search has it: 16 > 9.
+    """
+
+    def layers(images: Tensor) -> list[Tensor]:
+        return [images[:, :1, :, :4], F.max_pool2d(images[:, 1:2], 4)]
+
+    candidates = torch.zeros(2, 3, 4, 4)
+    candidates[0, 0], candidates[1, 1] = 1.0, 3.0
+    projection = Projection(layers, 8000, Streams(0, "toy", "imle", "full"))
+    squares = projection(candidates).square().sum(dim=1)
+    assert squares.tolist() == pytest.approx([16, 9], rel=0.15)
+    assert nearest(torch.zeros(1, 8000), [projection(candidates)]).item() == 1
 
 
 # The whole method -----------------------------------------------------------------------------------------------------

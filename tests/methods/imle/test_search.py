@@ -9,7 +9,8 @@ from common.console import UserError
 from methods.api import Latents, Streams
 from methods.imle import search
 from methods.imle.pool import LazyPool, Pool
-from methods.imle.search import Projection, Sketch, nearest, proportional_split
+from methods.imle.search import nearest
+from methods.imle.spaces import Projection, Sketch, proportional_split
 
 STREAMS = Streams(0, "toy", "imle", "full")
 
