@@ -104,7 +104,9 @@ def _constants(node: ast.ClassDef) -> Iterator[ast.stmt]:
         if isinstance(statement, ast.ClassDef) and statement.name == "Config":
             yield statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            targets: list[ast.expr] = (
+                list(statement.targets) if isinstance(statement, ast.Assign) else [statement.target]
+            )
             yield ast.Assign(targets=targets, value=statement.value)
 
 
