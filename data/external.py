@@ -1,6 +1,6 @@
-"""Samples of a baseline trained elsewhere: data/external/<name>/<dataset>/, a folder of images or one .npz.
+"""Samples of a baseline trained elsewhere become a sample file like any method's.
 
-They become a sample file like any method's, so that the rest of the benchmark sees no difference.
+They are in data/external/<name>/<dataset>/, as images or as one .npz.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from common.console import UserError
 from common.files import atomic_path
 from common.hashing import sha256_bytes
 from data.archive import SourceError, explained, members
+from data.datasets import dataset_info
 from data.images import BadImage, decode, list_files, list_images, refuse_size, to_square
-from data.load import dataset_info
 
 ARRAYS = ("images", "samples", "arr_0")  # the benchmark's own name, a common one, and numpy's default
 MAX_BYTES = 4 * 2**30  # of samples in memory: 21,845 at 256 px
@@ -39,7 +39,7 @@ def import_samples(folder: Path, resolution: int, out: Path) -> None:
         "seed": 0,
         "split": "full",
         "steps": None,
-        "run_hash": sha256_bytes(images.data)[:16],
+        "run_hash": sha256_bytes(images.tobytes())[:16],
     }
     with atomic_path(out) as temporary:
         np.savez(temporary, images=images, meta=np.array(json.dumps(meta)))
@@ -81,7 +81,7 @@ def _room(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
 
 
 def _from_archive(path: Path, resolution: int) -> NDArray[np.uint8]:
-    """One array out of an .npz, image by image: neither it nor what its header promises is ever whole in memory."""
+    """One array out of an .npz, image by image, so that memory does not depend on what its header promises."""
     for key in ARRAYS:
         for member in members(path):
             if member.name == f"{key}.npy":

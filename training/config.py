@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from common.console import UserError
 from common.files import read_json, read_yaml
-from data.load import dataset_info
+from data.datasets import dataset_info
 from networks.names import FEATURE_NETWORKS
 from training.registry import ROOT, method_info, methods
 
