@@ -87,7 +87,7 @@ def _http(url: str, part: Path) -> None:
             raise SourceError(f"the server answered {error.response.status_code} {error.response.reason}") from None
         except requests.RequestException as error:
             stalled = "Read timed out" in str(error)  # a ReadTimeout, or a ConnectionError after the first byte
-            reason = f"no data for {STALL_SECONDS} s" if stalled else f"no connection, {type(error).__name__}"
+            reason = f"no data for {STALL_SECONDS} s" if stalled else f"the request failed ({type(error).__name__})"
             raise SourceError(reason) from None
         if last:
             raise SourceError(reason)
@@ -99,7 +99,7 @@ def _transfer(url: str, part: Path) -> None:
     import requests
 
     note = part.with_name(f"{part.name}.validator")  # the ETag or date of the file that `part` is the beginning of
-    known = note.read_text() if note.exists() and part.exists() else ""
+    known = " ".join(note.read_text("ascii", "ignore").split()) if note.exists() and part.exists() else ""
     done = part.stat().st_size if known else 0
     headers = {"Accept-Encoding": "identity"}  # offsets count the bytes of the file
     if done:
