@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -26,11 +26,15 @@ MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255  # the limit of file systems
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks a block of any other whole: 4 KB to 4 GB
 BLOCK = 2**20
-MAX_LISTED = 20  # folders named where the layout is unknown
+MAX_LISTED = 20  # folders named if the layout is unknown
 
 
 class SourceError(Exception):
     """Why one source cannot be used; the next source may."""
+
+
+class NoArchive(SourceError):
+    """The file is neither a zip nor a tar archive."""
 
 
 class UnknownLayout(SourceError):
@@ -49,9 +53,6 @@ class Member:
             stream = self.opener()
         assert stream is not None  # tarfile gives None for what is no regular file
         return stream
-
-    def read(self, limit: int) -> bytes:
-        return b"".join(self.blocks(limit))
 
     def blocks(self, limit: int) -> Iterator[bytes]:
         """Its bytes.  Raises `SourceError` if more than `limit` come out, whatever the header promises."""
@@ -80,7 +81,7 @@ def extract_images(archive: Path, target: Path, count: int, folders: Sequence[st
         if str(path.parent) in wanted:
             if (target / path.name).exists():
                 raise UnknownLayout(f"the archive has two images named {path.name}")
-            content = member.read(min(room, MAX_IMAGE_BYTES))
+            content = b"".join(member.blocks(min(room, MAX_IMAGE_BYTES)))
             room -= len(content)
             (target / path.name).write_bytes(content)
 
@@ -96,8 +97,7 @@ def _choose(found: Counter[str], count: int, folders: Sequence[str], bundle: boo
             return exact
     known = f"folder {' or '.join(folders)} with {count} images" if folders else f"folder with {count} images"
     listed = [f"{place} ({number})" for place, number in found.most_common(MAX_LISTED)]
-    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    raise UnknownLayout(f"the archive has no single {known}; it has {', '.join(listed) or 'no images'}{more}")
+    raise UnknownLayout(f"the archive has no single {known}; it has {', '.join(listed) or 'no images'}")
 
 
 def _images(archive: Path, scratch: Path) -> Iterator[tuple[PurePosixPath, Member]]:
@@ -119,7 +119,7 @@ def _unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
             copy.writelines(member.blocks(room))
             copy.flush()
             room -= copy.tell()
-            if _kind(copy.name):  # else an archive in name only, such as a pointer that git-lfs left
+            with suppress(NoArchive):  # such as a pointer that git-lfs left
                 for inner in members(Path(copy.name)):
                     yield replace(inner, name=f"{stem}/{inner.name}")
 
@@ -127,21 +127,16 @@ def _unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
 def members(archive: Path) -> Iterator[Member]:
     """The files of a zip or tar archive; of a tar, each must be read before the next one.
 
-    Raises `SourceError` for a file that is no archive, is damaged, has links, devices or names that lead outside or
-    cannot be used, or exceeds the limits above.
+    Raises `NoArchive`, and `SourceError` for an archive that is damaged, has links, devices or names that lead outside
+    or cannot be used, or exceeds the limits above.
     """
-    kind = _kind(archive)
-    if kind is None:
-        raise SourceError("it is neither a zip nor a tar archive")
-    with explained():
-        yield from _tar_members(archive) if kind == "tar" else _zip_members(archive)
-
-
-def _kind(archive: Path | str) -> str | None:
     with explained():
         if tarfile.is_tarfile(archive):  # first: a tar that ends in a zip looks like that zip
-            return "tar"
-        return "zip" if zipfile.is_zipfile(archive) else None
+            yield from _tar_members(archive)
+        elif zipfile.is_zipfile(archive):
+            yield from _zip_members(archive)
+        else:
+            raise NoArchive("it is neither a zip nor a tar archive")
 
 
 def _tar_members(archive: Path) -> Iterator[Member]:

