@@ -112,7 +112,7 @@ def _transfer(url: str, part: Path) -> None:
             return _transfer(url, part)
         response.raise_for_status()
         done, told = done if resumes else 0, time.monotonic()
-        size = done + int(response.headers.get("Content-Length") or 0)
+        size = done + (response.raw.length_remaining or 0)
         with open(part, "ab" if done else "wb") as file:
             note.write_text(validator)
             for chunk in response.iter_content(CHUNK):

@@ -1,6 +1,6 @@
 """Only images, only from the named folder, and never anything outside the target.
 
-Archives made to harm, at real sizes, are in tests/reliability/test_hostile_archives.py.
+Hostile archives of real sizes are in tests/reliability/test_hostile_archives.py.
 """
 
 from __future__ import annotations

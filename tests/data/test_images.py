@@ -1,6 +1,6 @@
 """Every format ends as the same upright 8-bit RGB pixels, and every unusable file says why.
 
-Images made to harm are in tests/reliability/test_hostile_images.py.
+Hostile images are in tests/reliability/test_hostile_images.py.
 """
 
 from __future__ import annotations
@@ -31,29 +31,35 @@ def decoded(tmp_path: Path):
     return run
 
 
+GREY = gradient()[..., 0]
+PALETTE = Image.fromarray(gradient()).quantize(16)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # the camera was turned: rotate by 270 degrees to view
+
+
 @pytest.mark.parametrize(
-    ("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True}), ("png-inside.jpg", {"format": "png"})]
+    ("image", "name", "options", "expected"),
+    [
+        (Image.fromarray(gradient()), "a.png", {}, gradient()),
+        (Image.fromarray(gradient()), "a.webp", {"lossless": True}, gradient()),
+        (Image.fromarray(gradient()), "png-inside.jpg", {"format": "png"}, gradient()),
+        (Image.fromarray(gradient()), "a.png", {"exif": TURNED}, np.rot90(gradient(), k=-1)),
+        (Image.fromarray(GREY), "a.png", {}, np.stack([GREY] * 3, -1)),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), "a.png", {}, np.stack([GREY] * 3, -1)),  # scaled, not clipped
+        (PALETTE, "a.png", {}, np.asarray(PALETTE.convert("RGB"))),
+        (Image.new("RGBA", (16, 16), (0, 0, 0, 128)), "a.png", {}, np.full((16, 16, 3), 127)),  # blended with white
+    ],
+    ids=["PNG", "WebP", "wrong suffix", "EXIF orientation", "greyscale", "16 bits", "palette", "half transparent"],
 )
-def test_lossless_formats_give_the_exact_pixels_whatever_the_suffix(decoded, name: str, options) -> None:
-    assert np.array_equal(decoded(Image.fromarray(gradient()), name, **options), gradient())
+def test_exact_pixels(decoded, image: Image.Image, name: str, options, expected: np.ndarray) -> None:
+    assert np.array_equal(decoded(image, name, **options), expected)
 
 
 def test_jpeg_gives_nearly_the_pixels(decoded) -> None:
     pixels = decoded(Image.fromarray(gradient()), "a.jpg", quality=95)
     assert np.abs(pixels.astype(int) - gradient()).mean() < 3  # levels of 255
-
-
-@pytest.mark.parametrize("scale", [1, 257])
-def test_greyscale_of_8_and_16_bits_fills_three_equal_channels(decoded, scale: int) -> None:
-    """16 bits are scaled, not clipped."""
-    grey = gradient()[..., 0]
-    image = Image.fromarray(grey if scale == 1 else grey.astype(np.uint16) * 257)
-    assert np.array_equal(decoded(image), np.repeat(grey[..., None], 3, axis=-1))
-
-
-def test_palette_is_looked_up(decoded) -> None:
-    image = Image.fromarray(gradient()).quantize(16)
-    assert np.array_equal(decoded(image), image.convert("RGB"))
+    red, green, blue = decoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "a.jpg", quality=100)[8, 8]
+    assert red > 250 and green < 5 and blue < 5
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
@@ -69,21 +75,6 @@ def test_transparency_becomes_white(decoded, mode: str) -> None:
         image.paste((0, 0, 0, 255) if mode == "RGBA" else (0, 255), (16, 0, 32, 32))
         pixels = decoded(image)
     assert (pixels[:, :16] == 255).all() and (pixels[:, 16:] == 0).all()
-
-
-def test_half_transparency_is_blended(decoded) -> None:
-    assert np.unique(decoded(Image.new("RGBA", (16, 16), (0, 0, 0, 128)))).tolist() == [127]
-
-
-def test_exif_orientation_is_applied(decoded) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to view
-    assert np.array_equal(decoded(Image.fromarray(gradient()), exif=exif), np.rot90(gradient(), k=-1))
-
-
-def test_cmyk_becomes_rgb(decoded) -> None:
-    red, green, blue = decoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "a.jpg", quality=100)[8, 8]
-    assert red > 250 and green < 5 and blue < 5
 
 
 def test_of_an_animation_the_first_frame_is_taken(decoded) -> None:

@@ -61,6 +61,7 @@ def npy(shape: tuple[int, ...], kind: str) -> bytes:
         npy((2, 16, 16, 3), "|O"),  # pickled
     ],
 )
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_array_that_is_none_is_refused_before_memory_is_taken(folder: Path, tmp_path: Path, content: bytes) -> None:
     (folder / "images.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"images\.npy cannot be read"):

@@ -1,4 +1,4 @@
-"""Archives made to harm: a sentence, nothing outside the target, nothing in it, and less than 512 MiB of memory.
+"""Hostile archives: a sentence, nothing outside the target, nothing in it, and less than 512 MiB of memory.
 
 What is refused for where it leads (`..`, absolute paths, drives, links, devices), and that each limit holds, is in
 tests/data/test_archive.py; here the limits meet real sizes.

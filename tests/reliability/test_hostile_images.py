@@ -1,4 +1,4 @@
-"""Images made to harm: a sentence or a sound picture, within 2 GiB for one image, whatever its header promises.
+"""Hostile images: a sentence or a sound picture, within 2 GiB for one image, whatever its header promises.
 
 Limits: MAX_PIXELS (2^26) and MAX_IMAGE_BYTES (64 MiB of file) of data/images.py.  What else can be wrong with an image
 is in tests/data/test_images.py.

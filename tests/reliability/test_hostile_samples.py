@@ -1,4 +1,4 @@
-"""Samples from elsewhere made to harm: one sentence, little memory, and nothing written.
+"""Hostile samples from elsewhere: one sentence, little memory, and nothing written.
 
 Limit: MAX_BYTES of data/external.py (4 GiB of samples in memory).  The ordinary mistakes are in
 tests/data/test_external.py.
@@ -6,7 +6,6 @@ tests/data/test_external.py.
 
 from __future__ import annotations
 
-import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -53,16 +52,12 @@ def refused(samples: Path, tmp_path: Path, tally) -> Callable[[str], None]:
     ("array", "reason"),
     [
         (npy((2**60, 32, 32, 3)), f"at 32 px at most {MAX_BYTES // 3072} are read; take some away"),
-        (npy((2**20, 1, 1, 3)), "is 1x1 pixels, but each side must have at least 16"),
         (npy((1, 2**20, 2**20, 3)), "more than the limit of 67108864"),
         (npy((1_000_000, 32, 32, 3), bytes(10_000)), "not enough image data"),
         (npy((-1, 32, 32, 3)), "must be uint8 (n, height, width, 3)"),
         (npy((2, 32, 32, 3), bytes(6144), fortran=True), "in Fortran order"),
         (npy((2, 32, 32, 3), bytes(100), kind="|O"), "must be uint8"),
-        (npy((2, 32, 32, 3), bytes(100), kind="os.system"), "descr is not a valid dtype descriptor"),
         (b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535, "the archive is damaged"),
-        (pickle.dumps(Path("/nowhere")), "the archive is damaged"),
-        (b"", "the archive is damaged"),
     ],
 )
 def test_array_that_promises_what_it_does_not_hold(samples: Path, refused, array: bytes, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Settings that are wrong or made to harm: one sentence that names file and key, and nothing is run.
+"""Wrong and hostile settings: one sentence that names file and key, and nothing is run.
 
 Snakemake parses --configfile itself, before any code of this project.
 """

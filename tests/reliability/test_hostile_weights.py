@@ -1,6 +1,6 @@
-"""Weights made to harm: no pickle is run, and a file that is not what was recorded is named with both digests.
+"""Hostile weights: no pickle is run, and a file that is not what was recorded is named with both digests.
 
-That a wrong digest of a download is refused, and what a pickle may name, is in tests/networks/test_weights.py.
+That a wrong digest of a download is refused is in tests/networks/test_weights.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from common.console import UserError
 from common.files import write_json
 from common.hashing import sha256_file
+from data.archive import SourceError
 from data.load import data_hash
 from networks import weights
 from networks.weight_readers import READERS
@@ -54,13 +55,13 @@ def zipped(content: bytes) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("pack", [bytes, zipped])
 def test_no_reader_runs_a_pickle(tally, hostile_pickle: bytes, reader: str, pack) -> None:
-    """Refused by each reader, whatever it raises, even if the digest were right."""
-    with tally.input("weights"), pytest.raises(Exception, match=r".") as error:
+    """Refused by each reader, even if the digest is right."""
+    with tally.input("weights"), pytest.raises((SourceError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError)):
         READERS[reader](io.BytesIO(pack(hostile_pickle)))
-    assert not isinstance(error.value, MemoryError | RecursionError)
 
 
 @pytest.fixture
