@@ -174,7 +174,7 @@ def _refuse_unsafe(position: int, name: str, usual: bool) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what zipfile, tarfile and the decompressors raise for damaged archives, which is of any type, into one."""
+    """Raise `SourceError` in place of what zipfile, tarfile and the decompressors raise, which can be of any type."""
     try:
         yield
     except SourceError:
