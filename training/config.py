@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.console import UserError
 from common.files import read_json, read_yaml
-from data.load import dataset_info
+from data.datasets import dataset_info
 from training.protocols import Backtracking, PrecisionRecall, PrecisionRecallName
 from training.registry import ROOT, method_info, methods
 

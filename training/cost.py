@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from common.console import UserError, say
-from data.load import dataset_info
+from data.datasets import dataset_info
 from methods.api import Method
 from training.build import build
 from training.config import RunConfig

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
@@ -12,7 +11,7 @@ sys.path.insert(0, workflow.basedir)
 from common.console import UserError
 from common.files import read_yaml, write_text
 from common.hashing import digest
-from data.load import dataset_info
+from data.datasets import dataset_info
 from training.config import parse_preset
 from training.identity import code_hashes, config_hash, sources_hash
 from training.prune import outdated_notice
@@ -152,7 +151,7 @@ def code(*paths):
 
 def dataset_entry(wildcards):
     """A digest of a dataset's entry in datasets.yaml."""
-    return digest(asdict(dataset_info(wildcards.dataset)))
+    return digest(dataset_info(wildcards.dataset).model_dump(mode="json"))
 
 
 def run_identity(wildcards):
