@@ -86,13 +86,9 @@ def candidates(run: RunConfig) -> float:
     pool = config["pool_size"] or int(config["pool_factor"] * n)
     if config.get("schedule") == "paper":  # every image that is due has a search of its own
         searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(config["delta"]))
-        assigned = n + searches - 1
     else:
         epochs = run.steps / math.ceil(n / config["batch"])
         searches = math.ceil(epochs / (config["staleness"] if "schedule" in config else config["reassign_every"]))
-        assigned = n * searches
-    if config["search"] == "lazy":
-        return pool + assigned * (config["lazy_renewed"] + config["lazy_shortlist"])
     return searches * pool
 
 

@@ -20,7 +20,7 @@ from methods.api import Latents, Method, Streams
 from methods.averaging import moving_average
 from methods.imle.distance import Distance, DistanceConfig, Targets
 from methods.imle.pool import Pool
-from methods.imle.search import SearchConfig, make_search
+from methods.imle.search import Search, SearchConfig, search_targets
 from networks.vdvae_decoder import VDVAEDecoder
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -81,9 +81,8 @@ class IMLE(Method):
         self.distance = Distance(config, self.device)
         self.targets = Targets(images, self.distance.embed, config.target_cache_gib * 2**30)
         pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
-        self.search = make_search(
-            config, pool, self.distance, self.targets, streams, self.generate_raw, self.search_space, self.screen
-        )
+        compared = search_targets(config, self.distance, self.targets, streams)
+        self.search = Search(pool, compared, config.pool_batch, self.generate_raw, self.search_space, self.screen)
         self.everyone = torch.arange(len(images), device=self.device)
         self.reassigned = 0  # images given a new latent in this step
         self.trained_distance = torch.zeros(len(images), device=self.device)  # of each image when it was last trained
@@ -109,8 +108,7 @@ class IMLE(Method):
     def screen(self, distances: Tensor) -> Tensor:
         """May forbid candidates by raising entries to infinity.
 
-        distances: Euclidean, (images, candidates), in the search space, for a part of the pool at a time; of a lazy
-        search first by stored features, then by current ones.
+        distances: Euclidean, (images, candidates), in the search space, for a part of the pool at a time.
         """
         return distances
 

@@ -49,12 +49,6 @@ def test_algorithm_1_searches_until_distances_are_a_twentieth_and_at_most_once_a
     assert candidates(replace(run, steps=1000)) == 1001 * 10_000
 
 
-def test_a_lazy_search_fills_its_pool_once() -> None:
-    run = cell("demo", "adaptive_imle")
-    lazy = replace(run, config={**run.config, "search": "lazy"})
-    assert candidates(lazy) == 800 + 22 * 100 * (4 + 4)  # 130 epochs / 6, rounded up, times all images
-
-
 def test_a_method_without_a_search_has_no_candidates() -> None:
     assert candidates(cell("demo", "mixdl")) == 0
 

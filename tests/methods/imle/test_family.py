@@ -94,48 +94,13 @@ def test_no_image_is_generated_for_a_pool_that_nobody_needs():
     assert method.decoder.made == 24
 
 
-def test_with_everything_renewed_the_lazy_search_is_the_search_by_sketches():
-    """And so, here, the exact one: the sketch is longer than the embedding."""
-    exact, lazy = (
-        flat(VanillaIMLE, pool_factor=20.0, search=search, lazy_renewed=20, sketch_dim=999, latent_perturbation=0.0)
-        for search in ("exact", "lazy")
-    )
-    for method in (exact, lazy):
-        method.initialise()
-    assert torch.equal(exact.assigned.z, lazy.assigned.z)
-
-
-@pytest.mark.parametrize("search", ["sketch", "lazy"])
-def test_a_search_by_sketches_needs_no_cache_of_embeddings(search):
+def test_a_search_by_sketches_needs_no_cache_of_embeddings():
     found = []
     for gib in (0.0, 4.0):
-        method = build(VanillaIMLE, search=search, sketch_dim=99, target_cache_gib=gib)
+        method = build(VanillaIMLE, search="sketch", sketch_dim=99, target_cache_gib=gib)
         method.initialise()
         found.append(method.assigned.z)
     assert torch.equal(*found)
-
-
-def test_the_lazy_search_generates_what_it_renews_and_its_shortlist():
-    method = flat(VanillaIMLE, pool_factor=20.0, search="lazy", lazy_renewed=3, lazy_shortlist=2)
-    method.initialise()
-    assert 80 + 2 <= method.search.generated == method.decoder.made <= 80 + 4 * 2
-    before = method.search.generated
-    method.search.fresh(torch.tensor([1, 2]))
-    assert 6 + 2 <= method.search.generated - before <= 6 + 4
-
-
-def test_the_lazy_search_compares_by_the_current_generator():
-    """The generator moves: a candidate that was far from the image is near it now, and the other way round."""
-    method = flat(VanillaIMLE, n=1, pool_factor=40.0, search="lazy", lazy_renewed=0, lazy_shortlist=40, sketch_dim=999)
-    method.initialise()
-    move = 0.5 - 2 * method.images[0, :, 0, 0]
-    plain = method.decoder.forward
-    method.decoder.forward = lambda z, noise: plain(z, noise) + move[:, None, None]
-    chosen = method.search.fresh(method.everyone).z
-    kept = method.search.kept.serial
-    left = torch.cat([method.search.pool.candidates(0, kept[kept >= 0].tolist()).z, chosen])
-    best = (left[:, :3] + move - method.images[0, :, 0, 0]).square().sum(1).argmin()
-    assert torch.equal(chosen[0], left[best])
 
 
 def test_thresholds_may_use_the_distances_of_the_last_steps():
@@ -281,9 +246,7 @@ def test_projected_search_has_no_pixel_term():
         method.images.zero_()
         method.distance.perceptual = FirstPixel()
         method.distance.enlarge = lambda images: images
-        found[search] = nearest(
-            method.search.view.of_images(method.everyone), [method.search.view.targets.embed(candidates)]
-        ).item()
+        found[search] = nearest(method.search.targets.cached, [method.search.targets.embed(candidates)]).item()
     assert found == {"exact": 0, "projected": 1}
 
 
@@ -308,9 +271,8 @@ def test_projected_search_does_not_divide_by_the_number_of_positions():
 VARIANTS = [
     (AdaptiveIMLE, {"schedule": "paper", "delta": 0.99, "optimizer": "adam"}),
     (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "force_resample": 3, "sample_from": "ema"}),
-    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "search": "lazy", "sketch_dim": 31, "measure": "in_step"}),
+    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "search": "sketch", "measure": "in_step"}),
     (VanillaIMLE, {"reassign_every": 2}),
-    (VanillaIMLE, {"reassign_every": 1, "search": "lazy", "sketch_dim": 31}),
 ]
 
 

@@ -8,7 +8,7 @@ import torch
 from common.console import UserError
 from methods.api import Latents, Streams
 from methods.imle import search
-from methods.imle.pool import LazyPool, Pool
+from methods.imle.pool import Pool
 from methods.imle.search import nearest
 from methods.imle.spaces import Projection, Sketch, proportional_split
 
@@ -125,21 +125,3 @@ def test_a_sketch_longer_than_the_embedding_keeps_every_value():
     assert torch.allclose(
         torch.pdist(Sketch(lambda images: [images.clone()], 12, STREAMS)(values)), torch.pdist(values)
     )
-
-
-def test_a_lazy_pool_renews_vacant_slots_first_and_then_the_oldest():
-    pool = LazyPool(5, 2, torch.device("cpu"))
-    assert pool.renew(2).tolist() == [0, 1, 2, 3, 4], "the first time all of them"
-    assert pool.take(torch.tensor([3])).tolist() == [3]
-    assert pool.renew(2).sort().values.tolist() == [0, 3]
-    assert sorted(pool.serial.tolist()) == [1, 2, 4, 5, 6]
-    assert pool.renew(2).sort().values.tolist() == [1, 2]
-
-
-def test_a_lazy_pool_lists_no_candidate_that_was_taken():
-    pool = LazyPool(4, 1, torch.device("cpu"))
-    pool.renew(4)
-    pool.take(torch.tensor([1]))
-    distances = torch.tensor([[0.2, 0.1, 0.3, 0.9], [0.9, 0.1, 0.3, 0.8]])
-    assert pool.shortlist(distances, 1).tolist() == [0, 2]
-    assert pool.shortlist(distances, 2).tolist() == [0, 2, 3]
