@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics import torchvision_compat
+from networks import torchvision_compat
+from tests.conftest import ROOT
 
 
 def test_torchvision_and_its_users_import_and_run() -> None:
@@ -18,8 +19,7 @@ def test_torchvision_and_its_users_import_and_run() -> None:
         "import networks.torchvision_compat, torch, torchvision, lpips, cleanfid.fid;"
         "print(tuple(torchvision.models.alexnet()(torch.zeros(1, 3, 64, 64)).shape))"
     )
-    root = Path(torchvision_compat.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=root, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "(1, 1000)\n", done.stderr
 
 
@@ -27,8 +27,7 @@ def test_nothing_is_declared_where_the_library_loads(monkeypatch: pytest.MonkeyP
     loaded = []
     monkeypatch.setattr(torch.ops, "load_library", loaded.append)
     assert torchvision_compat.declare_missing_operators() is None
-    assert len(loaded) == 1
-    assert Path(loaded[0]).name.startswith("_C")
+    assert [Path(path).name[:2] for path in loaded] == ["_C"]
 
 
 def test_nothing_is_declared_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:

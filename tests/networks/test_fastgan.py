@@ -1,15 +1,16 @@
-"""FastGAN's networks are numerically the originals, in evaluation mode at 256 px."""
+"""FastGAN's networks are numerically the originals at 256 px, and have the documented form at other resolutions."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from networks.fastgan import Discriminator, Generator, small_size
+from networks.fastgan import Discriminator, GatedConv, Generator, noise_name, small_size
+from tests.networks.conftest import assert_close, weights
 
 RESOLUTION = 256
-TOLERANCE = 1e-4  # of the largest absolute value of the original's output
 
 # What each name of an original starts with, and what it starts with here.
 GENERATOR_NAMES = {"init.init.": "start.", "to_big.": "to_image.", "to_128.": "to_small."}
@@ -45,25 +46,19 @@ for original, ours in {"big": "decoder", "small": "small_decoder", "part": "part
 def our_name(name: str, prefixes: dict[str, str]) -> str:
     prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
     name = prefixes[prefix] + name.removeprefix(prefix)
-    for original, ours in {
-        "weight_orig": "weight.original",
-        "weight_u": "weight.0._u",
-        "weight_v": "weight.0._v",
-    }.items():
-        name = name.replace(f".{original}", f".parametrizations.{ours}")
+    for original, ours in {"_orig": ".original", "_u": ".0._u", "_v": ".0._v"}.items():
+        name = name.replace(f".weight{original}", f".parametrizations.weight{ours}")
     return name
 
 
-def load(network: torch.nn.Module, vector: dict, prefixes: dict[str, str]) -> torch.nn.Module:
+def load(network: nn.Module, vector: dict, prefixes: dict[str, str]) -> nn.Module:
     """Strict: every weight of ours is given, and every weight of the original has a place."""
-    weights = {key.removeprefix("param/"): value for key, value in vector.items() if key.startswith("param/")}
-    network.load_state_dict({our_name(name, prefixes): value for name, value in weights.items()})
+    network.load_state_dict({our_name(name, prefixes): value for name, value in weights(vector).items()})
     return network.eval()
 
 
-def assert_close(ours: torch.Tensor, original: torch.Tensor) -> None:
-    assert ours.shape == original.shape
-    assert (ours - original).abs().max() <= TOLERANCE * original.abs().max()
+def noise_for(generator: Generator, n: int) -> dict[str, Tensor]:
+    return {name: torch.randn(n, *shape) for name, shape in generator.noise_shapes.items()}
 
 
 def wave(size: int, phase: float) -> torch.Tensor:
@@ -79,7 +74,7 @@ def test_generator(golden):
     generator = Generator(RESOLUTION, int(vector["meta/nz"]), int(vector["meta/ngf"]))
     load(generator, vector, GENERATOR_NAMES)
     z = vector["input/z"]
-    image, small = generator(z, {name: torch.randn(len(z), *shape) for name, shape in generator.noise_shapes.items()})
+    image, small = generator(z, noise_for(generator, len(z)))
     assert_close(image[..., ::8, ::8], vector["output/image256_every8"])
     assert_close(small[..., ::4, ::4], vector["output/image128_every4"])
 
@@ -113,3 +108,47 @@ def test_discriminator_of_reals(discriminator, part):
     for position, reconstruction in enumerate(network.reconstruct(features, part)):
         expected = vector[f"output/real_part{part}_rec{position}_every8"]
         assert_close(reconstruction[..., ::8, ::8], expected)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "generator_links", "discriminator_links"),
+    [
+        (32, {32: 4}, []),
+        (64, {64: 4}, ["8"]),
+        (128, {64: 4, 128: 8}, ["16", "8"]),
+        (512, {64: 4, 128: 8, 256: 16, 512: 32}, ["32", "16", "8"]),
+    ],
+)
+def test_other_resolutions(resolution, generator_links, discriminator_links):
+    """Two images, 50 logits, three reconstructions in [-1, 1], and the excitations that fit."""
+    small = min(128, resolution // 2)
+    generator, discriminator = Generator(resolution, nz=4, ngf=2), Discriminator(resolution, ndf=2, decoder_width=4)
+    assert generator.links == generator_links
+    assert list(discriminator.excitations) == discriminator_links
+    images = generator(torch.randn(2, 4), noise_for(generator, 2))
+    assert [tuple(batch.shape) for batch in images] == [(2, 3, resolution, resolution), (2, 3, small, small)]
+    features = discriminator.features(*images)
+    assert discriminator.logits(features).shape == (2, 50)
+    for reconstruction in discriminator.reconstruct(features, part=3):
+        assert reconstruction.shape == (2, 3, small, small)
+        assert reconstruction.abs().max() <= 1
+
+
+def test_noise_enters_twice_at_8_32_and_128_pixels_before_batch_normalisation():
+    """One scalar weight a convolution; the blocks of 16, 64 and 256 px have none.  (The golden file's are all zero.)"""
+    generator = Generator(256, nz=4, ngf=2)
+    noise = noise_for(generator, 2)
+    assert generator.noise_shapes == {noise_name(s, i): (1, s, s) for s in (8, 32, 128) for i in range(2)}
+    found: list[tuple[str, GatedConv, list[Tensor]]] = []
+    for size, block in generator.blocks.items():
+        for position, layer in enumerate(block):
+            if layer.noise_weight is not None:
+                nn.init.constant_(layer.noise_weight, 0.5 + position)
+                steps: list[Tensor] = []
+                layer.conv.register_forward_hook(lambda _, inputs, output, into=steps: into.append(output))
+                layer.norm.register_forward_pre_hook(lambda _, inputs, into=steps: into.append(inputs[0]))
+                found.append((noise_name(int(size), position), layer, steps))
+    generator(torch.randn(2, 4), noise)
+    assert [name for name, _, _ in found] == list(noise)
+    for name, layer, (convolved, normalised) in found:
+        assert torch.allclose(normalised, convolved + layer.noise_weight * noise[name], atol=1e-6)
