@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from methods import slots
-from training.registry import ROOT
-from training.slots import visible_gpus
+from tests.conftest import ROOT
+from training import slots
 
 HOLD = """
 import os, sys
 from pathlib import Path
-from methods import slots
+from training import slots
 slots.POLL_SECONDS = 0.05
 slots.take(["3", "GPU-abc"], {per_gpu}, Path({folder!r}))
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
@@ -63,6 +62,6 @@ def test_idle_gpus_come_before_second_slots(tmp_path: Path, monkeypatch: pytest.
 
 def test_gpus_are_called_what_their_owner_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-0a1b")
-    assert visible_gpus(2) == ["5", "GPU-0a1b"]
+    assert slots.visible_gpus(2) == ["5", "GPU-0a1b"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert visible_gpus(2) == ["0", "1"]
+    assert slots.visible_gpus(2) == ["0", "1"]
