@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         _ = 1 / 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "old"
-
-
-def test_a_new_file_has_the_permissions_of_any_other_and_its_suffix_while_it_is_written(tmp_path: Path) -> None:
-    with atomic_path(tmp_path / "new" / "a.npz") as temporary:
-        assert (temporary.suffix, temporary.parent) == (".npz", tmp_path / "new")
-    (tmp_path / "plain").touch()
-    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "new/a.npz")}
-    assert len(modes) == 1
 
 
 def test_a_disk_without_room_is_named(tmp_path: Path) -> None:
@@ -78,9 +69,3 @@ def test_yaml_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, message
     path.write_text(text)
     with pytest.raises(UserError, match=rf"preset\.yaml is not valid YAML: .*{message}|{message}"):
         read_yaml(path)
-
-
-def test_yaml_may_override_a_merged_key(tmp_path: Path) -> None:
-    path = tmp_path / "preset.yaml"
-    path.write_text("one: &all {a: 1, b: 2}\ntwo:\n  <<: *all\n  b: 3\n")
-    assert read_yaml(path)["two"] == {"a": 1, "b": 3}

@@ -140,11 +140,3 @@ def assert_same(left: Any, right: Any, where: str = "") -> None:
             assert_same(a, b, f"{where}/{index}")
     else:
         assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right, where
-
-
-@pytest.mark.parametrize("name", methods())
-def test_a_method_names_its_networks(name: str) -> None:
-    method = make(name)
-    assert ("generator" in method.networks()) == methods()[name].trains
-    sampled = method.sampler().state_dict()
-    assert all(torch.isfinite(value).all() for value in sampled.values() if value.is_floating_point())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from methods.api import Latents, Method, Streams, to_float, to_uint8
+from methods.api import Method, Streams, to_float, to_uint8
 
 
 def test_draws_depend_on_what_names_their_stream_alone():
@@ -28,13 +28,6 @@ def test_draws_depend_on_what_names_their_stream_alone():
     assert len({tuple(torch.rand(3, generator=other).tolist()) for other in others} | {tuple(draw.tolist())}) == 7
 
 
-def test_initialisation_leaves_the_global_generator_alone():
-    before = torch.get_rng_state()
-    with Streams(0, "panda", "fastgan", "full").seeded("initialisation"):
-        torch.rand(5)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_an_epoch_shows_every_image_once():
     method = Method(None, 1, 1, torch.zeros(7, 1, 1, 1), Streams(0, "panda", "fastgan", "full"))
     pieces = [method.minibatch(step, 3) for step in range(6)]
@@ -49,11 +42,3 @@ def test_bytes_survive_the_way_to_floats_and_back():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
     assert torch.equal(to_uint8(to_float(levels)), levels)
     assert to_uint8(torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2)).flatten().tolist() == [0, 255]
-
-
-def test_latents_are_cut_and_joined_with_their_noise():
-    latents = Latents(torch.arange(5.0)[:, None], {"map": torch.arange(5.0).view(5, 1, 1, 1) + 10})
-    pieces = list(latents.chunks(2))
-    assert [len(piece) for piece in pieces] == [2, 2, 1]
-    joined = Latents.cat(pieces)
-    assert torch.equal(joined.z, latents.z) and torch.equal(joined.noise["map"], latents.noise["map"])

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.console import UserError
 from methods.api import Streams
 from methods.augment import augment, random_flip
 from methods.fastgan import FastGAN
@@ -118,8 +117,3 @@ def test_sampling_needs_no_lpips_weights() -> None:
     method.freeze()
     method.generate(method.latents(2, torch.Generator()))
     assert "lpips" not in vars(method)
-
-
-def test_unsupported_resolution_names_the_key() -> None:
-    with pytest.raises(UserError, match="resolution: fastgan cannot draw 48 px"):
-        FastGAN(FastGAN.Config(), 48, 3, torch.zeros(1, 3, 48, 48), Streams(0, "toy", "fastgan", "full"))

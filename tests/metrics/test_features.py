@@ -64,18 +64,6 @@ def test_batches_change_nothing_and_keep_the_order(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(extract(images[::-1], batch=3), whole[::-1], rtol=1e-6)
 
 
-def test_inception_features_do_not_depend_on_the_batch() -> None:
-    """The real network, relative to the largest feature 1e-5."""
-    from networks.weights import fetch
-
-    fetch("inception")
-    images = photos(3, 32)
-    whole = extract(images, batch=3)
-    assert whole.shape == (3, 2048)
-    np.testing.assert_allclose(extract(images, batch=1), whole, atol=1e-5 * whole.max())
-    assert np.abs(whole[0] - whole[1]).max() > 0.01
-
-
 def test_what_cannot_be_extracted_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for images in (np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 3, 8, 8), np.uint8), photos(0)):
         with pytest.raises(UserError, match="uint8"):

@@ -41,12 +41,6 @@ def test_closed_form_of_diagonal_gaussians() -> None:
     assert fid.frechet_distance(one, other) == pytest.approx(expected, rel=1e-12)
 
 
-def test_float32_features_with_a_large_offset_lose_nothing() -> None:
-    """The computation is in float64: a common offset of 1e3 leaves the distance within 1e-6 (input rounding aside)."""
-    real, fake = features(30, 64, 1).astype(np.float64), features(50, 64, 2).astype(np.float64)
-    assert fid.frechet_distance(real + 1e3, fake + 1e3) == pytest.approx(fid.frechet_distance(real, fake), rel=1e-6)
-
-
 def test_kid_is_the_unbiased_estimator_by_its_definition() -> None:
     real, fake = features(7, 16, 1).astype(float), features(9, 16, 2).astype(float)
 
@@ -57,14 +51,6 @@ def test_kid_is_the_unbiased_estimator_by_its_definition() -> None:
     ff = np.mean([kernel(fake[i], fake[j]) for i in range(9) for j in range(9) if i != j])
     rf = np.mean([kernel(x, y) for x in real for y in fake])
     assert fid.polynomial_mmd(real, fake) == pytest.approx(rr + ff - 2 * rf, rel=1e-10)
-
-
-def test_kid_is_centred_on_zero_for_one_distribution_and_positive_for_two() -> None:
-    real, same, other = features(300, 32, 1), features(300, 32, 2), features(300, 32, 3, shift=0.5)
-    generator = np.random.default_rng(0)
-    mean, std = fid.kid(real, same, generator, subset_size=50, subsets=40)
-    assert abs(mean) < 3 * std / np.sqrt(40) + 0.01
-    assert fid.kid(real, other, generator, subset_size=50, subsets=40)[0] > 5 * abs(mean)
 
 
 def test_kid_repeats_with_its_generator_and_clips_the_subset_to_the_smaller_set() -> None:

@@ -46,12 +46,6 @@ def test_equals_the_definition(k: int) -> None:
     assert values["recall"] == pytest.approx(share_inside(real, fake), abs=1e-12)
 
 
-def test_duplicated_samples_crush_recall() -> None:
-    """Why the real-images control draws without replacement: with k + 1 copies of a point its radius is zero."""
-    real = cloud(50, 1)
-    assert precision_recall(real, np.repeat(real, 7, axis=0), k=5)["recall"] == 0.0
-
-
 @pytest.mark.parametrize("tile", [7, 64, 1000])
 @pytest.mark.parametrize("k", [3, 5])
 def test_equals_prdc_whatever_the_tile(tile: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:

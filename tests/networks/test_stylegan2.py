@@ -121,13 +121,6 @@ def test_minibatch_stddev_of_hand_made_groups():
     assert torch.allclose(channel[1::2], torch.full((4, 2, 2), 1e-4))
 
 
-@pytest.mark.parametrize(("n", "size"), [(1, 1), (3, 3), (4, 4), (6, 3), (8, 4)])
-def test_minibatch_stddev_takes_any_batch(n, size):
-    values = minibatch_stddev(torch.randn(n, 2, 3, 3))[:, 2, 0, 0]
-    assert len(values.unique()) == n // size
-    assert torch.equal(values, values[: n // size].repeat(size))
-
-
 def test_generator_without_noise_has_the_same_weights():
     sizes = {"style_dim": 6, "mapping_depth": 2, "channel_base": 128, "channel_max": 8}
     with_noise, without = Generator(16, **sizes), Generator(16, **sizes, noise=False)

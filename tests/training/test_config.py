@@ -10,7 +10,7 @@ import yaml
 
 from common.console import UserError
 from tests.conftest import ROOT
-from training.config import Backtracking, PrecisionRecall, Preset, parse_preset, read_preset
+from training.config import Backtracking, PrecisionRecall, parse_preset, read_preset
 
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference"})  # which trains nothing
 
@@ -33,19 +33,14 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
     ("path", "value", "message"),
     [
         (("resolutoin",), 32, r"resolutoin: unknown key; known are preset, resolution"),
-        (("sampling", "m"), 3, r"sampling.m: unknown key; known are n, interpolation_rows"),
         (("metrics", "backtracking", "restart"), 3, r"metrics.backtracking.restart: unknown key; .*restarts"),
         (("methods", "fastgan", "learning_rat"), 0.1, r"unknown configuration key methods.fastgan.learning_rat; .*nz"),
         (("resolution",), "32", r"resolution: .*not '32'"),
-        (("resolution",), 48, r"resolution: .*not 48"),
         (("sampling", "n"), 1.5, r"sampling.n: .*integer.*not 1.5"),
-        (("training", "require_gpu"), "yes", r"training.require_gpu: .*boolean.*not 'yes'"),
         (("methods", "fastgan", "learning_rate"), "2e-4", r"fastgan.learning_rate: .* not '2e-4' \(YAML reads 1e-3 as"),
         (("methods", "fastgan", "perceptual"), "squeeze", r"fastgan.perceptual: .*'vgg' or 'alex', not 'squeeze'"),
         (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps must be a whole number of at least 1, not 0"),
-        (("methods", "fastgan", "steps"), -5, r"methods.fastgan.steps: .*greater than or equal to 0"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": -5}}, r"faces.steps must be .* not -5"),
-        (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": "3"}}, r"faces.steps must be .* not '3'"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"nzz": 3}}, r"by_dataset.openmoji_faces.nzz"),
         (("methods", "fastgan", "by_dataset"), {"obama": {}}, r"by_dataset: 'obama' is not in the preset"),
         (("methods", "fastgen"), {}, r"no method is named 'fastgen'; methods/ holds adaptive_imle"),
@@ -54,10 +49,8 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("preset",), "rendered", r"preset: 'rendered' is the name of another folder"),
         (("metrics", "precision_recall"), ["inception-k5"], r"precision_recall.0: 'inception-k5' is not a precision"),
         (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),
-        (("metrics", "backtracking", "net"), "squeeze", r"metrics.backtracking.net: .*not 'squeeze'"),
         (("tables", "ablation_datasets"), ["panda"], r"tables.ablation_datasets: 'panda' is not in the preset"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
-        (("skip",), [{"method": "fastgan"}], r"skip.0.reason: this key is required"),
         (("skip",), [{"reason": "x", "datset": "y"}], r"skip.0.datset: unknown key; known are reason, dataset"),
     ],
 )
@@ -127,14 +120,3 @@ def test_a_precision_and_recall_protocol_says_network_k_and_count() -> None:
     for name in ("inception", "resnet-k5-n100", "inception-k0-n10", "inception-n100-k5", "inception-k5-n6", ""):
         with pytest.raises(UserError, match="protocol"):
             PrecisionRecall.parse(name)
-
-
-def test_a_preset_cannot_be_changed() -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        read_preset("smoke").resolution = 64
-
-
-def test_unlisted_cells_are_refused() -> None:
-    preset: Preset = read_preset("demo")
-    with pytest.raises(UserError, match="--dataset: 'panda' is not in the preset, which has openmoji_faces"):
-        preset.run("panda", "fastgan", 0, "full")

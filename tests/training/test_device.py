@@ -48,8 +48,3 @@ def test_a_full_gpu_is_explained_with_its_numbers(monkeypatch: pytest.MonkeyPatc
     sentence = rf"backtracking ran out of GPU memory {numbers}: lower --batch"
     with pytest.raises(UserError, match=sentence), memory_advice("backtracking", "lower --batch"):
         raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory_advice("training", "lower the batch"):
-        raise RuntimeError("shapes do not match")

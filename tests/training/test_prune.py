@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ def save(run: RunConfig) -> Path:
         claim(state.folder, run, identity)
         state.save(3, {"value": 1}, {})
     return state.folder
-
-
-def make_outdated(folder: Path) -> None:
-    """As version 0.1 left it: without a format."""
-    identity = read_sealed(folder / "identity.json")
-    del identity["format"]
-    write_sealed(folder / "identity.json", identity)
 
 
 def verdicts(preset: Any) -> dict[Path, tuple[str, str]]:
@@ -78,10 +70,10 @@ def test_what_others_need_is_kept() -> None:
 def test_states_of_an_earlier_version_are_announced_and_can_be_removed() -> None:
     current, old = save(toy_run()), save(toy_run(steps=5))
     assert outdated_notice() is None
-    make_outdated(old)
+    identity = read_sealed(old / "identity.json")
+    del identity["format"]  # as version 0.1 left it
+    write_sealed(old / "identity.json", identity)
     assert "1 folders in state/ hold trainings of an earlier version" in outdated_notice()
     assert verdicts(toy_preset())[old] == ("", "made by an earlier version of this program")
     prune(toy_preset(), delete=True)
     assert (current.exists(), old.exists()) == (True, False)
-    shutil.rmtree("state")
-    assert outdated_notice() is None

@@ -45,11 +45,6 @@ def test_configuration_equals_that_of_the_imported_class(name: str) -> None:
     assert found == real
 
 
-def test_unknown_method_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="'adaptve_imle'; methods/ holds adaptive_imle"):
-        method_info("adaptve_imle")
-
-
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
     """Adds a file to methods/ of a project that has only the contract."""
