@@ -128,7 +128,9 @@ def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
     scores = [row for row in measured["rows"] if row["metric"] == "lpips_backtracking_image"]
     assert [row["item"] for row in scores] == list(arrays["index"]) == [3, 8]
     assert [row["value"] for row in scores] == pytest.approx(list(arrays["score"]))
-    assert {row["protocol"] for row in scores} == {"lpips-alex-x2-s2-r2"}
+    means = {row["metric"]: row["value"] for row in measured["rows"] if "item" not in row}
+    assert means["lpips_backtracking"] == pytest.approx(arrays["score"].mean())
+    assert {row["protocol"] for row in measured["rows"]} == {"lpips-alex-x2-s2-r2"}
     assert np.array_equal(arrays["target"], images)
     assert (arrays["reconstruction"].dtype, arrays["reconstruction"].shape) == (np.uint8, images.shape)
 

@@ -16,8 +16,6 @@ import torch
 from PIL import Image
 
 from common.console import UserError
-from common.files import write_json
-from data.load import data_hash
 from metrics import features
 from metrics.features import Features, check_comparable, extract, load, resize_8bit, resize_clean, save
 
@@ -91,7 +89,6 @@ def test_a_file_comes_back_with_its_provenance(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"nan": True}, "NaN"), ({"n": 5}, "meta says"), ({"network": "vgg16fc2"}, "meta says")],
-    ids=["nan", "count", "network"],
 )
 def test_features_that_cannot_be_right_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     values = np.full((4, 2048), np.nan if changes.pop("nan", False) else 0, np.float32)
@@ -139,14 +136,3 @@ def test_features_of_different_kinds_are_not_compared(other: dict[str, object]) 
     check_comparable(Features(values, meta), Features(values, meta))
     with pytest.raises(UserError, match="other"):
         check_comparable(Features(values, meta), Features(values, {**meta, **other}))
-
-
-def test_prepared_images_are_read_with_their_dataset(tmp_path: Path) -> None:
-    folder, images = tmp_path / "24" / "faces", photos(3)
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    described = {"dataset": "faces", "resolution": 24, "array_sha256": data_hash(images)}
-    write_json(folder / "manifest.json", {**described, "split": {}})
-    found, meta = features.read_prepared(folder / "images.npy")
-    assert np.array_equal(found, images)
-    assert meta == described

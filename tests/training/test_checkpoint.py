@@ -52,18 +52,13 @@ def test_round_trip_keeps_types_keys_and_bits(saved: Path, tmp_path: Path) -> No
     assert load(tmp_path / "new") is None
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
 @pytest.mark.parametrize("name", ["000000003.pt", "000000003.json"])
-def test_a_damaged_newest_generation_is_set_aside_for_the_one_before(saved: Path, name: str, damage: Any) -> None:
-    damage(saved / name)
+def test_a_damaged_newest_generation_is_set_aside_for_the_one_before(saved: Path, name: str) -> None:
+    content = bytearray((saved / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (saved / name).write_bytes(content)
     assert load(saved)[0] == 2
-    assert load(saved)[0] == 2
+    assert (saved / "000000003.json.damaged").exists()
 
 
 class Evil:

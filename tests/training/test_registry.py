@@ -108,7 +108,17 @@ def test_two_methods_of_one_name_are_refused(write: Callable[[str, str], None]) 
         methods()
 
 
-def test_a_mistake_in_a_method_is_named_with_its_line(write: Callable[[str, str], None]) -> None:
-    write("broken.py", "x = 1\nclass (:\n")
-    with pytest.raises(UserError, match=r"methods/broken.py, line 2: "):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nclass (:\n", "line 2: invalid syntax"),
+        ("import torch\nfrom .api import Method\n", "line 2: write `from methods.api import ...`"),
+    ],
+    ids=["syntax", "relative import"],
+)
+def test_a_mistake_in_a_method_is_named_with_its_line(
+    write: Callable[[str, str], None], text: str, message: str
+) -> None:
+    write("broken.py", text)
+    with pytest.raises(UserError, match=f"methods/broken.py, {message}"):
         methods()
