@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import warnings
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -98,35 +95,19 @@ def test_features_that_cannot_be_right_are_refused(tmp_path: Path, changes: dict
         load(tmp_path / "f.npz")
 
 
-def huge_header(path: Path) -> None:
-    """Arrays whose header promises 2 TiB."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**41,)})
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("images.npy", header.getvalue())
-        archive.writestr("features.npy", header.getvalue())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_text("no zip"),
-        lambda path: path.write_bytes(pickle.dumps({"images": 1})),
-        lambda path: np.savez(path, other=photos(1)),
-        huge_header,
-    ],
-    ids=["text", "pickle", "other arrays", "huge"],
-)
-def test_damaged_files_are_named(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
-    for read in (features.read_samples, load):
+    for what, read in (("sample", features.read_samples), ("feature", load)):
+        path.unlink(missing_ok=True)
         with pytest.raises(UserError, match=r"s\.npz does not exist"):
             read(path)
-    damage(path)
-    with pytest.raises(UserError, match=r"s\.npz is not a sample file"):
-        features.read_samples(path)
-    with pytest.raises(UserError, match=r"s\.npz is not a feature file"):
-        load(path)
+        for content in (b"no zip", pickle.dumps({"images": 1})):
+            path.write_bytes(content)
+            with pytest.raises(UserError, match=rf"s\.npz is not a {what} file"):
+                read(path)
+        np.savez(path, other=photos(1))
+        with pytest.raises(UserError, match=rf"s\.npz is not a {what} file"):
+            read(path)
 
 
 @pytest.mark.parametrize("other", [{"network": "other"}, {"weights": "other"}, {"samples": {"dataset": "other"}}])

@@ -79,35 +79,25 @@ def test_generator(golden):
     assert_close(small[..., ::4, ::4], vector["output/image128_every4"])
 
 
-@pytest.fixture
-def discriminator(golden) -> tuple[Discriminator, dict]:
-    vector = golden("fastgan_discriminator_eval")
-    return load(Discriminator(RESOLUTION, int(vector["meta/ndf"])), vector, DISCRIMINATOR_NAMES), vector
-
-
 def in_original_order(logits: torch.Tensor) -> torch.Tensor:
     """All logits of the image, then all of the small image."""
     return torch.cat([path.flatten() for path in logits.chunk(2, dim=1)])
 
 
 @torch.no_grad()
-def test_discriminator_of_fakes(discriminator):
-    network, vector = discriminator
-    logits = network(wave(RESOLUTION, 0), wave(small_size(RESOLUTION), 0.5))
-    assert_close(in_original_order(logits), vector["output/fake_logits"])
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("part", range(4))
-def test_discriminator_of_reals(discriminator, part):
-    """Logits and the three reconstructions, for each quadrant."""
-    network, vector = discriminator
+def test_discriminator(golden):
+    """Logits of fakes; of reals the logits and the three reconstructions, for each quadrant."""
+    vector = golden("fastgan_discriminator_eval")
+    network = load(Discriminator(RESOLUTION, int(vector["meta/ndf"])), vector, DISCRIMINATOR_NAMES)
     real = wave(RESOLUTION, 0)
+    fooled = network(real, wave(small_size(RESOLUTION), 0.5))
+    assert_close(in_original_order(fooled), vector["output/fake_logits"])
     features = network.features(real, F.interpolate(real, small_size(RESOLUTION)))
-    assert_close(in_original_order(network.logits(features)), vector[f"output/real_logits_part{part}"])
-    for position, reconstruction in enumerate(network.reconstruct(features, part)):
-        expected = vector[f"output/real_part{part}_rec{position}_every8"]
-        assert_close(reconstruction[..., ::8, ::8], expected)
+    for part in range(4):
+        assert_close(in_original_order(network.logits(features)), vector[f"output/real_logits_part{part}"])
+        for position, reconstruction in enumerate(network.reconstruct(features, part)):
+            expected = vector[f"output/real_part{part}_rec{position}_every8"]
+            assert_close(reconstruction[..., ::8, ::8], expected)
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,8 @@ def test_samples_repeat_and_a_longer_set_begins_with_the_shorter_one(finished: P
     for name, n in (("a", 60), ("b", 60), ("c", 50)):
         sample(finished, Path(f"{name}.npz"), n, rows=2, steps=4, device=CPU, threads=1)
     (a, meta), (b, _), (c, _) = (read(f"{name}.npz") for name in "abc")
-    assert (a["images"].shape, a["images"].dtype, a["interpolation"].shape) == (
-        (60, 16, 16, 3),
-        np.uint8,
-        (2, 4, 16, 16, 3),
-    )
+    assert (a["images"].shape, a["images"].dtype) == ((60, 16, 16, 3), np.uint8)
+    assert a["interpolation"].shape == (2, 4, 16, 16, 3)
     assert all(np.array_equal(a[key], b[key]) for key in a)
     assert np.array_equal(a["images"][:50], c["images"])
     assert (meta["dataset"], meta["method"], meta["seed"], meta["steps"]) == ("openmoji_faces", "mixdl", 0, 2)
@@ -47,7 +44,7 @@ def test_samples_repeat_and_a_longer_set_begins_with_the_shorter_one(finished: P
 
 def test_the_control_of_real_images_shows_each_once(workplace: Path) -> None:
     train(toy_run("control_real"), toy_preset().training, Path("out"))
-    sample(Path("out"), Path("a.npz"), 40, rows=2, steps=4, device=CPU, threads=1)
+    sample(Path("out"), Path("a.npz"), 60, rows=2, steps=4, device=CPU, threads=1)
     arrays, meta = read("a.npz")
     real = np.load("data/prepared/16/openmoji_faces/images.npy")
     assert {image.tobytes() for image in arrays["images"]} == {image.tobytes() for image in real}
