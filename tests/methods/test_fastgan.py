@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,13 +15,6 @@ from methods.fastgan import FastGAN
 from tests.methods.reference import Adam, Average, assert_parameters
 
 TINY = {"nz": 8, "ngf": 2, "ndf": 2, "decoder_width": 4, "batch": 4, "bn_latents": 60, "perceptual": "alex"}
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def mean_difference(x: Tensor, y: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,13 +15,6 @@ from tests.methods.reference import Adam, Average, assert_parameters
 
 TINY = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8}
 BATCH = 4
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def distance_term(similarities: list[list[Tensor]], coefficients: Tensor) -> Tensor:

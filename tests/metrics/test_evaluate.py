@@ -67,9 +67,20 @@ def test_fewer_samples_than_the_protocol_takes_are_refused(n_fake: int, protocol
         measure([REAL], [FAKE], n_fake, protocol)
 
 
-def test_features_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(UserError, match="cats"):
-        measure([features(20, 1, dataset="cats")], [FAKE], 40)
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"network": "vgg16fc2"}, "FID needs inception features"),
+        ({"weights": "other"}, "different weights"),
+        ({"samples": {"dataset": "cats"}}, "real features of cats cannot judge"),
+    ],
+)
+def test_real_features_of_another_kind_are_refused(other: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        measure([Features(REAL.values, {**REAL.meta, **other})], [FAKE], 40)
+
+
+def test_features_of_no_sample_file_are_refused() -> None:
     with pytest.raises(UserError, match="do not say their method, seed"):
         measure([REAL], [REAL], 20)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from common.console import UserError
 from metrics import features
-from metrics.features import Features, check_comparable, extract, load, resize_8bit, resize_clean, save
+from metrics.features import extract, load, resize_8bit, resize_clean, save
 
 
 def photos(n: int, side: int = 24) -> np.ndarray:
@@ -108,12 +108,3 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         np.savez(path, other=photos(1))
         with pytest.raises(UserError, match=rf"s\.npz is not a {what} file"):
             read(path)
-
-
-@pytest.mark.parametrize("other", [{"network": "other"}, {"weights": "other"}, {"samples": {"dataset": "other"}}])
-def test_features_of_different_kinds_are_not_compared(other: dict[str, object]) -> None:
-    meta = {"network": "inception", "weights": "w", "samples": {"dataset": "faces"}}
-    values = np.zeros((2, 2048), np.float32)
-    check_comparable(Features(values, meta), Features(values, meta))
-    with pytest.raises(UserError, match="other"):
-        check_comparable(Features(values, meta), Features(values, {**meta, **other}))

@@ -77,3 +77,5 @@ def test_states_of_an_earlier_version_are_announced_and_can_be_removed() -> None
     assert verdicts(toy_preset())[old] == ("", "made by an earlier version of this program")
     prune(toy_preset(), delete=True)
     assert (current.exists(), old.exists()) == (True, False)
+    (current / "identity.json").write_bytes(b"\xff damaged")
+    assert outdated_notice() is not None
