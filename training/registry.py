@@ -122,8 +122,19 @@ def _execute(node: ast.stmt, path: Path, namespace: dict[str, Any]) -> None:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a source file.  Raises `UserError` naming file and line of a mistake."""
+    """The syntax tree of a source file.
+
+    Raises `UserError` naming file and line of a syntax error, and of a relative import: neither the search for methods
+    nor the hash of a run's sources follows it.
+    """
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path.relative_to(ROOT)}, line {error.lineno}: {error.msg}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise UserError(
+                f"{path.relative_to(ROOT)}, line {node.lineno}: write `from methods.{node.module or '...'} import ...` "
+                "instead of a relative import"
+            )
+    return tree

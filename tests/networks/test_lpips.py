@@ -53,18 +53,20 @@ def reference(ours: LPIPS) -> nn.Module:
 
 @pytest.mark.parametrize("net", NETS)
 def test_equals_the_lpips_package(lpips, net: str) -> None:
-    """Values and gradients within 1e-5 of the largest, also on images that are not square."""
+    """Values and gradients within 1e-5 of the largest, also on images that are not square; and so do embeddings."""
     ours, theirs = lpips[net], reference(lpips[net])
-    for height, width in [(64, 64), (32, 57)]:
+    for height, width in [(64, 64), (32, 57)] if net == "alex" else [(32, 47)]:
         y = images(2, height, width, seed=1)
         results = []
-        for distance in (ours, theirs):
+        for distance in (ours, theirs, lambda x, y: (ours.embed(x) - ours.embed(y)).square().sum(1)):
             x = images(2, height, width).requires_grad_()
             value = distance(x, y).flatten()
             value.sum().backward()
             results.append((value.detach(), x.grad))
-        for got, expected in zip(*results, strict=True):
-            assert torch.allclose(got, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+        for got, expected, embedded in zip(*results, strict=True):
+            tolerance = 1e-5 * expected.abs().max().item()
+            assert torch.allclose(got, expected, rtol=0, atol=tolerance)
+            assert torch.allclose(embedded, expected, rtol=0, atol=tolerance)
 
 
 def test_published_value_vgg(lpips) -> None:
@@ -81,64 +83,17 @@ def test_pinned_value(lpips, net: str, expected: float) -> None:
     assert lpips[net](*waves()).item() == pytest.approx(expected, abs=5e-6)
 
 
-@pytest.mark.parametrize("net", NETS)
-def test_is_the_squared_distance_of_embeddings(lpips, net: str) -> None:
-    x, y = images(2), images(2, seed=1)
-    squared = (lpips[net].embed(x) - lpips[net].embed(y)).square().sum(1)
-    assert torch.allclose(squared, lpips[net](x, y), rtol=1e-5)
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_layers_are_unit_vectors_weighted_by_the_heads(lpips, net: str) -> None:
-    maps = lpips[net].layers(images(2))
-    assert len(maps) == 5
-    for index, weighted in enumerate(maps):
-        heads = lpips[net].get_buffer(f"lin{index}")
-        used = heads.flatten() > 0
-        length = (weighted / heads.clamp(min=1e-20)).square()[:, used].sum(1)
-        assert length.max() <= 1 + 1e-5
-        if net == "vgg":  # all of its heads are positive: the whole unit vector is seen
-            assert length.min() >= 1 - 1e-5
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_an_image_does_not_depend_on_its_batch(lpips, net: str) -> None:
-    x = images(5, 32, 32)
-    together = lpips[net].embed(x)
-    for index in range(len(x)):
-        assert torch.allclose(lpips[net].embed(x[index : index + 1])[0], together[index], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_identical_images_have_distance_and_gradient_zero(lpips, net: str) -> None:
-    x = images(2).requires_grad_()
-    distance = lpips[net](x, x.detach())
-    distance.sum().backward()
-    assert torch.equal(distance, torch.zeros(2))
-    assert torch.equal(x.grad, torch.zeros_like(x))
-
-
-def test_gradient_is_finite_where_a_whole_map_is_zero() -> None:
+def test_gradient_is_finite_where_it_could_divide_by_zero() -> None:
+    """Of identical images it is zero; a feature map that is zero everywhere has no direction."""
     fetch("lpips_alex")
     lpips = LPIPS("alex")
-    lpips.conv4_bias.fill_(-1e9)  # the last ReLU lets nothing through
     x = images(2).requires_grad_()
+    lpips(x, x.detach()).sum().backward()
+    assert torch.equal(x.grad, torch.zeros_like(x))
+    lpips.conv4_bias.fill_(-1e9)  # the last ReLU lets nothing through
     lpips(x, images(2, seed=1)).sum().backward()
     assert x.grad.isfinite().all()
     assert x.grad.abs().max() > 0
-
-
-def test_is_frozen_and_adds_nothing_to_a_checkpoint(lpips) -> None:
-    assert not list(lpips["alex"].parameters())
-    assert not any(buffer.requires_grad for buffer in lpips["alex"].buffers())
-    assert not lpips["alex"].state_dict()
-
-
-def test_making_one_draws_no_random_numbers(lpips) -> None:
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    LPIPS("alex")
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("vgg", 16)])

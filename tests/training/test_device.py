@@ -1,4 +1,4 @@
-"""Memory that runs out is explained."""
+"""Where a job computes; memory that runs out is explained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import pytest
 import torch
 
 from common.console import UserError
-from training.device import memory_advice
-from training.registry import ROOT
+from tests.conftest import ROOT
+from training.device import memory_advice, pick_device
+
+
+def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert pick_device("auto") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"--device cuda: .* sees no GPU; use --device cpu"):
+        pick_device("cuda")
+    with pytest.raises(UserError, match=r"--device tpu: expected auto, cpu, cuda or cuda:N"):
+        pick_device("tpu")
 
 
 def test_memory_that_the_machine_refuses_is_one_sentence() -> None:
@@ -32,15 +41,10 @@ def test_memory_that_the_machine_refuses_is_one_sentence() -> None:
     assert (done.returncode, done.stderr) == (1, "error: training ran out of memory: lower methods.fastgan.batch\n")
 
 
-def test_a_full_gpu_is_told_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_gpu_is_explained_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**29, 2**34))
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2**33)
     numbers = r"\(16.0 GiB, of which this process had 8.0 and 0.5 were free\)"
     sentence = rf"backtracking ran out of GPU memory {numbers}: lower --batch"
     with pytest.raises(UserError, match=sentence), memory_advice("backtracking", "lower --batch"):
         raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory_advice("training", "lower the batch"):
-        raise RuntimeError("shapes do not match")
