@@ -15,16 +15,13 @@ block runs its chains side by side and concatenates what they give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.weights import load_tensors
 
-STEM_1 = "conv/2 conv_1/1 conv_2 max/2"
-STEM_2 = "conv_3 conv_4/1 max/2"
+STEM = "conv/2 conv_1/1 conv_2 max/2 conv_3 conv_4/1 max/2"
 BLOCK_A = ("conv", "tower.conv tower.conv_1", "tower_1.conv tower_1.conv_1 tower_1.conv_2", "avg tower_2.conv")
 BLOCK_B = ("conv/2", "tower.conv tower.conv_1 tower.conv_2/2", "max/2")
 BLOCK_C = (
@@ -41,7 +38,7 @@ BLOCK_E = (
     "avg tower_2_conv",
 )
 BLOCK_E_MAX = (*BLOCK_E[:-1], "max tower_2_conv")
-MIXED_768 = {
+MIXED = {
     "mixed": BLOCK_A,
     "mixed_1": BLOCK_A,
     "mixed_2": BLOCK_A,
@@ -50,8 +47,10 @@ MIXED_768 = {
     "mixed_5": BLOCK_C,
     "mixed_6": BLOCK_C,
     "mixed_7": BLOCK_C,
+    "mixed_8": BLOCK_D,
+    "mixed_9": BLOCK_E,
+    "mixed_10": BLOCK_E_MAX,
 }
-MIXED_2048 = {"mixed_8": BLOCK_D, "mixed_9": BLOCK_E, "mixed_10": BLOCK_E_MAX}
 
 
 class Inception(nn.Module):
@@ -70,23 +69,11 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The (n, 2048) features of the last pooling, from which FID and KID are computed."""
-        *_, features = self.taps(x)
-        return features
-
-    def taps(self, x: Tensor) -> Iterator[Tensor]:
-        """Spatial means at four depths: (n, 64), (n, 192), (n, 768), (n, 2048).
-
-        A generator: the layers behind the last tap that is asked for are not run.
-        """
         x = ((x - 128) / 128).contiguous(memory_format=torch.channels_last)
-        x = self._chain(STEM_1, x)
-        yield x.mean((2, 3))
-        x = self._chain(STEM_2, x)
-        yield x.mean((2, 3))
-        for stage in (MIXED_768, MIXED_2048):
-            for name, chains in stage.items():
-                x = torch.cat([self._chain(chain, x, f"{name}.") for chain in chains], dim=1)
-            yield x.mean((2, 3))
+        x = self._chain(STEM, x)
+        for name, chains in MIXED.items():
+            x = torch.cat([self._chain(chain, x, f"{name}.") for chain in chains], dim=1)
+        return x.mean((2, 3))
 
     def _chain(self, chain: str, x: Tensor, scope: str = "") -> Tensor:
         for step in chain.split():

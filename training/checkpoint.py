@@ -105,7 +105,9 @@ class RunState:
                 return body["step"], state, body["record"]
             except (UserError, OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
                 say(f"warning: skipping a damaged state, {path} ({error}); using the one before it, if there is one")
-                path.replace(path.with_suffix(".json.damaged"))
+                for part in (path, path.with_suffix(".pt")):
+                    if part.exists():
+                        part.replace(part.with_name(f"{part.name}.damaged"))
         if generations:
             say(f"warning: no intact state is left in {self.folder}; starting again from the first step")
         return None
