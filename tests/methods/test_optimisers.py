@@ -77,7 +77,7 @@ def test_imle_of_the_released_code(method, dataset):
         built.descend(step, torch.tensor([0]))
         assert built.optimizer.param_groups[0]["lr"] == pytest.approx(share * lr, rel=1e-9)
     assert built.sampler() is built.decoder  # averaged weights are kept, but samples and FID are of the raw model
-    assert (built.pool.size, run.steps) == (pool, 500_000)
+    assert (built.search.pool.size, run.steps) == (pool, 500_000)
     assert_has(run, batch=4, latent_dim=1024, mapping_depth=8, width=384, sample_from="raw", ema_decay=0.9999)
     assert_has(run, perceptual="vgg", lpips_weight=1.0, mse_weight=0.1)
     assert_has(run, search="projected", proj_dim=800, latent_perturbation=0.001, pool_batch=16)
@@ -94,7 +94,7 @@ def test_imle_of_the_iclr_text(method, dataset):
     built.descend(0, torch.tensor([0]))
     assert built.optimizer.param_groups[0]["lr"] == pytest.approx(2e-6, rel=1e-12)
     assert built.sampler() is built.decoder
-    assert (built.pool.size, run.steps) == (10_000, 500_000)
+    assert (built.search.pool.size, run.steps) == (10_000, 500_000)
     assert_has(run, batch=4, latent_dim=1024, latent_perturbation=0.0)
     assert_has(run, perceptual="vgg", lpips_weight=1.0, mse_weight=0.1)
     if method == "adaptive_imle":

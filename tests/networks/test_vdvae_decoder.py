@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import Tensor
 
 from common.console import UserError
 from networks.vdvae_decoder import BlockSpec, VDVAEDecoder, parse_blocks
