@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ["MPLBACKEND"] = "agg"  # a notebook's setting must not matter, here or in a job
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -125,6 +125,7 @@ def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> 
 
     Arrays: points (n, 2), epochs (4,), and METHOD_samples (4, SAMPLES, 2), METHOD_covered, METHOD_assigned.
     """
+    torch.set_num_threads(1)  # matrices this small gain nothing from more
     rows: list[Row] = []
     arrays: Arrays = {"epochs": np.array(snapshots)}
     with Progress(total=len(METHODS) * len(seeds), label="toy trainings") as progress:
@@ -149,7 +150,6 @@ def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> 
 
 def write(coverage: Path | str, samples: Path | str) -> None:
     """Train and write all measurements as CSV, and what the panels of the figure show as NPZ."""
-    torch.set_num_threads(1)  # matrices this small gain nothing from more
     measured, arrays = race()
     with atomic_path(coverage) as temporary:
         measured.to_csv(temporary, index=False, float_format="%.5f")

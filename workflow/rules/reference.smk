@@ -8,7 +8,7 @@ from common.hashing import digest
 from training.identity import code_hashes, sources_hash
 from training.registry import methods
 
-shell.prefix(f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}':${{PYTHONPATH:-}}; ")
+shell.prefix("set -euo pipefail; export PYTHONPATH='" + workflow.basedir + "':${{PYTHONPATH:-}}; ")
 
 saved = sorted(path.parent.name for path in Path("results/reference").glob("*/config.json"))
 if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):
