@@ -1,7 +1,7 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
-# make lint    formatters and linters alone
+# make lint    formatters, linters, types and import order
 # make clean   remove what runs made (not downloads, not saved trainings)
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ demo: .venv/.installed
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 
 test: .venv/.installed
-	pytest
+	pytest -n 2
 
 stress: .venv/.installed
 	pytest tests/reliability --stress --timeout=7200
@@ -24,10 +24,13 @@ lint: .venv/.installed
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
+	mypy
+	lint-imports
 	snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache
+	rm -rf results/demo results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache \
+	  .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \

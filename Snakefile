@@ -42,6 +42,7 @@ else:
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/report.smk"
+    include: "workflow/rules/plan.smk"
 
     results = [rules.tables.input, rules.figures.input, rules.report.output]
 

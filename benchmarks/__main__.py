@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import benchmarks.backtracking
 import benchmarks.metrics
 import benchmarks.scaling
 import benchmarks.search
@@ -17,14 +16,13 @@ from common.console import UserError, run, say
 from training.provenance import cpu_model
 
 EXAMPLES = """examples:
-  python -m benchmarks                     all of them, as a table; equal_time alone takes half an hour on two cores
+  python -m benchmarks                     all of them, as a table
   python -m benchmarks frechet             one
   python -m benchmarks --json --threads 2  one JSON object a line
 """
 
 ALL: list[Benchmark | Measurement] = [
     *benchmarks.metrics.BENCHMARKS,
-    *benchmarks.backtracking.BENCHMARKS,
     *benchmarks.search.BENCHMARKS,
     *benchmarks.training.BENCHMARKS,
     *benchmarks.scaling.BENCHMARKS,

@@ -1,4 +1,4 @@
-"""What more costs: each stage at twice the side, with more candidates, and the plan of a run with more jobs."""
+"""What more costs: a search with more candidates, and Snakemake with more jobs."""
 
 from __future__ import annotations
 
@@ -6,66 +6,32 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
+import torch
 import yaml
 
 from benchmarks.harness import Measurement, Row
+from methods.imle.search import nearest
 
-SIDES = (64, 128)
-METHODS = ("adaptive_imle", "fastgan", "mixdl")
 SEEDS = (20, 100)  # of the demo's configuration
 CANDIDATES = (10_000, 40_000)
-POINTS = (100, 400)
+IMAGES = (100, 400)
 
 
-def resolutions() -> list[Row]:
-    """One step of each method of the paper's size, one of its samples, and one image of Inception, on this CPU."""
-    from training.calibrate import time_features, time_method
-
-    from training.config import load_config, run_settings
-
-    rows = []
-    for name in METHODS:
-        found = []
-        for side in SIDES:
-            run = run_settings(load_config("paper"), "panda", name, 0, "full")
-            run |= {"resolution": side, "threads": 1, "config": resized(name, run["config"], side)}
-            found.append(time_method(run, "cpu"))
-        small, large = (timing["step"]["seconds"] for timing in found)
-        rows.append(Row(f"scaling_{name}", large / small, small, large, "s a step", "twice the side"))
-    small, large = (time_features("inception", side, "cpu")["feature"]["seconds"] for side in SIDES)
-    return [*rows, Row("scaling_inception", large / small, small, large, "s an image", "twice the side")]
-
-
-def resized(name: str, config: dict[str, Any], side: int) -> dict[str, Any]:
-    """The IMLE family's blocks stop at the resolution; the GANs' networks follow it by themselves."""
-    if name != "adaptive_imle":
-        return config
-    from methods.adaptive_imle import AdaptiveIMLE
-
-    entries = AdaptiveIMLE.Config.blocks.split(",")
-    kept = [entry for entry in entries if int(entry.replace("m", "x").split("x")[0]) <= side]
-    return {**config, "blocks": ",".join(kept)}
-
-
-def candidates_and_points() -> list[Row]:
+def candidates_and_images() -> list[Row]:
     """The search alone, without the generation of candidates, in 2,047 dimensions."""
-    import torch
-
-    from methods.imle.search import nearest
 
     def seconds(n: int, m: int) -> float:
-        points, pool = torch.randn(n, 2047), torch.randn(m, 2047)
+        targets, candidates = torch.randn(n, 2047), torch.randn(m, 2047)
         began = time.perf_counter()
-        nearest(points, pool.split(16))
+        nearest(targets, candidates.split(16))
         return time.perf_counter() - began
 
     seconds(10, 10)  # warms up
-    base = seconds(POINTS[0], CANDIDATES[0])
+    base = seconds(IMAGES[0], CANDIDATES[0])
     more = {
-        "four times the candidates": seconds(POINTS[0], CANDIDATES[1]),
-        "four times the images": seconds(POINTS[1], CANDIDATES[0]),
+        "four times the candidates": seconds(IMAGES[0], CANDIDATES[1]),
+        "four times the images": seconds(IMAGES[1], CANDIDATES[0]),
     }
     return [Row("scaling_search", value / base, base, value, "s", what) for what, value in more.items()]
 
@@ -82,11 +48,11 @@ def jobs() -> list[Row]:
             command = ["snakemake", "--dry-run", "--quiet", "--nolock", "--cores", "1", "--configfile", str(preset)]
             subprocess.run(command, check=True, capture_output=True)
             found.append(time.perf_counter() - began)
-    return [Row("scaling_jobs", found[1] / found[0], *found, "s", f"{SEEDS[1] / SEEDS[0]:g} times the jobs")]
+    few, many = found
+    return [Row("scaling_jobs", many / few, few, many, "s", f"{SEEDS[1] / SEEDS[0]:g} times the jobs")]
 
 
 BENCHMARKS = [
-    Measurement("scaling_resolution", resolutions),
-    Measurement("scaling_search", candidates_and_points),
+    Measurement("scaling_search", candidates_and_images),
     Measurement("scaling_jobs", jobs),
 ]

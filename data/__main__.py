@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from common.console import UserError, command, run
-from data.load import dataset_info, dataset_names
+from data.datasets import dataset_info, dataset_names
 
 LIST_EXAMPLES = """examples:
   python -m data list
@@ -30,17 +30,15 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     command(commands, "list", _list, "Print the known datasets, their sizes and licences.", LIST_EXAMPLES)
 
-    fetch = command(
-        commands, "fetch", _fetch, "Download datasets, or take them from data/manual/<dataset>/.", FETCH_EXAMPLES
-    )
+    summary = "Download datasets, or take them from data/manual/<dataset>/."
+    fetch = command(commands, "fetch", _fetch, summary, FETCH_EXAMPLES)
     fetch.add_argument("datasets", nargs="+", metavar="dataset", help="a name that `list` shows")
     fetch.add_argument("--out", default="data/raw", help="where the original images go (default: %(default)s)")
     fetch.add_argument("--manual", default="data/manual", help="folder of sets placed by hand (default: %(default)s)")
     fetch.add_argument("--accept", action="store_true", help="accept images that differ from those of the first fetch")
 
-    prepare = command(
-        commands, "prepare", _prepare, "Decode, check, resize and split a fetched dataset.", PREPARE_EXAMPLES
-    )
+    summary = "Decode, check, resize and split a fetched dataset."
+    prepare = command(commands, "prepare", _prepare, summary, PREPARE_EXAMPLES)
     prepare.add_argument("--dataset", required=True, help="a name that `list` shows")
     prepare.add_argument("--resolution", required=True, type=int, help="side of the square images, pixels")
     prepare.add_argument("--raw", default="data/raw", help="where the fetched images are (default: %(default)s)")
@@ -51,6 +49,8 @@ def main() -> None:
     external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
+    if getattr(arguments, "resolution", 1) < 1:
+        raise UserError(f"--resolution must be at least 1, not {arguments.resolution}")
     arguments.act(arguments)
 
 
@@ -69,8 +69,6 @@ def _fetch(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     from data.prepare import prepare
 
-    if arguments.resolution < 1:
-        raise UserError(f"--resolution must be at least 1, not {arguments.resolution}")
     prepare(arguments.dataset, arguments.resolution, arguments.raw, arguments.out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +15,7 @@ from data.images import to_rgb
 RASTER_SIDE = 256  # pixels at which drawings are rasterised: the resolution of the paper's photographs
 
 
-def rasterise(wheel: Path, folder: str, codepoints: list[str], staged: Path) -> None:
+def rasterise(wheel: Path, folder: str, codepoints: Sequence[str], staged: Path) -> None:
     """Draw <folder>/<code point>.svg of the wheel for each code point, on white, to a PNG file."""
     import resvg_py
 
@@ -29,7 +30,7 @@ def rasterise(wheel: Path, folder: str, codepoints: list[str], staged: Path) -> 
                 to_rgb(image).save(staged / f"{codepoint}.png")
 
 
-def expand(codepoints: list[str]) -> list[str]:
+def expand(codepoints: Sequence[str]) -> list[str]:
     """["1F400-1F402", "1F980"] -> ["1F400", "1F401", "1F402", "1F980"]."""
     names = []
     for item in codepoints:

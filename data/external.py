@@ -1,6 +1,6 @@
-"""Samples of a baseline trained elsewhere: data/external/<name>/<dataset>/, a folder of images or one .npz.
+"""Samples of a baseline trained elsewhere become a sample file like any method's.
 
-They become a sample file like any method's, so that the rest of the benchmark sees no difference.
+They are in data/external/<name>/<dataset>/, as images or as one .npz.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from common.console import UserError
 from common.files import atomic_path
 from common.hashing import sha256_bytes
 from data.archive import SourceError, explained, members
+from data.datasets import dataset_info
 from data.images import BadImage, decode, list_files, list_images, refuse_size, to_square
-from data.load import dataset_info
 
 ARRAYS = ("images", "samples", "arr_0")  # the benchmark's own name, a common one, and numpy's default
 MAX_BYTES = 4 * 2**30  # of samples in memory: 21,845 at 256 px
@@ -27,26 +27,23 @@ MAX_BYTES = 4 * 2**30  # of samples in memory: 21,845 at 256 px
 def import_samples(folder: Path, resolution: int, out: Path) -> None:
     """Write the sample file `out` of a baseline's samples, resized as the datasets are.
 
-    Raises `UserError` if the folder holds neither images nor one .npz of uint8 (n, H, W, 3), if an image is damaged,
-    if there are more than `MAX_BYTES` of them or if the folder is not named after a dataset.
+    Raises `UserError` if the folder is not named after a dataset or `read_samples` cannot use it.
     """
     name, dataset = folder.absolute().parts[-2:]
     dataset_info(dataset)
     images = read_samples(folder, resolution)
-    meta = {
-        "dataset": dataset,
-        "method": name,
-        "seed": 0,
-        "split": "full",
-        "steps": None,
-        "run_hash": sha256_bytes(images.data)[:16],
-    }
+    meta = {"dataset": dataset, "method": name, "seed": 0, "split": "full", "steps": None}
+    meta["run_hash"] = sha256_bytes(images.tobytes())[:16]
     with atomic_path(out) as temporary:
         np.savez(temporary, images=images, meta=np.array(json.dumps(meta)))
 
 
 def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
-    """The folder's images, uint8 (n, resolution, resolution, 3), in lexicographic order or in that of the array."""
+    """The folder's images, uint8 (n, resolution, resolution, 3), in lexicographic order or in that of the array.
+
+    Raises `UserError` if the folder holds neither images nor one .npz of uint8 (n, H, W, 3), if one is damaged, or if
+    they take more than `MAX_BYTES`.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; put samples there, as images or as one .npz")
     try:
@@ -63,7 +60,7 @@ def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
             return _from_archive(archives[0], resolution)
         except (SourceError, BadImage) as error:
             raise UserError(f"{archives[0]} cannot be read ({error}); write it with numpy.savez") from None
-    images = _room(len(files), resolution, folder)
+    images = _empty(len(files), resolution, folder)
     for index, file in enumerate(files):
         try:
             images[index] = np.asarray(to_square(decode(file), resolution))
@@ -72,7 +69,7 @@ def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
     return images
 
 
-def _room(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
+def _empty(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
     shape = (n, resolution, resolution, 3)
     if math.prod(shape) > MAX_BYTES:
         most = MAX_BYTES // math.prod(shape[1:])
@@ -81,7 +78,6 @@ def _room(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
 
 
 def _from_archive(path: Path, resolution: int) -> NDArray[np.uint8]:
-    """One array out of an .npz, image by image: neither it nor what its header promises is ever whole in memory."""
     for key in ARRAYS:
         for member in members(path):
             if member.name == f"{key}.npy":
@@ -91,25 +87,21 @@ def _from_archive(path: Path, resolution: int) -> NDArray[np.uint8]:
 
 
 def _resized(stream: IO[bytes], resolution: int, what: str, path: Path) -> NDArray[np.uint8]:
+    """One array of an .npz, image by image, so that memory does not depend on what its header promises."""
     from PIL import Image
 
-    shape, in_columns, dtype = _header(stream)
+    with explained():
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, in_columns, dtype = read(stream)
     if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or min(shape) < 1 or in_columns:
         order = " in Fortran order" if in_columns else ""
         raise UserError(f"{what} must be uint8 (n, height, width, 3) in 0..255, not {dtype} {shape}{order}")
     n, height, width, _ = shape
     refuse_size(width, height)
-    images = _room(n, resolution, path)
+    images = _empty(n, resolution, path)
     with explained():
         for index in range(n):
             image = Image.frombytes("RGB", (width, height), stream.read(height * width * 3))
             images[index] = np.asarray(to_square(image, resolution))
     return images
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether it is in Fortran order, and type of the array that follows in an .npy stream."""
-    with explained():
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(stream)

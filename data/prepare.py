@@ -10,8 +10,9 @@ import numpy as np
 from common.console import Progress, UserError
 from common.files import atomic_path, read_json, write_json
 from common.hashing import sha256_bytes, sha256_file
+from data.datasets import Dataset, dataset_info
 from data.images import RESIZE, BadImage, decode, to_square
-from data.load import Dataset, data_hash, dataset_info
+from data.load import data_hash
 from data.split import split
 
 

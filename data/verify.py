@@ -1,7 +1,7 @@
 """Is what was fetched the dataset, and the same one as last time?
 
-Nobody publishes checksums of the sets.  Where datasets.yaml has digests they count; else those of the first verified
-fetch do, which stand in <root>/datasets.lock.json.
+Nobody publishes checksums of the sets.  The digests in datasets.yaml count where there are any; else those of the first
+verified fetch, which are in <root>/datasets.lock.json.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from common.console import UserError, say
 from common.files import read_json, write_json
 from common.hashing import sha256_bytes, sha256_file
 from data.archive import SourceError
+from data.datasets import Dataset
 from data.download import locked
 from data.images import BadImage, decode, list_images
-from data.load import Dataset
 
 LOCK = "datasets.lock.json"
+DIGESTS = ("manifest_sha256", "pixels_sha256")
 
 
-def verified(dataset: Dataset, source: dict[str, Any], staged: Path, by_hand: bool = False) -> dict[str, Any]:
-    """The record of what was staged: {"dataset", "source", "files": [{"file", "sha256"}], and two digests of the set}.
+def verified(dataset: Dataset, source: dict[str, Any], staged: Path, refuse_twins: bool) -> dict[str, Any]:
+    """The record of the images in `staged`: {"dataset", "source", "files": [{"file", "sha256"}], and two digests}.
 
-    `manifest_sha256` is over names and bytes (`manifest_sha256` below).  `pixels_sha256` is over the decoded pixels in
-    lexicographic order of the names, that is over all that training sees, the order behind the split included.
+    `manifest_sha256` is over names and bytes (see `manifest_sha256`).  `pixels_sha256` is over the decoded pixels in
+    lexicographic order of the names: over everything that training sees, and the split.
 
-    Raises `SourceError` for a wrong count, a file that is no image or has the wrong size, and, in a folder filled by
-    hand, for two files with the same picture; an archive is taken as its authors packed it, with a note.
+    Raises `SourceError` for a wrong count, a file that is no image or has the wrong size, and, with `refuse_twins`, for
+    two files with the same picture; else these are noted.
     """
     paths = list_images(staged)
     if len(paths) != dataset.count:
@@ -47,15 +48,20 @@ def verified(dataset: Dataset, source: dict[str, Any], staged: Path, by_hand: bo
         digests.append(digest := sha256_bytes(image.tobytes()))
         if twin := pixels.get(digest):
             same = "bytes" if sha256_file(path) == sha256_file(staged / twin) else "pixels"
-            if by_hand:
+            if refuse_twins:
                 raise SourceError(f"{twin} and {path.name} have the same {same}")
             say(f"{dataset.name}: note that {twin} and {path.name} have the same {same}")
         pixels[digest] = path.name
     if len(sizes) > 1:
         say(f"{dataset.name}: note that its images have {len(sizes)} sizes, such as {' and '.join(sorted(sizes)[:2])}")
     files = [{"file": path.name, "sha256": sha256_file(path)} for path in paths]
-    whole = {"manifest_sha256": manifest_sha256(files), "pixels_sha256": sha256_bytes("\n".join(digests).encode())}
-    return {"dataset": dataset.name, "source": source, **whole, "files": files}
+    return {
+        "dataset": dataset.name,
+        "source": source,
+        "manifest_sha256": manifest_sha256(files),
+        "pixels_sha256": sha256_bytes("\n".join(digests).encode()),
+        "files": files,
+    }
 
 
 def manifest_sha256(files: list[dict[str, str]]) -> str:
@@ -68,42 +74,43 @@ def manifest_sha256(files: list[dict[str, str]]) -> str:
     return sha256_bytes("".join(lines).encode())
 
 
-def _read_lock(path: Path) -> dict[str, Any]:
-    entries = read_json(path)
-    whole = isinstance(entries, dict) and all(
-        isinstance(entry, dict) and {"manifest_sha256", "pixels_sha256"} <= entry.keys() for entry in entries.values()
-    )
-    if not whole:
-        raise UserError(f"{path} is damaged; restore it, or delete it to trust the next fetch")
-    return entries
+def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept: bool) -> None:
+    """Compare a verified set with the digests that it must have; note its own in the lock file, if it has none there.
 
-
-def settle(dataset: Dataset, record: dict[str, Any], root: Path, accept: bool) -> None:
-    """Hold a verified set against the digests it must have; the first one, or an accepted one, sets them.
-
-    Other files with the same pixels in the same order (a set that was packed or named anew) pass with a note: nothing
-    that is trained or measured can differ.  Other pixels raise `SourceError`.  `accept` replaces the entry in the lock
-    file, never what datasets.yaml pins.
+    Other files with the same pixels in the same order (packed or named differently) pass with a message: training and
+    metrics cannot differ.  Other pixels raise `SourceError`.  `accept` replaces the entry in the lock file, but does
+    not override what datasets.yaml pins.
     """
-    path, name = root / LOCK, dataset.name
+    path, name, pins = root / LOCK, dataset.name, dataset.pins
+    own = {key: record[key] for key in (*DIGESTS, "source")}
     with locked(path):
         entries = _read_lock(path) if path.exists() else {}
-        pinned = {"manifest_sha256": dataset.manifest_sha256, "pixels_sha256": dataset.pixels_sha256}
-        expected = pinned if any(pinned.values()) else entries.get(name)
-        if expected is None or (accept and expected is not pinned):
-            entries[name] = {key: record[key] for key in (*pinned, "source")}
+        expected = pins or ({} if accept else entries.get(name, {}))
+        known = {key: expected[key] for key in DIGESTS if key in expected}
+        equal = [key for key in known if record[key] == known[key]]
+        if known and not equal:
+            raise SourceError(_difference(name, record, known, "data/datasets.yaml" if pins else str(path)))
+        if (pins or accept or name not in entries) and entries.get(name) != own:
+            entries[name] = own
             write_json(path, entries)
-            return
-    if record["manifest_sha256"] == expected["manifest_sha256"]:
-        return
-    if record["pixels_sha256"] == expected["pixels_sha256"]:
+    if "manifest_sha256" in known and "manifest_sha256" not in equal:
         say(f"{name}: note that the files are not the known ones but show the same pixels in the same order: accepted")
-        return
-    if expected is pinned:
-        where, way_out = "data/datasets.yaml", "--accept does not override a pin: to use these, change it there"
+
+
+def _difference(name: str, record: dict[str, Any], known: dict[str, str], where: str) -> str:
+    details = ", ".join(f"{key} is {record[key]}, but {value} is expected" for key, value in known.items())
+    if where.endswith(LOCK):
+        way_out = f"if you trust these, run: python -m data fetch {name} --accept"
     else:
-        where, way_out = str(path), f"if you trust these, run: python -m data fetch {name} --accept"
-    raise SourceError(
-        f"bytes and pixels differ from those in {where} (re-encoded, or other images): manifest sha256 "
-        f"{record['manifest_sha256']}, but {expected['manifest_sha256']} is expected; {way_out}"
+        way_out = "--accept does not override datasets.yaml: to use these images, change the digests there"
+    return f"the images are not those of {where} (encoded again, or other images): {details}; {way_out}"
+
+
+def _read_lock(path: Path) -> dict[str, Any]:
+    entries = read_json(path)
+    usable = isinstance(entries, dict) and all(
+        isinstance(entry, dict) and entry.keys() >= set(DIGESTS) for entry in entries.values()
     )
+    if not usable:
+        raise UserError(f"{path} is damaged; restore it, or delete it to trust the next fetch")
+    return entries

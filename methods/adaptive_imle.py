@@ -38,30 +38,26 @@ class AdaptiveIMLE(IMLE):
     def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         super().__init__(config, resolution, channels, images, streams)
         self.tau = torch.zeros(len(images), device=self.device)
-        # Of the official schedule: epochs since the last reassignment; each point's nearest candidate in the current
-        # pool, and whether it has taken it.
-        self.age = torch.zeros_like(self.everyone)
-        self.candidate = torch.zeros_like(self.everyone)
-        self.taken = torch.ones_like(self.everyone, dtype=torch.bool)
+        self.age = torch.zeros_like(self.everyone)  # official schedule: epochs since the last reassignment
 
     def initialise(self) -> None:
         super().initialise()  # Algorithm 1, lines 2 and 3
-        self.tau = self.distances(self.everyone)  # line 4
+        self.tau = self.current_distance(self.everyone)  # line 4
         if self.config.schedule == "official":
             self.tau *= self.config.delta
 
-    def after_update(self, batch: Tensor) -> None:
+    def after_update(self, indices: Tensor) -> None:
         if self.config.schedule == "paper":
-            self.algorithm_1(batch)
+            self.algorithm_1(indices)
 
     def before_epoch(self, epoch: int) -> None:
         if self.config.schedule == "official":
             self.official_schedule()
 
-    def algorithm_1(self, batch: Tensor) -> None:
+    def algorithm_1(self, indices: Tensor) -> None:
         """Lines 8 to 14 of the paper's Algorithm 1, after the update of line 7."""
-        is_due = self.reached(batch) <= self.config.delta * self.tau[batch]  # line 10
-        due = batch[is_due]
+        is_due = self.reached(indices) <= self.config.delta * self.tau[indices]  # line 10
+        due = indices[is_due]
         if len(due):  # the pool of line 8 is drawn only if line 12 is to look at it
             self.tau[due] *= self.config.delta  # line 11
             self.reassign(due)  # line 12
@@ -69,12 +65,12 @@ class AdaptiveIMLE(IMLE):
     def official_schedule(self) -> None:
         """The released code's schedule: checked once an epoch, between a least and a greatest age.
 
-        A threshold becomes delta times the distance that was *reached*, rather than delta times itself.  All points
+        A threshold becomes delta times the distance that was *reached*, rather than delta times itself.  All images
         share one pool until one of them would take from it a second time.
         """
         delta, staleness, oldest = self.config.delta, self.config.staleness, self.config.force_resample
         self.age += 1
-        ripe = self.everyone[self.age >= min(staleness, oldest)]  # no other point can be due
+        ripe = self.everyone[self.age >= min(staleness, oldest)]  # no other image can be due
         if not len(ripe):
             return
         distance, age = self.reached(ripe), self.age[ripe]
@@ -84,28 +80,19 @@ class AdaptiveIMLE(IMLE):
             return
         self.tau[due] = delta * distance[is_due]  # measured before the reassignment
         self.age[due] = 0
-        if self.lazy is not None:  # nothing of a pool is left over that others could share
-            self.reassign(due)
-            return
-        if self.taken[due].any():
-            # What a pool holds for a point does not depend on when the point asks for it: one search serves all.
-            self.candidate = self.search(self.everyone)
-            self.taken[:] = False
-        self.assign(due, self.candidate[due])
-        self.taken[due] = True
+        self.reassign(due, share_pool=True)
 
-    def reached(self, points: Tensor) -> Tensor:
-        """d(x_i, T(z_i)) of these training images: under the current generator, or as it was when they trained it."""
-        return self.distances(points) if self.config.measure == "anew" else self.latest[points]
+    def reached(self, indices: Tensor) -> Tensor:
+        """d(x_i, T(z_i)) of these images: under the current generator, or as it was when they were last trained."""
+        return self.current_distance(indices) if self.config.measure == "anew" else self.trained_distance[indices]
 
     def scalars(self) -> dict[str, float]:
         return {"mean_tau": self.tau.mean().item()}
 
     def state_dict(self) -> dict[str, Any]:
-        curriculum = {"tau": self.tau, "age": self.age, "candidate": self.candidate, "taken": self.taken}
-        return super().state_dict() | curriculum
+        return super().state_dict() | {"tau": self.tau, "age": self.age}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        for name in ("tau", "age", "candidate", "taken"):
-            getattr(self, name).copy_(state[name])
+        self.tau.copy_(state["tau"])
+        self.age.copy_(state["age"])

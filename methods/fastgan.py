@@ -95,10 +95,10 @@ class FastGAN(Method):
 
     def _perceptual_distance(self, images: tuple[Tensor, ...], targets: list[Tensor]) -> Tensor:
         """LPIPS summed, not averaged, over pairs and batch, as in the official code."""
-        pair = torch.cat(images), torch.cat(targets)
+        pair = [torch.cat(images), torch.cat(targets)]
         if small_size(self.resolution) < SMALLEST_FOR_LPIPS:
             pair = [F.interpolate(batch, SMALLEST_FOR_LPIPS, mode="bilinear") for batch in pair]
-        return self.lpips(*pair).sum()
+        return self.lpips(pair[0], pair[1]).sum()
 
     @cached_property
     def lpips(self) -> nn.Module:

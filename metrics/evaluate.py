@@ -14,7 +14,7 @@ from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable
-from training.config import PrecisionRecall
+from training.protocols import PrecisionRecall
 
 HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 

@@ -35,7 +35,7 @@ def frechet_distance(real: NDArray[Any], fake: NDArray[Any]) -> float:
     a, b = _scaled(real), _scaled(fake)
     if min(len(a), len(b)) > a.shape[1]:
         # More images than dimensions on both sides: the triangular factors have the same covariances and are smaller.
-        a, b = np.linalg.qr(a, mode="r"), np.linalg.qr(b, mode="r")
+        a, b = (np.asarray(np.linalg.qr(part, mode="r")) for part in (a, b))
     trace_root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return max(0.0, float(gap @ gap + np.square(a).sum() + np.square(b).sum() - 2 * trace_root))
 

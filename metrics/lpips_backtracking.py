@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from common.console import Progress, UserError
 from methods.api import Latents, Method
 from networks.lpips import LPIPS, SMALLEST
-from training.config import Backtracking
+from training.protocols import Backtracking
 
 
 @dataclass(frozen=True)

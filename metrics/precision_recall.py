@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
-from training.config import PrecisionRecall
+from training.protocols import PrecisionRecall
 
 TILE = 1000  # points on either side whose distances are held at a time: bounds memory, changes no number
 

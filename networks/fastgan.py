@@ -74,7 +74,7 @@ class Generator(nn.Module):
         for name, convs in self.blocks.items():
             size = int(name)
             x = F.interpolate(x, scale_factor=2)
-            for position, layer in enumerate(convs):
+            for position, layer in enumerate(convs.children()):
                 x = layer(x, noise.get(noise_name(size, position)))
             if size in self.links:
                 x = self.excitations[name](maps[self.links[size]], x)
@@ -190,6 +190,7 @@ class GatedConv(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.conv(x)
         if self.noise_weight is not None:
+            assert noise is not None
             x = x + self.noise_weight * noise
         return F.glu(self.norm(x), dim=1)
 

@@ -41,6 +41,9 @@ class LPIPS(nn.Module):
     Raises `UserError` if the weights have not been fetched or are damaged, and for images that are too small.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, net: Literal["alex", "vgg"]) -> None:
         super().__init__()
         self.net = net

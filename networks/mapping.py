@@ -15,7 +15,7 @@ class Mapping(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(depth))
         for layer in self.layers:
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.get_parameter("bias"))
 
     def forward(self, z: Tensor) -> Tensor:
         """z: (n, dim), standard normal.  Returns w: (n, dim)."""

@@ -74,13 +74,15 @@ class Generator(nn.Module):
 
         noise: name -> (n, 1, size, size), standard normal, see `noise_shapes`.
         """
-        x, image = self.constant.expand(len(styles), -1, -1, -1), None
+        x = self.constant.expand(len(styles), -1, -1, -1)
+        image: Tensor | None = None
         features, ws = [], styles.unbind(dim=1)
         for layer, conv in enumerate(self.convs):
             x = conv(x, ws[layer], noise.get(f"noise_{layer}"))
             features.append(x)
             if layer % 2 == 0:  # the last convolution of its resolution; its image layer takes the next w
                 image = self.to_images[layer // 2](x, ws[layer + 1], image)
+        assert image is not None
         return image, features
 
 
@@ -155,12 +157,14 @@ class Discriminator(nn.Module):
 
     def patch_features(self, images: Tensor, tap: int) -> Tensor:
         """(n, tap_widths[tap], h, w): the trunk cut at `taps[tap]`."""
-        block, convolution = self.taps[tap]
+        number, convolution = self.taps[tap]
         x = self.from_image(images)
-        for before in self.blocks[:block]:
+        for before in self.blocks[:number]:
             x = before(x)
-        x = self.blocks[block].first(x)
-        return self.blocks[block].second(x) if convolution else x
+        block = self.blocks[number]
+        assert isinstance(block, ResidualBlock)
+        x = block.first(x)
+        return block.second(x) if convolution else x
 
     def _penultimate(self, images: Tensor, parts: int) -> Tensor:
         x = self.from_image(images)

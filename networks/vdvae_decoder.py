@@ -76,9 +76,9 @@ class Bottleneck(nn.Module):
             ]
         )
         for convolution in self.convolutions:
-            nn.init.zeros_(convolution.bias)
+            nn.init.zeros_(convolution.get_parameter("bias"))
         with torch.no_grad():
-            self.convolutions[-1].weight.mul_(output_gain)
+            self.convolutions[-1].get_parameter("weight").mul_(output_gain)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = x
@@ -122,7 +122,7 @@ class VDVAEDecoder(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        specs = parse_blocks(blocks)
+        self.specs = specs = parse_blocks(blocks)
         inner = int(width * bottleneck)
         self.latent_dim = latent_dim
         self.resolution = specs[-1].resolution
@@ -132,7 +132,7 @@ class VDVAEDecoder(nn.Module):
         # The residual branches add up over the depth: scaled so, their sum has the variance of one of them.
         self.blocks = nn.ModuleList(Block(spec, width, inner, latent_dim, len(specs) ** -0.5) for spec in specs)
         self.to_image = nn.Conv2d(width, channels, 1)
-        nn.init.zeros_(self.to_image.bias)
+        nn.init.zeros_(self.to_image.get_parameter("bias"))
         self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
@@ -143,6 +143,6 @@ class VDVAEDecoder(nn.Module):
         """
         w = self.mapping(z)
         x = self.constant.expand(len(z), -1, -1, -1)
-        for block in self.blocks:
-            x = block(x, w, noise[str(block.spec.resolution)])
+        for block, spec in zip(self.blocks, self.specs, strict=True):
+            x = block(x, w, noise[str(spec.resolution)])
         return self.to_image(x) * self.gain + self.bias

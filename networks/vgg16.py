@@ -17,6 +17,9 @@ class VGG16FC2(nn.Module):
     Frozen torchvision weights.  Raises `UserError` if they were not fetched: they have no package mirror.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         for name, tensor in load_tensors("vgg16fc2").items():

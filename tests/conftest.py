@@ -1,60 +1,46 @@
-"""Fixtures that several packages' tests share, and the long forms of the reliability tests (`--stress`)."""
+"""What the tests of several packages share, and `--stress`, the long form of the reliability tests."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors here are small: more threads would mostly wait for each other
 
 
 class Tally:
     """What the reliability tests did to the benchmark, printed at the end of every test run."""
 
     def __init__(self) -> None:
-        self.faults: Counter[str] = Counter()  # by kind
-        self.inputs: Counter[str] = Counter()  # by reader
+        self.counts: dict[str, Counter[str]] = {"faults injected": Counter(), "inputs tried": Counter()}
         self.losses = 0
-        self._counting = Lock()  # tests count from two threads
+        self.lock = Lock()  # tests count from two threads
+
+    def fault(self, kind: str) -> AbstractContextManager[None]:
+        """Around one injected fault and the recovery from it: what fails inside is a loss."""
+        return self._count("faults injected", kind)
+
+    def input(self, reader: str) -> AbstractContextManager[None]:
+        """Around one hostile input: anything but a valid result or a `UserError` is a loss."""
+        return self._count("inputs tried", reader)
 
     @contextmanager
-    def fault(self, kind: str) -> Iterator[None]:
-        """Around one injected fault, the recovery from it and the comparison: what fails in here is a loss."""
-        with self._counting:
-            self.faults[kind] += 1
-        with self._counting_losses():
-            yield
-
-    @contextmanager
-    def input(self, reader: str) -> Iterator[None]:
-        """Around one hostile input: anything but a sound result or a sentence is a loss."""
-        with self._counting:
-            self.inputs[reader] += 1
-        with self._counting_losses():
-            yield
-
-    @contextmanager
-    def _counting_losses(self) -> Iterator[None]:
+    def _count(self, what: str, name: str) -> Iterator[None]:
+        with self.lock:
+            self.counts[what][name] += 1
         try:
             yield
         except BaseException as error:
-            with self._counting:
+            with self.lock:
                 self.losses += not isinstance(error, pytest.skip.Exception)
             raise
-
-    def lines(self) -> list[str]:
-        kinds = [("faults injected", self.faults), ("inputs tried", self.inputs)]
-        found = []
-        for title, counts in kinds:
-            if counts:
-                parts = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
-                found.append(f"{title}: {counts.total():,} ({parts})")
-        return [*found, f"losses: {self.losses}"] if found else []
 
 
 TALLY = Tally()
@@ -65,8 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in TALLY.lines():
-        terminalreporter.write_line(line)
+    for what, counts in TALLY.counts.items():
+        if counts:
+            parts = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
+            terminalreporter.write_line(f"{what}: {counts.total():,} ({parts}); losses: {TALLY.losses}")
 
 
 @pytest.fixture(scope="session")

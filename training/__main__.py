@@ -9,7 +9,7 @@ from typing import Any
 
 from common.console import command, run
 from training.config import SPLITS, Preset, RunConfig, read_preset
-from training.registry import methods
+from training.registry import method_info, methods
 
 TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
@@ -25,6 +25,10 @@ SAMPLE_EXAMPLES = """examples:
 DESCRIBE_EXAMPLES = """examples:
   python -m training describe --config paper
   python -m training describe --config demo --json
+"""
+PLAN_EXAMPLES = """examples:
+  python -m training plan --config demo
+  python -m training plan --config paper --device cuda
 """
 PRUNE_EXAMPLES = """examples:
   python -m training prune --config demo             list saved states that the preset no longer asks for
@@ -72,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _config(describe)
     describe.add_argument("--json", action="store_true", help="print JSON")
+
+    plan = command(commands, "plan", _plan, "Estimate the hours of the trainings that are left to do.", PLAN_EXAMPLES)
+    _config(plan)
+    _device(plan)
 
     prune = command(commands, "prune", _prune, "List saved states that the preset no longer asks for.", PRUNE_EXAMPLES)
     _config(prune)
@@ -151,6 +159,21 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    preset = read_preset(arguments.config)
+    runs = [preset.run(*cell, split) for split in SPLITS for cell in preset.cells(split)]
+    pending = [
+        run for run in runs if method_info(run.method).trains and not (default_folder(run) / "run.json").exists()
+    ]
+    if not pending:
+        print(f"all trainings of the preset {preset.preset} are finished")
+        return
+    from training.cost import estimate
+    from training.device import pick_device
+
+    print(estimate(pending, pick_device(arguments.device), preset.training.threads))
 
 
 def _prune(arguments: argparse.Namespace) -> None:

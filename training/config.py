@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.console import UserError
 from common.files import read_json, read_yaml
-from data.load import dataset_info
-from networks.names import FEATURE_NETWORKS
+from data.datasets import dataset_info
+from training.protocols import Backtracking, PrecisionRecall, PrecisionRecallName
 from training.registry import ROOT, method_info, methods
 
 Split = Literal["full", "train90"]
@@ -31,71 +31,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-@dataclass(frozen=True)
-class PrecisionRecall:
-    """The protocol of precision, recall, density and coverage, written `NETWORK-kK-nN`.
-
-    `vgg16fc2-k3-n1000` is the definition of Kynkäänniemi et al. with the paper's 1,000 samples;
-    `inception-k5-n1000` avoids that network, whose weights no package registry serves.
-    """
-
-    network: str
-    k: int
-    n_fake: int
-
-    @classmethod
-    def parse(cls, name: str) -> PrecisionRecall:
-        """Raises `UserError` for a name of another form or an unknown network."""
-        match = re.fullmatch(r"([a-z0-9]+)-k([1-9]\d*)-n([1-9]\d*)", name)
-        if match is None or match[1] not in FEATURE_NETWORKS:
-            raise UserError(
-                f"{name!r} is not a precision and recall protocol: write NETWORK-kK-nN, such as inception-k5-n1000, "
-                f"with NETWORK one of {', '.join(FEATURE_NETWORKS)}"
-            )
-        protocol = cls(match[1], int(match[2]), int(match[3]))
-        if protocol.n_fake < protocol.k + 2:
-            raise UserError(f"protocol {name!r}: n must be at least k + 2, so that a k-th neighbour exists")
-        return protocol
-
-    def __str__(self) -> str:
-        return f"{self.network}-k{self.k}-n{self.n_fake}"
-
-
-def _protocol(value: Any) -> PrecisionRecall:
-    try:
-        return value if isinstance(value, PrecisionRecall) else PrecisionRecall.parse(str(value))
-    except UserError as error:
-        raise ValueError(str(error)) from None
-
-
-class Backtracking(Section):
-    """The protocol of LPIPS backtracking."""
-
-    net: Literal["alex", "vgg"] = "vgg"
-    upsample: int = Field(1, ge=1)  # bilinear enlargement before LPIPS
-    steps: int = Field(1000, ge=1)
-    restarts: int = Field(3, ge=1)
-    learning_rate: float = Field(0.1, gt=0)  # FastGAN's script; Adam with betas (0.5, 0.999), constant
-    mse_weight: float = Field(0.2, ge=0)  # FastGAN's script
-    optimise: Literal["z", "z+noise"] = "z"
-
-    def __str__(self) -> str:
-        """`lpips-alex-x2-s50-r3`: network, enlargement, steps, restarts, then every value that is not the default."""
-        parts = ["lpips", self.net, f"x{self.upsample}", f"s{self.steps}", f"r{self.restarts}"]
-        default = Backtracking()
-        if self.learning_rate != default.learning_rate:
-            parts.append(f"lr{self.learning_rate:g}")
-        if self.mse_weight != default.mse_weight:
-            parts.append(f"mse{self.mse_weight:g}")
-        if self.optimise == "z+noise":
-            parts.append("noise")
-        return "-".join(parts)
-
-
 class Metrics(Section):
-    precision_recall: tuple[Annotated[PrecisionRecall, BeforeValidator(_protocol), PlainSerializer(str)], ...] = Field(
-        (PrecisionRecall("inception", 5, 1000),), min_length=1
-    )
+    precision_recall: tuple[PrecisionRecallName, ...] = Field((PrecisionRecall("inception", 5, 1000),), min_length=1)
     backtracking: Backtracking = Backtracking()
 
 
@@ -160,7 +97,7 @@ class Preset(Section):
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
-        """Why a cell cannot exist or was left out, or None if it is to be computed.  Also for samples made elsewhere."""
+        """Why a cell cannot exist or is skipped, or None if it is to be computed; also for samples made elsewhere."""
         info = methods().get(method)
         if split == "train90":
             if method not in self.methods:

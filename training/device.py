@@ -31,6 +31,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def check_gpu(name: str = "auto") -> None:
+    """Raises `UserError` if a device of this name is no GPU; for trainings that need one (training.require_gpu)."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.device_count()):
+        raise UserError(
+            "training.require_gpu is set, but there is no GPU: `snakemake --cores 1 plan` estimates the hours on this "
+            "CPU; a preset that fits a CPU is config/demo.yaml"
+        )
+
+
 @contextmanager
 def memory_advice(what: str, way_out: str) -> Iterator[None]:
     """Turn running out of memory, on the GPU or on the CPU, into a `UserError` that says the way out."""

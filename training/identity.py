@@ -35,6 +35,7 @@ NOT_TRACKED = (
     "training.config",  # hands over a RunConfig, which is part of the run's
     "training.device",  # chooses a GPU
     "training.identity",  # this module: refuses or not
+    "training.protocols",  # names of the metrics' protocols
     "training.registry",  # finds the method's class
 )
 

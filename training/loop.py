@@ -15,6 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +30,10 @@ from methods.api import Method, to_uint8
 from training.build import build
 from training.checkpoint import RunState, save_model
 from training.config import RunConfig, Training
-from training.device import memory_advice, pick_device
+from training.device import check_gpu, memory_advice, pick_device
 from training.identity import claim, run_identity
 from training.provenance import git_state, hardware, peak_memory_mb, versions
+from training.registry import method_info
 
 GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
@@ -50,9 +52,11 @@ def train(
 
     The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
     copies.  intervals: when to log, draw and save.  resume: go on with the run in this folder and with no other.
-    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, and if
-    `resume` holds another run.
+    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, if
+    `resume` holds another run, and if `intervals.require_gpu` is set and there is no GPU.
     """
+    if intervals.require_gpu and method_info(run.method).trains:
+        check_gpu(device)
     chosen = pick_device(device)
     torch.set_num_threads(run.threads)
     images, manifest = load(run.dataset, run.resolution, run.split)
@@ -234,7 +238,7 @@ def caught_signals() -> Iterator[list[int]]:
         signal.signal(number, previous[number])
         os.write(2, b"\nsaving the state after this step; once more to stop at once\n")
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
     finally:

@@ -106,7 +106,8 @@ def prune(preset: Preset, delete: bool) -> None:
 
 def outdated_notice(state: Path = Path("state")) -> str | None:
     """One sentence about states that an earlier version of this program left, or None if there are none."""
-    folders = [path.parent for path in state.glob("*/identity.json") if f'"format": {FORMAT}' not in path.read_text()]
+    mark = f'"format": {FORMAT}'.encode()  # searched for, not parsed: a damaged file must not stop every command
+    folders = [path.parent for path in state.glob("*/identity.json") if mark not in path.read_bytes()]
     if not folders:
         return None
     return (

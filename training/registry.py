@@ -1,7 +1,7 @@
 """Which methods exist, read from their source files without importing torch.
 
-The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each file
-of `methods/` is therefore executed in part: its classes with their constants and their nested `Config`, and nothing else.
+The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each
+file of `methods/` is therefore executed in part: its classes with their constants, and its `Config` classes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def method_info(name: str) -> MethodInfo:
 
 @cache
 def declarations(module: str) -> dict[str, type[Any]]:
-    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone."""
+    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone.
+
+    A class whose name ends in Config is complete.
+    """
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     namespace: dict[str, Any] = {"__name__": module}
     for node in parse(path).body:
@@ -85,7 +88,7 @@ def declarations(module: str) -> dict[str, type[Any]]:
         elif isinstance(node, ast.ImportFrom) and node.module in STANDARD:
             _execute(node, path, namespace)
         elif isinstance(node, ast.ClassDef):
-            _execute(_declaration(node, namespace), path, namespace)
+            _execute(node if node.name.endswith("Config") else _declaration(node, namespace), path, namespace)
     return {name: value for name, value in namespace.items() if isinstance(value, type)}
 
 
@@ -101,7 +104,9 @@ def _constants(node: ast.ClassDef) -> Iterator[ast.stmt]:
         if isinstance(statement, ast.ClassDef) and statement.name == "Config":
             yield statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            targets: list[ast.expr] = (
+                list(statement.targets) if isinstance(statement, ast.Assign) else [statement.target]
+            )
             yield ast.Assign(targets=targets, value=statement.value)
 
 
@@ -117,8 +122,19 @@ def _execute(node: ast.stmt, path: Path, namespace: dict[str, Any]) -> None:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a source file.  Raises `UserError` naming file and line of a mistake."""
+    """The syntax tree of a source file.
+
+    Raises `UserError` naming file and line of a syntax error, and of a relative import: neither the search for methods
+    nor the hash of a run's sources follows it.
+    """
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path.relative_to(ROOT)}, line {error.lineno}: {error.msg}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise UserError(
+                f"{path.relative_to(ROOT)}, line {node.lineno}: write `from methods.{node.module or '...'} import ...` "
+                "instead of a relative import"
+            )
+    return tree

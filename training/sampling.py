@@ -65,7 +65,7 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
         "exhausted": not method.trains and len(arrays["images"]) < n,  # the real-images control has no more
     }
     with atomic_path(out) as temporary:
-        np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)
+        np.savez(temporary, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
 
 
 @torch.no_grad()

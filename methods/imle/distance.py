@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -20,66 +21,62 @@ from common.console import UserError
 from networks.lpips import LPIPS, SMALLEST
 
 
+@dataclass(frozen=True)
+class DistanceConfig:
+    """Defaults are the official code's (AdaIMLE 4f785e1)."""
+
+    perceptual: Literal["vgg", "alex"] = "vgg"
+    perceptual_upsample: int = 1  # factor by which images are enlarged for LPIPS; 2 for AlexNet at 32 px
+    lpips_weight: float = 1.0  # 0: the pixel distance of Li & Malik (2018); a projected search still uses LPIPS
+    mse_weight: float = 0.1
+    target_cache_gib: float = 4.0  # embeddings of the training images are kept if they fit into this
+
+
 class Distance:
-    """d(x, y) = lpips_weight * LPIPS(x, y) + mse_weight * mean((x - y)^2) of images in [-1, 1].
+    """d(x, y) = lpips_weight * LPIPS(x, y) + mse_weight * mean((x - y)^2) of images in [-1, 1]."""
 
-    upsample: images are enlarged by this factor (bilinear) before LPIPS: AlexNet's strides leave little of 32 pixels.
-    With lpips_weight 0 the distance is that of the original IMLE (Li & Malik 2018) and `embed` needs no LPIPS.
-    """
-
-    def __init__(
-        self,
-        device: torch.device | str,
-        net: Literal["vgg", "alex"] = "vgg",
-        upsample: int = 1,
-        lpips_weight: float = 1.0,
-        mse_weight: float = 0.1,
-    ) -> None:
-        self.device, self.net, self.upsample = device, net, upsample
-        self.lpips_weight, self.mse_weight = lpips_weight, mse_weight
+    def __init__(self, config: DistanceConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
 
     @cached_property
     def perceptual(self) -> LPIPS:
         """Loaded at the first use: sampling and describing a method need no weights of LPIPS."""
-        return LPIPS(self.net).to(self.device)
+        return LPIPS(self.config.perceptual).to(self.device)
 
-    def enlarge(self, images: Tensor) -> Tensor:
-        side = images.shape[-1] * self.upsample
-        if side < SMALLEST[self.net]:
-            raise UserError(
-                f"`perceptual_upsample: {self.upsample}` gives LPIPS images of {side} pixels a side, "
-                f"but {self.net} needs {SMALLEST[self.net]}: raise it"
-            )
-        if self.upsample == 1:
-            return images
-        return F.interpolate(images, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+    def embed(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, D) with |embed(x) - embed(y)|^2 = d(x, y); gradients flow to the images."""
+        return torch.cat(self.parts(images), dim=1)
+
+    def parts(self, images: Tensor) -> list[Tensor]:
+        """What `embed` concatenates: the pixels and each of LPIPS's layers, (n, D_i), none a view of another."""
+        pixels = images.flatten(1)
+        parts = [pixels * (self.config.mse_weight / pixels.shape[1]) ** 0.5]
+        if self.config.lpips_weight:
+            for layer in self.layers(images):
+                positions = layer.shape[2] * layer.shape[3]
+                parts.append(layer.flatten(1) / positions**0.5 * self.config.lpips_weight**0.5)
+        return parts
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """LPIPS's five weighted feature maps, each (n, c, h, w), not divided by their number of positions."""
         return self.perceptual.layers(self.enlarge(images))
 
-    def embed(self, images: Tensor) -> Tensor:
-        """(n, D) with |embed(x) - embed(y)|^2 = d(x, y); gradients flow to the images."""
-        return torch.cat(self.parts(images), dim=1)
-
-    def parts(self, images: Tensor) -> list[Tensor]:
-        """What `embed` joins: the pixels and each of LPIPS's layers, (n, D_i), in memory of their own."""
-        pixels = images.flatten(1)
-        parts = [pixels * (self.mse_weight / pixels.shape[1]) ** 0.5]
-        if self.lpips_weight:
-            for layer in self.layers(images):
-                positions = layer.shape[2] * layer.shape[3]
-                parts.append(layer.flatten(1) / positions**0.5 * self.lpips_weight**0.5)
-        return parts
-
-
-def squared_distances(first: Tensor, second: Tensor) -> Tensor:
-    """Row by row: (n, D) and (n, D) to (n,)."""
-    return (first - second).square().sum(dim=1)
+    def enlarge(self, images: Tensor) -> Tensor:
+        """Bilinear enlargement by `perceptual_upsample`: AlexNet's strides leave little of 32 pixels."""
+        net, factor = self.config.perceptual, self.config.perceptual_upsample
+        side = images.shape[-1] * factor
+        if side < SMALLEST[net]:
+            raise UserError(
+                f"`perceptual_upsample: {factor}` gives LPIPS images of {side} pixels a side, but {net} needs "
+                f"{SMALLEST[net]}: raise it"
+            )
+        if factor == 1:
+            return images
+        return F.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-class TargetEmbeddings:
-    """`embed` of the training images: computed once if they fit into `budget` bytes, else anew at every use.
+class Targets:
+    """The training images as an embedding sees them: computed once if they fit into `budget` bytes, else at every use.
 
     100 images of 256 px under VGG take 3.1 GiB (8.2 million values each); 32 px under AlexNet, 14 MB.
     """
@@ -89,11 +86,11 @@ class TargetEmbeddings:
     ) -> None:
         self.images, self.embed, self.budget, self.batch = images, embed, budget, batch
 
-    def __getitem__(self, index: Tensor) -> Tensor:
+    def __getitem__(self, indices: Tensor) -> Tensor:
         if self.fits:
-            return self.cached[index]
+            return self.cached[indices]
         with torch.no_grad():
-            return self.embed(self.images[index])
+            return self.embed(self.images[indices])
 
     @cached_property
     def size(self) -> int:

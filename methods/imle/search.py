@@ -1,45 +1,134 @@
 """Which candidate of a pool is nearest to each training image: sigma(i) = argmin_j d(x_i, T(z_j)).
 
-`nearest` is exact (the official code's search is approximate) and streams over the pool, so its memory does not grow
-with the pool.  It runs in the embedding of the training distance itself, in a short sketch of that (`Sketch`) or, as
-the official code does, in a random projection of LPIPS's features (`Projection`): the last two come near the argmin.
+A search looks through a complete pool of fresh candidates.  The comparison runs in the embedding of the training
+distance (`exact`), in a short sketch of it (`sketch`) or, as in the official code, in a random projection of LPIPS's
+features (`projected`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from common.console import UserError
-from methods.api import Streams
+from methods.api import Latents, Streams
+from methods.imle.distance import Distance, Targets
+from methods.imle.pool import Pool
+from methods.imle.spaces import Projection, Sketch
 
-Screen = Callable[[Tensor], Tensor]
 GROUP_BYTES = 2**21  # of candidates compared at once: large enough for a matrix product, small enough for the cache
 
 
-def nearest(points: Tensor, batches: Iterable[Tensor], screen: Screen = lambda distances: distances) -> Tensor:
-    """Indices (n,) of each point's nearest candidate, in Euclidean distance.
+@dataclass(frozen=True)
+class SearchConfig:
+    """Defaults are the official code's (AdaIMLE 4f785e1); "paper" marks where the ICLR 2023 text differs."""
 
-    points: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: may forbid candidates by raising
-    entries of the (n, c) distances to infinity, for c candidates at a time.  Raises UserError if it leaves some point
-    without any.
+    pool_factor: float = 100.0  # candidates per training image; official: Panda 200
+    pool_size: int | None = None  # m, if it shall not depend on the number of images; paper: not stated
+    pool_batch: int = 16  # images generated at once where no gradient is needed
+    search: Literal["exact", "sketch", "projected"] = "projected"  # paper: exact
+    proj_dim: int = 800  # of the projected search
+    sketch_dim: int = 2047  # of the search by sketches
+
+
+def search_targets(config: SearchConfig, distance: Distance, targets: Targets, streams: Streams) -> Targets:
+    """The training images in the space that the configuration names.
+
+    targets: the same images in the embedding of the distance, which the exact search shares.
     """
-    best = torch.full((len(points),), torch.inf, device=points.device)
-    index = torch.zeros(len(points), dtype=torch.long, device=points.device)
+    if config.search == "projected":
+        return Targets(targets.images, Projection(distance.layers, config.proj_dim, streams))
+    if config.search == "sketch":
+        return Targets(targets.images, Sketch(distance.parts, config.sketch_dim, streams))
+    return targets
+
+
+class Search:
+    """Gives training images, named by their indices (k,), the latents of their nearest samples.
+
+    count: searches so far; each draws a pool of its own.  generated: candidates generated so far.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        targets: Targets,
+        batch: int,
+        generate: Callable[[Latents], Tensor],
+        transform: Callable[[Tensor], Tensor],
+        screen: Callable[[Tensor], Tensor],
+    ) -> None:
+        """targets: the training images in the space of the comparison.  batch: candidates generated at once.
+
+        generate: latents to images (n, C, H, W), by the current generator.  transform: a map (n, d) -> (n, d') of
+        images and candidates before they are compared.  screen: may forbid candidates by raising entries of the
+        distances (images, candidates) to infinity.
+        """
+        self.pool, self.targets, self.batch = pool, targets, batch
+        self.generate, self.transform, self.screen = generate, transform, screen
+        self.count = 0
+        self.generated = 0
+        # Of the current pool: each image's nearest candidate, and whether the image has been given it.
+        images = targets.images
+        self.candidate = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        self.taken = torch.ones(len(images), dtype=torch.bool, device=images.device)
+
+    def fresh(self, indices: Tensor) -> Latents:
+        """The nearest candidates to these images in a new pool."""
+        found = self._search(indices)
+        self.taken[:] = True
+        return self.pool.candidates(self.count - 1, found.tolist())
+
+    def shared(self, indices: Tensor) -> Latents:
+        """The same in the current pool; a new one is drawn if one of these images has been given a candidate of it."""
+        if self.taken[indices].any():
+            # What a pool holds for an image does not depend on when it is asked for: one search serves all images.
+            self.candidate = self._search(torch.arange(len(self.taken), device=indices.device))
+            self.taken[:] = False
+        self.taken[indices] = True
+        return self.pool.candidates(self.count - 1, self.candidate[indices].tolist())
+
+    @torch.no_grad()
+    def _search(self, indices: Tensor) -> Tensor:
+        self.count += 1
+        batches = self.pool.batches(self.count - 1, self.batch)
+        return nearest(self.transform(self.targets.cached[indices]), map(self.look_at, batches), self.screen)
+
+    def look_at(self, latents: Latents) -> Tensor:
+        """These candidates in the space of the comparison, (n, d')."""
+        self.generated += len(latents)
+        return self.transform(self.targets.embed(self.generate(latents)))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("count", "generated", "candidate", "taken")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count, self.generated = state["count"], state["generated"]
+        self.candidate, self.taken = state["candidate"], state["taken"]
+
+
+def nearest(targets: Tensor, batches: Iterable[Tensor], screen: Callable[[Tensor], Tensor] = lambda d: d) -> Tensor:
+    """Indices (n,) of each target's nearest candidate, in Euclidean distance: exact, in memory of a few batches.
+
+    targets: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: see `Search`; it is given the
+    distances (n, c) of c candidates at a time.  Raises UserError if it leaves a target without any candidate.
+    """
+    best = torch.full((len(targets),), torch.inf, device=targets.device)
+    index = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
     seen = 0
     for candidates in grouped(batches):
-        distances = screen(euclidean(points, candidates))
+        distances = screen(euclidean(targets, candidates))
         smallest, column = distances.min(dim=1)
         closer = smallest < best
         best = torch.where(closer, smallest, best)
         index = torch.where(closer, column + seen, index)
         seen += len(candidates)
     if torch.isinf(best).any():
-        raise UserError(
-            f"not one of {seen} candidates was admitted for some training image: raise pool_factor or lazy_shortlist"
-        )
+        raise UserError(f"the method admits none of {seen} candidates for some training image: raise pool_factor")
     return index
 
 
@@ -55,79 +144,11 @@ def grouped(batches: Iterable[Tensor]) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def euclidean(points: Tensor, candidates: Tensor) -> Tensor:
+def euclidean(targets: Tensor, candidates: Tensor) -> Tensor:
     """Distances of all pairs, (n, d) and (b, d) to (n, b).  Raises UserError on NaN."""
-    # By a matrix product: torch.cdist would copy all points for every batch.
-    norms = torch.linalg.vector_norm(points, dim=1).square().unsqueeze(1)
-    squared = norms + candidates.square().sum(dim=1) - 2 * (points @ candidates.T)
+    # By a matrix product: torch.cdist would copy all targets for every batch.
+    norms = torch.linalg.vector_norm(targets, dim=1).square().unsqueeze(1)
+    squared = norms + candidates.square().sum(dim=1) - 2 * (targets @ candidates.T)
     if squared.isnan().any():
         raise UserError("the samples of the pool hold NaN: the training has diverged; lower learning_rate")
     return squared.clamp(min=0).sqrt()
-
-
-class Sketch:
-    """A count sketch of an embedding: each of its D values gets a random sign and is added to one of `dim` sums.
-
-    Keeps squared distances on average, with a relative deviation of about (2 / dim)^0.5.  It takes D signs (33 MB at
-    256 px) and one pass over the values, where a dense projection takes D x dim of either.  `dim` is odd by default:
-    through a power of two, all channels of an image position would be added to the same few sums.
-    """
-
-    def __init__(self, parts: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
-        """parts: of the embedding, (n, D_i) each, which may be overwritten."""
-        self.parts, self.dim, self.streams = parts, dim, streams
-        self.signs: list[Tensor] = []
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) to (n, dim)."""
-        parts = [part.float() for part in self.parts(images)]
-        if not self.signs:
-            self.signs = self._draw([part.shape[1] for part in parts], images.device)
-        return torch.stack([self._fold(part.mul_(signs)) for part, signs in zip(parts, self.signs, strict=True)]).sum(0)
-
-    def _fold(self, values: Tensor) -> Tensor:
-        whole = values.shape[1] // self.dim * self.dim
-        sums = values[:, :whole].unflatten(1, (-1, self.dim)).sum(dim=1)
-        sums[:, : values.shape[1] - whole] += values[:, whole:]
-        return sums
-
-    def _draw(self, sizes: list[int], device: torch.device) -> list[Tensor]:
-        coins = torch.randint(0, 2, (sum(sizes),), generator=self.streams.generator("sketch"), dtype=torch.int8)
-        return list((2.0 * coins - 1).to(device).split(sizes))
-
-
-def proportional_split(total: int, sizes: Sequence[int]) -> list[int]:
-    """Whole numbers that add up to `total`, in proportion to `sizes`, rounded down; the last takes what remains."""
-    parts = [total * size // sum(sizes) for size in sizes[:-1]]
-    return [*parts, total - sum(parts)]
-
-
-class Projection:
-    """The official code's search space: a fixed Gaussian projection of each LPIPS layer, concatenated.
-
-    layers: images to LPIPS's weighted feature maps.  Each of the F features of a layer is given a random direction, a
-    unit vector in as many dimensions as the layer's share of `dim` (419, 209, 104, 52, 16 of 800 at 256 px).  Against
-    the training distance it lacks the pixel term and the division by the number of positions, so early layers weigh
-    more.  The matrices are drawn once a run; at 256 px they take 9.3 GiB in all.
-    """
-
-    def __init__(self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
-        self.layers, self.dim, self.streams = layers, dim, streams
-        self.matrices: list[Tensor] = []
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) to (n, dim)."""
-        features = [layer.flatten(1) for layer in self.layers(images)]
-        if not self.matrices:
-            self.matrices = self._draw([layer.shape[1] for layer in features], images.device)
-        return torch.cat([layer @ matrix for layer, matrix in zip(features, self.matrices, strict=True)], dim=1)
-
-    def _draw(self, sizes: list[int], device: torch.device) -> list[Tensor]:
-        matrices = []
-        for number, (size, dim) in enumerate(zip(sizes, proportional_split(self.dim, sizes), strict=True)):
-            # On the device itself: billions of values at 256 px.
-            generator = self.streams.generator("projection", number, device)
-            matrix = torch.randn(size, dim, generator=generator, device=device)
-            matrices.append(matrix.div_(matrix.norm(dim=1, keepdim=True)))
-        return matrices

@@ -232,7 +232,7 @@ def imle(method: type[IMLE], **changes: object) -> IMLE:
 
 def equation_4(method: IMLE, delta: float, tau: Tensor, weights: Tensor) -> Tensor:
     """sum_i 1/w_i max(min_j d(x_i, T(z_j)), delta tau_i) over the pool drawn last, as it is written."""
-    pool = Latents.cat(list(method.pool.batches(method.pools - 1, 5)))
+    pool = Latents.cat(list(method.search.pool.batches(method.search.count - 1, 5)))
     samples = method.generate(pool)
     d = (method.images[:, None] - samples).square().mean(dim=(2, 3, 4))
     return (torch.maximum(d.amin(dim=1), delta * tau) / weights).sum()
@@ -252,8 +252,8 @@ def test_equation_4_without_tightening_is_vanilla_imle():
     method = imle(VanillaIMLE)
     method.initialise()
     n = len(method.images)
-    tau, equal = method.distances(method.everyone) * 1.2, torch.ones(n)
-    vanilla = n * method._distances(method.everyone).mean()
+    tau, equal = method.current_distance(method.everyone) * 1.2, torch.ones(n)
+    vanilla = n * method.sample_distance(method.everyone).mean()
     expected = gradient(method, vanilla)
 
     loss = equation_4(method, 0.0, tau, equal)
@@ -269,7 +269,7 @@ def test_a_point_within_its_threshold_has_no_gradient_in_equation_4():
     """Where min_j d < delta tau_i the maximum is a constant: "a global minimum" (Section 4.2).  Exactly zero."""
     method = imle(VanillaIMLE)
     method.initialise()
-    reached = method.distances(method.everyone) * 1.2  # 0.9 of it is more than the distance
+    reached = method.current_distance(method.everyone) * 1.2  # 0.9 of it is more than the distance
     assert gradient(method, equation_4(method, 0.9, reached, torch.ones(5))).abs().max() == 0
 
 
@@ -283,6 +283,6 @@ def test_algorithm_1_without_tightening_never_reassigns():
         method = imle(AdaptiveIMLE, schedule="paper", delta=delta, learning_rate=1e-3, warmup_steps=0)
         for step in range(30):
             method.train_step(step)
-        pools[delta] = method.pools
+        pools[delta] = method.search.count
     assert pools[0.0] == 1
     assert pools[0.99] > 1

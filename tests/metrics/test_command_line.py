@@ -2,99 +2,138 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from metrics.protocols import Backtracking
+import torch
+import yaml
 
 from common.console import UserError
+from common.files import read_sealed, write_json, write_sealed
 from data.load import data_hash
-from metrics.__main__ import _settings, main
+from metrics.__main__ import main
+from metrics.collect import collect
+from tests.conftest import ROOT
+from tests.metrics.test_lpips_backtracking import SIDE, Toy
+from training.identity import sources_hash
 
-COMMANDS = ("fetch", "external", "features", "evaluate", "floor", "backtrack", "collect")
+RUN = {"dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 9, "run_hash": "abc"}
+Call = Callable[..., None]
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["metrics", *map(str, arguments)])
-    main()
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs a command in an empty folder, in which toy.yaml is a preset."""
+    monkeypatch.chdir(tmp_path)
+    preset = {"preset": "toy", "resolution": 16, "datasets": ["openmoji_faces"], "methods": {"control_real": {}}}
+    preset["sampling"] = {"n": 40}
+    backtracking = {"net": "alex", "upsample": 2, "steps": 2, "restarts": 2}
+    preset["metrics"] = {"precision_recall": ["inception-k3-n30"], "backtracking": backtracking}
+    Path("toy.yaml").write_text(yaml.safe_dump(preset))
+
+    def run(*arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["metrics", *map(str, arguments)])
+        main()
+
+    return run
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of threads that numpy was limited to."""
+    seen: list[int] = []
+
+    @contextmanager
+    def note(limit: int) -> Iterator[None]:
+        seen.append(limit)
+        yield
+
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", note)
+    return seen
+
+
+@pytest.mark.parametrize("command", ["features", "evaluate", "floor", "backtrack"])
+def test_help_shows_an_example(command: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        call(monkeypatch, command, "--help")
+        call(command, "--help")
     assert end.value.code == 0
-    assert f"python -m metrics {command}" in capsys.readouterr().out
+    assert f"examples:\n  python -m metrics {command}" in capsys.readouterr().out
 
 
-def prepared(folder: Path) -> Path:
-    """A prepared dataset of 24 random images of 16 pixels."""
+def write_inputs(**meta: object) -> None:
+    """50 samples, and a prepared dataset of 24 random images of 16 pixels."""
+    np.savez("samples.npz", images=np.zeros((50, 16, 16, 3), np.uint8), meta=np.array(json.dumps({**RUN, **meta})))
+    folder = Path("prepared/16/faces")
     folder.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
     np.save(folder / "images.npy", images)
-    manifest = {"dataset": folder.name, "resolution": 16, "array_sha256": data_hash(images), "split": {}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder / "images.npy"
+    described = {"dataset": "faces", "resolution": 16, "array_sha256": data_hash(images), "split": {}}
+    write_json(folder / "manifest.json", described)
 
 
-def test_images_and_samples_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fake_extract(images: np.ndarray, network: str, batch: int, device: object) -> np.ndarray:
-        draw = np.random.default_rng(int(images.sum()))
-        return draw.random((len(images), 2048)).astype(np.float32)
+def test_images_and_samples_to_the_table(call: Call, limits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def extract(images: np.ndarray, network: str, batch: int, device: torch.device) -> np.ndarray:
+        return np.random.default_rng(int(images.sum())).random((len(images), 2048)).astype(np.float32)
 
-    monkeypatch.setattr("metrics.features.extract", fake_extract)
-    monkeypatch.setattr("networks.weights.weights_digest", lambda network: "w")
-    meta = {"preset": "demo", "dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 9}
-    meta["run_hash"] = "abc"
-    np.savez(tmp_path / "samples.npz", images=np.zeros((50, 16, 16, 3), np.uint8), meta=np.array(json.dumps(meta)))
-    images = prepared(tmp_path / "prepared" / "16" / "faces")
-    real, fake = tmp_path / "real.npz", tmp_path / "fake.npz"
-    settings = json.dumps({"preset": "demo", "n_fake": 40, "precision_recall": ["inception-k3-n30"]})
-    fid, pr, floor = (tmp_path / name for name in ("fid.json", "precision_recall.json", "floor.json"))
+    monkeypatch.setattr("metrics.features.extract", extract)
+    monkeypatch.setattr("metrics.features.weights_digest", lambda network: "w")
+    write_inputs(sources_hash=sources_hash("fastgan"))
+    config = ("--config", "toy.yaml")
 
-    call(monkeypatch, "features", "--images", images, "--out", real, "--device", "cpu")
-    call(monkeypatch, "features", "--samples", tmp_path / "samples.npz", "--limit", 45, "--out", fake)
-    call(
-        *(monkeypatch, "evaluate", "--real", real, "--fake", fake, "--settings", settings),
-        *("--out-fid", fid, "--out-pr", pr),
-    )
-    call(monkeypatch, "floor", "--real", real, "--settings", '{"preset": "demo"}', "--out", floor)
-    call(monkeypatch, "collect", fid, pr, floor, "--out", tmp_path / "metrics.csv")
+    call("features", "--images", "prepared/16/faces/images.npy", "--out", "real.npz", "--device", "cpu")
+    call("features", "--samples", "samples.npz", "--limit", 45, "--out", "fake.npz", "--device", "cpu")
+    both = ("--real", "real.npz", "--fake", "fake.npz")
+    call("evaluate", *config, *both, "--out-fid", "fid.json", "--out-pr", "pr.json", "--threads", 3)
+    call("floor", *config, "--real", "real.npz", "--out", "floor.json", "--threads", 2)
+    collect(["fid.json", "pr.json", "floor.json"], "metrics.csv")
 
-    table = pd.read_csv(tmp_path / "metrics.csv").set_index(["method", "metric"])
+    table = pd.read_csv("metrics.csv").set_index(["method", "metric"])
     assert table.loc[("fastgan", "fid"), "protocol"] == "inception-clean"
     assert table.loc[("fastgan", "recall"), "protocol"] == "inception-k3-n30"
     assert table.loc[("fastgan", "fid"), ["n_real", "n_fake"]].tolist() == [24, 40]
     assert table.loc[("floor", "fid"), ["n_real", "n_fake"]].tolist() == [12, 12]
-    assert set(table.preset) == {"demo"}
+    assert set(table.preset) == {"toy"}
+    assert limits == [3, 2]
+    assert set(read_sealed("fid.json")["inputs"]) == {"real.npz", "fake.npz"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ("{net: alex}", "not valid JSON"),
-        ("3", "lacks the key preset"),
-        ('{"preset": "demo"}', "lacks the key backtracking; it needs preset, backtracking"),
-        ('{"preset": "demo", "backtracking": {"restart": 3}}', "unknown key backtracking.restart"),
-    ],
-)
-def test_settings_must_be_complete(
-    settings: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_samples_of_a_method_that_was_edited_since_are_refused(call: Call) -> None:
+    write_inputs(sources_hash="of yesterday")
+    with pytest.raises(UserError, match=r"samples.npz: fastgan was edited since it drew these samples"):
+        call("features", "--samples", "samples.npz", "--out", "fake.npz", "--device", "cpu")
+
+
+def test_a_run_gives_a_metric_file_and_the_images_of_figure_3(
+    call: Call, lpips_weights: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=message):
-        call(monkeypatch, "backtrack", "--run", tmp_path, "--settings", settings, "--out", tmp_path / "b.json")
-    assert list(tmp_path.iterdir()) == []
+    images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    monkeypatch.setattr("training.sampling.load_run", lambda folder, device: Toy())
+    monkeypatch.setattr("data.load.load", lambda *_: (images, {"split": {"heldout": [3, 8]}}))
+    monkeypatch.setattr("networks.weights.FOLDER", ROOT / "data/raw/weights")
+    header = {**RUN, "method": "toy", "split": "train90"}
+    Path("run").mkdir()
+    Path("run/model.safetensors").write_bytes(b"weights")
+    write_sealed("run/run.json", {**header, "resolution": SIDE})
+    arguments = ("backtrack", "--config", "toy.yaml", "--run", "run", "--out", "b.json", "--device", "cpu")
+    call(*arguments, "--batch", 3)
 
+    measured, arrays = read_sealed("b.json"), np.load("b.npz")
+    assert {key: measured[key] for key in header} == header
+    scores = [row for row in measured["rows"] if row["metric"] == "lpips_backtracking_image"]
+    assert [row["item"] for row in scores] == list(arrays["index"]) == [3, 8]
+    assert [row["value"] for row in scores] == pytest.approx(list(arrays["score"]))
+    means = {row["metric"]: row["value"] for row in measured["rows"] if "item" not in row}
+    assert means["lpips_backtracking"] == pytest.approx(arrays["score"].mean())
+    assert {row["protocol"] for row in measured["rows"]} == {"lpips-alex-x2-s2-r2"}
+    assert np.array_equal(arrays["target"], images)
+    assert (arrays["reconstruction"].dtype, arrays["reconstruction"].shape) == (np.uint8, images.shape)
 
-def test_a_preset_stands_for_the_settings() -> None:
-    arguments = argparse.Namespace(config="demo", settings=None)
-    preset, n_fake, backtracking = _settings(arguments, "preset", "n_fake", "backtracking")
-    assert (preset, n_fake) == ("demo", 200)
-    assert str(Backtracking.parse(backtracking)) == "lpips-alex-x2-s50-r3"
+    write_sealed("run/run.json", {**header, "split": "full"})
+    with pytest.raises(UserError, match="was trained on the split full; backtracking needs train90"):
+        call(*arguments)

@@ -1,4 +1,4 @@
-"""FID equals clean-fid's own distance in both shapes of the problem; KID is unbiased; the floor is a floor."""
+"""FID equals clean-fid's own distance in both shapes of the problem; KID is unbiased."""
 
 from __future__ import annotations
 
@@ -33,26 +33,6 @@ def test_equals_clean_fid(n: int, m: int) -> None:
     assert fid.frechet_distance(real, fake) == pytest.approx(expected, abs=1e-6 * (np.trace(s1) + np.trace(s2)))
 
 
-def test_closed_form_of_diagonal_gaussians() -> None:
-    """Features with exactly known moments: (mu1 - mu2)^2 + (sigma1 - sigma2)^2 per dimension."""
-    base = np.vstack([np.eye(8), -np.eye(8)]) * np.sqrt(7.5)  # 16 points, mean 0, covariance 1
-    one, other = base * np.arange(1, 9), base * 3 + 2
-    expected = 8 * 4 + np.sum((np.arange(1, 9) - 3.0) ** 2)
-    assert fid.frechet_distance(one, other) == pytest.approx(expected, rel=1e-12)
-
-
-def test_identity_is_zero_and_order_does_not_matter() -> None:
-    real, fake = features(30, 64, 1), features(50, 64, 2)
-    assert fid.frechet_distance(real, real[::-1]) == pytest.approx(0, abs=1e-10)
-    assert fid.frechet_distance(real, fake) == pytest.approx(fid.frechet_distance(fake, real), rel=1e-12)
-
-
-def test_float32_features_with_a_large_offset_lose_nothing() -> None:
-    """The computation is in float64: a common offset of 1e3 leaves the distance within 1e-6 (input rounding aside)."""
-    real, fake = features(30, 64, 1).astype(np.float64), features(50, 64, 2).astype(np.float64)
-    assert fid.frechet_distance(real + 1e3, fake + 1e3) == pytest.approx(fid.frechet_distance(real, fake), rel=1e-6)
-
-
 def test_kid_is_the_unbiased_estimator_by_its_definition() -> None:
     real, fake = features(7, 16, 1).astype(float), features(9, 16, 2).astype(float)
 
@@ -65,14 +45,6 @@ def test_kid_is_the_unbiased_estimator_by_its_definition() -> None:
     assert fid.polynomial_mmd(real, fake) == pytest.approx(rr + ff - 2 * rf, rel=1e-10)
 
 
-def test_kid_is_centred_on_zero_for_one_distribution_and_positive_for_two() -> None:
-    real, same, other = features(300, 32, 1), features(300, 32, 2), features(300, 32, 3, shift=0.5)
-    generator = np.random.default_rng(0)
-    mean, std = fid.kid(real, same, generator, subset_size=50, subsets=40)
-    assert abs(mean) < 3 * std / np.sqrt(40) + 0.01
-    assert fid.kid(real, other, generator, subset_size=50, subsets=40)[0] > 5 * abs(mean)
-
-
 def test_kid_repeats_with_its_generator_and_clips_the_subset_to_the_smaller_set() -> None:
     real, fake = features(20, 16, 1), features(60, 16, 2)
     one, again = (fid.kid(real, fake, np.random.default_rng(5), subset_size=1000, subsets=10) for _ in range(2))
@@ -81,28 +53,12 @@ def test_kid_repeats_with_its_generator_and_clips_the_subset_to_the_smaller_set(
     assert one != fid.kid(real, fake, np.random.default_rng(6), subset_size=20, subsets=10)
 
 
-def test_halves_divide_the_real_set() -> None:
-    real = np.arange(21, dtype=float)[:, None]
-    one, other = fid.halves(real, np.random.default_rng(0))
-    assert (len(one), len(other)) == (10, 11)
-    assert sorted(np.concatenate([one, other]).ravel()) == list(range(21))
-    assert not np.array_equal(one, real[:10])
-
-
-@pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        (np.full((10, 4), np.nan), "NaN"),
-        (np.full((10, 4), np.inf), "infinite"),
-        (np.empty((0, 4)), "at least 2"),
-        (np.ones((1, 4)), "at least 2"),
-        (np.ones(4), "at least 2"),
-        (np.ones((10, 5)), "one network"),
-    ],
-)
-def test_refuses_unusable_features(broken: np.ndarray, message: str) -> None:
+def test_refuses_unusable_features() -> None:
     good = features(10, 4, 1)
-    for function in (fid.frechet_distance, fid.polynomial_mmd):
-        for pair in ((good, broken), (broken, good)):
+    broken = [("NaN", good * np.nan), ("infinite", good + np.inf), ("at least 2", good[:1]), ("at least 2", good[0])]
+    for message, bad in [*broken, ("one network", np.ones((10, 5)))]:
+        for pair in ((good, bad), (bad, good)):
             with pytest.raises(UserError, match=message):
-                function(*pair)
+                fid.frechet_distance(*pair)
+            with pytest.raises(UserError, match=message):
+                fid.polynomial_mmd(*pair)

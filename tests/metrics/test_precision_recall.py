@@ -1,41 +1,20 @@
-"""Precision and recall: the right way round, and equal to their definition."""
+"""Precision, recall, density and coverage equal their definition and the prdc package."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from metrics.protocols import PrecisionRecall
 
-from common.console import UserError
 from metrics import precision_recall as precision_recall_module
 from metrics.precision_recall import precision_recall, rows
+from training.config import PrecisionRecall
 
 
 def cloud(n: int, seed: int, spread: float = 1.0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=(n, 8)) * spread).astype(np.float32)
 
 
-def test_a_collapsed_generator_has_high_precision_and_low_recall() -> None:
-    real = cloud(200, 1)
-    collapsed = real[:1] + cloud(200, 2, spread=0.01)
-    values = precision_recall(real, collapsed, k=3)
-    assert values["precision"] > 0.99
-    assert values["recall"] < 0.05
-
-
-def test_a_generator_of_everything_has_low_precision_and_high_recall() -> None:
-    values = precision_recall(cloud(200, 1), cloud(400, 2, spread=4.0), k=3)
-    assert values["precision"] < 0.3
-    assert values["recall"] > 0.9
-
-
-def test_identity_is_perfect() -> None:
-    real = cloud(50, 1)
-    values = precision_recall(real, real.copy(), k=5)
-    assert values["precision"] == values["recall"] == values["coverage"] == 1.0
-
-
-@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("k", [1, 5])
 def test_equals_the_definition(k: int) -> None:
     """Kynkäänniemi et al., eqs. 1 and 2, by loops over points; the k-th neighbour is not the point itself."""
     real, fake = cloud(40, 1).astype(float), cloud(60, 2, spread=0.8).astype(float)
@@ -52,14 +31,7 @@ def test_equals_the_definition(k: int) -> None:
     assert values["recall"] == pytest.approx(share_inside(real, fake), abs=1e-12)
 
 
-def test_duplicated_samples_crush_recall() -> None:
-    """Why the real-images control draws without replacement: with k + 1 copies of a point its radius is zero."""
-    real = cloud(50, 1)
-    assert precision_recall(real, np.repeat(real, 7, axis=0), k=5)["recall"] == 0.0
-
-
-@pytest.mark.parametrize("tile", [7, 64, 1000])
-@pytest.mark.parametrize("k", [3, 5])
+@pytest.mark.parametrize(("tile", "k"), [(7, 3), (64, 5), (1000, 5)])
 def test_equals_prdc_whatever_the_tile(tile: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every digit of all four, on clouds far from the origin, where careless sums of squares would lose them."""
     from prdc import compute_prdc
@@ -76,10 +48,3 @@ def test_rows_take_the_first_n_fakes_of_the_protocol() -> None:
     expected = precision_recall(real, fake[:50], 3)
     assert {row["metric"]: row["value"] for row in measured} == expected
     assert {(row["n_real"], row["n_fake"], row["protocol"]) for row in measured} == {(30, 50, "inception-k3-n50")}
-
-
-def test_refuses_too_few_points_and_nan() -> None:
-    with pytest.raises(UserError, match="at least 5"):
-        precision_recall(cloud(20, 1), cloud(4, 2), k=3)
-    with pytest.raises(UserError, match="NaN"):
-        precision_recall(cloud(20, 1), np.full((20, 8), np.nan), k=3)

@@ -1,4 +1,4 @@
-"""Hostile input is read in a Python of its own, which dies before this machine does, and whose memory is measured."""
+"""Hostile input is read in a Python of its own with a limit of memory, and the memory that it took is measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MIB = 2**20
 PROGRAM = """
 import json, resource, sys
 from pathlib import Path
-from data import archive, images, files
+from common.console import UserError
+from data import archive, external, images
 import PIL.JpegImagePlugin, PIL.PngImagePlugin, PIL.WebPImagePlugin
-{imports}
 
 def kibibytes(key):  # not ru_maxrss, which a process inherits from the one that started it
     return int(Path("/proc/self/status").read_text().partition(key + ":")[2].split()[0])
@@ -26,7 +26,7 @@ resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
 before = kibibytes("VmHWM")
 try:
     said = str({call})
-except (images.BadImage, archive.SourceError, files.UserError) as error:
+except (images.BadImage, archive.SourceError, UserError) as error:
     said = str(error)
 print(json.dumps([said, (kibibytes("VmHWM") - before) / 1024]))
 """
@@ -38,15 +38,17 @@ class Outcome:
     mebibytes: float  # that the call added to the most memory the process had
 
 
-def confined(call: str, allowed: int = 4096, imports: str = "", seconds: float = 120) -> Outcome:
-    """What the expression `call` gives where it can take `allowed` MiB at most.  Fails on any other exception."""
-    program = PROGRAM.format(call=call, allowed=allowed * MIB, imports=imports)
+def confined(call: str, allowed: int = 4096, seconds: float = 120) -> Outcome:
+    """What the expression `call` gives if it can take `allowed` MiB at most.  Fails on any other exception."""
+    program = PROGRAM.format(call=call, allowed=allowed * MIB)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stderr
-    return Outcome(*json.loads(done.stdout.splitlines()[-1]))
+    outcome = Outcome(*json.loads(done.stdout.splitlines()[-1]))
+    assert outcome.said.isprintable()
+    return outcome
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:

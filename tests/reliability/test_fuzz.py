@@ -1,7 +1,7 @@
-"""Whatever bytes the readers meet, they give something sound or one sentence.
+"""Whatever bytes the readers of images, archives and samples get, they give a sound result or one sentence.
 
 The files are generated, most of them nearly valid.  The short form tries `SHORT` of them per reader, always the same;
-the long one (`--stress`) `LONG`.
+the long form (`--stress`) `LONG`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gzip
 import io
-import json
 import struct
 import tarfile
 import zipfile
@@ -20,22 +19,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from common.console import UserError
-from common.hashing import digest
 from data.archive import MAX_TOTAL_BYTES, SourceError, extract_images
 from data.external import read_samples
 from data.images import MAX_PIXELS, MIN_SIDE, BadImage, decode
-from training.config import load_config
 
 SHORT, LONG = 100, 5000
 LONGEST = 4000  # characters of a sentence, which may quote one value of the file
 SIZES = [0, 1, 15, 16, 17, 255, 3000, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1]
-ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow and zipfile, about the very damage that is meant
 
@@ -229,100 +224,6 @@ def test_archives(tmp_path: Path, fuzz) -> None:
     folders = st.lists(st.sampled_from(["set", "a", "a/set"]), max_size=2)
     files = st.one_of(ARCHIVES, NESTED, damaged(ARCHIVES), damaged(NESTED))
     fuzz("archive", st.tuples(files, st.integers(0, 3), folders, st.booleans()), check)
-
-
-# Settings
-
-ODD_SCALARS = st.sampled_from(
-    [
-        *("~", "yes", "1e3", "1.0e-3", ".inf", "-.nan", "0x" + "f" * 200, "9" * 5000, "0o7", "1:2:3", "2020-01-01"),
-        *("2020-13-45", "=", "<<", "'", '"\\ud800"', "'\\0'", '"\\x00"', "!!python/object/apply:os.system [x]", "\t"),
-        *(
-            "!!int ''",
-            "!!bool maybe",
-            "!!float x",
-            "!!timestamp x",
-            "!!binary x",
-            "!!set {a, b}",
-            "!!omap [a: 1]",
-            "!x y",
-        ),
-        *("*a", "&a x", "&a [*a]", "&b {<<: *a}", "{<<: [*a, *a]}", "? {a: b}", "[" * 40, "{" * 40, "- - - -", "--- x"),
-        *("%YAML 9.9", "...", "\x07", "é", "\u2028", "|", ">\n  x", "# x", "null: 1", "1: 2", "{a: 1, a: 2}"),
-    ]
-)
-KEYS = st.sampled_from(
-    [
-        *("preset", "resolution", "datasets", "seeds", "methods", "skip", "training", "sampling", "metrics", "tables"),
-        *("fastgan", "control_real", "steps", "by_dataset", "learning_rate", "openmoji_faces", "reason", "dataset"),
-        *("threads", "precision_recall", "backtracking", "net", "n"),
-    ]
-)
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), KEYS, st.dates(), st.binary(max_size=4)
-)
-TREES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.one_of(KEYS, LEAVES), inner, max_size=4)
-)
-
-
-@functools.cache
-def presets() -> list[str]:
-    return [(ROOT / "config" / f"{name}.yaml").read_text() for name in ("smoke", "demo", "paper")]
-
-
-@st.composite
-def edited_preset(draw: st.DrawFn) -> bytes:
-    """A shipped preset in which values were replaced, lines doubled, moved or indented, and trees put in."""
-    lines = draw(st.sampled_from(presets())).splitlines()
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(lines) - 1))
-        key, colon, _ = lines[at].partition(":")
-        match draw(st.sampled_from(["scalar", "tree", "double", "indent", "move", "drop"])):
-            case "scalar":
-                lines[at] = f"{key}{colon} {draw(ODD_SCALARS)}"
-            case "tree":
-                tree = yaml.dump(draw(TREES), default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
-                lines[at] = f"{key}{colon} {tree}"
-            case "double":
-                lines.insert(at, lines[at])
-            case "indent":
-                lines[at] = " " * draw(st.integers(0, 5)) + lines[at].strip()
-            case "move":
-                lines.insert(draw(st.integers(0, len(lines) - 1)), lines.pop(at))
-            case "drop":
-                lines[at] = ""
-    return "\n".join(lines).encode("utf-8", "surrogatepass")
-
-
-@st.composite
-def bombs(draw: st.DrawFn) -> bytes:
-    """Each level names the one before several times: as a list, a mapping, or a merged mapping."""
-    shape = draw(st.sampled_from(["[{}]", "{{k: [{}]}}", "{{<<: [{}]}}", "!!pairs [{{k: [{}]}}]"]))
-    levels, width = draw(st.integers(1, 30)), draw(st.integers(1, 9))
-    first = "a0: &a0 {k: 1}"
-    rest = [f"a{i}: &a{i} {shape.format(', '.join([f'*a{i - 1}'] * width))}" for i in range(1, levels)]
-    place = draw(st.sampled_from(["resolution", "datasets", "skip", "methods", "preset", "x"]))
-    return "\n".join([first, *rest, draw(st.sampled_from(presets())), f"{place}: *a{levels - 1}"]).encode()
-
-
-def test_settings(tmp_path: Path, fuzz) -> None:
-    path = tmp_path / "a.yaml"
-
-    def check(content: bytes) -> None:
-        path.write_bytes(content)
-        try:
-            config = load_config(path)
-        except UserError as error:
-            assert is_sentence(error), error
-        else:
-            assert isinstance(config["preset"], str) and config["resolution"] in (16, 32, 64, 128, 256)
-            assert digest(config) == digest(json.loads(json.dumps(config)))
-
-    dumped = TREES.map(lambda tree: yaml.dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
-    noise = st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode))
-    damage = damaged(st.sampled_from(presets()).map(str.encode))
-    fuzz("config", st.one_of(edited_preset(), edited_preset(), bombs(), dumped, damage, noise), check)
 
 
 # Samples of baselines trained elsewhere

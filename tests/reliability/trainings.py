@@ -49,7 +49,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "adaptive_imle, schedule paper": {
         "resolution": 16,
-        "config": {**IMLE, "schedule": "paper", "search": "lazy", "measure": "in_step"},
+        "config": {**IMLE, "schedule": "paper", "search": "sketch", "measure": "in_step"},
     },
     "vanilla_imle": {"resolution": 16, "config": {**IMLE, "reassign_every": 1}},
     "fastgan": {"resolution": 32, "config": {**FASTGAN, "batch": 4}},

@@ -25,7 +25,8 @@ import numpy as np
 from common.console import UserError, run
 from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
-from data.load import data_hash, dataset_info, load
+from data.datasets import dataset_info
+from data.load import data_hash, load
 from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash

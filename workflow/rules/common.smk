@@ -1,9 +1,9 @@
 # Functions only: which cells the preset asks for, and where their files lie.
+import importlib.util
 import os
 import re
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
@@ -11,7 +11,7 @@ sys.path.insert(0, workflow.basedir)
 from common.console import UserError
 from common.files import read_yaml, write_text
 from common.hashing import digest
-from data.load import dataset_info
+from data.datasets import dataset_info
 from training.config import parse_preset
 from training.identity import code_hashes, config_hash, sources_hash
 from training.prune import outdated_notice
@@ -52,6 +52,22 @@ def check_writable():
         sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
 
 
+def check_gpus():
+    """Ends a run on this machine before any download if its trainings need a GPU and there is none.
+
+    Elsewhere (a cluster, a conda environment), each training checks for itself.
+    """
+    trainings = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"]
+    needed = PRESET.training.require_gpu and any(method_info(job.wildcards.method).trains for job in trainings)
+    if needed and workflow.local_exec and importlib.util.find_spec("torch"):
+        from training.device import check_gpu
+
+        try:
+            check_gpu()
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+
 PRESET = checked_preset()
 check_conda()
 
@@ -69,6 +85,7 @@ shell.prefix(
 
 onstart:
     check_writable()
+    check_gpus()
     write_text(CONFIG, PRESET.model_dump_json(indent=2))
     if notice := outdated_notice():
         print(notice, file=sys.stderr)
@@ -134,7 +151,7 @@ def code(*paths):
 
 def dataset_entry(wildcards):
     """A digest of a dataset's entry in datasets.yaml."""
-    return digest(asdict(dataset_info(wildcards.dataset)))
+    return digest(dataset_info(wildcards.dataset).model_dump(mode="json"))
 
 
 def run_identity(wildcards):

@@ -1,0 +1,53 @@
+"""A mistake that the user can mend is one line on standard error; progress in a log is plain lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.console import Progress
+from tests.conftest import ROOT
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        ("raise UserError('the key x is wrong; write y')", 1, "error: the key x is wrong; write y\n"),
+        ("open('/dev/null/file')", 1, "error: Not a directory: /dev/null/file\n"),
+        ("raise OSError(28, 'No space left on device')", 1, "error: No space left on device: while writing\n"),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_a_command_ends_with_one_line(fault: str, code: int, said: str) -> None:
+    done = python(f"from common.console import UserError, run\ndef main():\n    {fault}\nrun(main)")
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    assert "Traceback" in python("from common.console import run\nrun(lambda: 1 / 0)").stderr
+
+
+def test_a_script_writes_all_it_says_to_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    code = (
+        "import os\nfrom common.console import UserError, say, script\n"
+        f"with script({str(log)!r}):\n    print('printed', flush=True); say('said'); os.system('echo child')\n"
+        "    raise UserError('wrong')"
+    )
+    done = python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert log.read_text().splitlines() == ["printed", "said", "child", "error: wrong"]
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(total=3, label="train", every=3600) as progress:
+        for _ in range(3):
+            progress.advance(note="loss 0.31")
+    assert capsys.readouterr().err == "train 3/3, 0:00:00 left, loss 0.31\n"

@@ -1,0 +1,338 @@
+"""The IMLE family: search and assignment, noise, loss, resuming."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.console import UserError
+from methods.adaptive_imle import AdaptiveIMLE
+from methods.api import Latents, Streams
+from methods.imle.family import IMLE
+from methods.imle.search import nearest
+from methods.imle.spaces import Projection
+from methods.vanilla_imle import VanillaIMLE
+
+# The smallest decoder, and the pixel distance, which needs no weights.
+TINY = {
+    "blocks": "4m1,8m4",
+    "width": 8,
+    "latent_dim": 6,
+    "mapping_depth": 1,
+    "lpips_weight": 0.0,
+    "mse_weight": 1.0,
+    "search": "exact",
+    "pool_factor": 3.0,
+    "pool_batch": 5,
+    "batch": 2,
+    "learning_rate": 1e-3,
+}
+FOUR = {"blocks": "1x1,4m1", "mapping_depth": 2, "pool_batch": 16}  # images of 4 px
+
+
+def build(method: type[IMLE], n: int = 4, side: int = 8, **changes: Any) -> IMLE:
+    torch.manual_seed(0)
+    images = torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    config = method.Config(**{**TINY, **changes})
+    return method(config, side, 3, images, Streams(0, "toy", method.name, "full"))
+
+
+# Search and assignment with a generator that can be seen through -----------------------------------------------------
+
+
+class Flat(nn.Module):
+    """T(z) is an image of one colour, the first three entries of z; counts the images it makes without gradients."""
+
+    noise_resolutions = (4,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = 0
+
+    def forward(self, z: Tensor, noise: dict[str, Tensor]) -> Tensor:
+        self.made += 0 if torch.is_grad_enabled() else len(z)
+        return z[:, :3, None, None].expand(-1, -1, 8, 8)
+
+
+def flat(method: type[IMLE], **changes: Any) -> IMLE:
+    """A method on `Flat`, whose images are of one colour too, so that d(x, T(z)) = |colour - z[:3]|^2 / 3."""
+    built = build(method, **changes)
+    built.images[:] = built.images[:, :, :1, :1]
+    built.decoder = Flat()
+    return built
+
+
+@pytest.mark.parametrize("perturbation", [0.0, 0.001])
+def test_assigned_latents_are_the_nearest_of_the_pool(perturbation):
+    method = flat(AdaptiveIMLE, schedule="paper", latent_perturbation=perturbation, pool_factor=20.0)
+    method.initialise()
+
+    pool = Latents.cat(list(method.search.pool.batches(0, batch=80)))
+    distances = (method.images[:, None, :, 0, 0] - pool.z[None, :, :3]).square().mean(2)
+    nearest = distances.argmin(1)
+    shift = method.assigned.z - pool.z[nearest]
+    assert len(pool) == 80
+    assert torch.equal(method.assigned.noise["4"], pool.noise["4"][nearest])  # noise maps are not perturbed
+    assert shift.std() == pytest.approx(perturbation, rel=0.5)
+    colours = (method.images[:, :, 0, 0] - method.assigned.z[:, :3]).square().mean(1)
+    assert torch.allclose(method.tau, colours, atol=1e-5)
+
+
+def test_no_image_is_generated_for_a_pool_that_nobody_needs():
+    """Between reassignments the generator runs for the mini-batches alone (here: with gradients)."""
+    method = flat(VanillaIMLE, reassign_every=2)
+    method.initialise()
+    assert method.decoder.made == method.search.pool.size == 12
+    method.before_epoch(1)
+    assert method.decoder.made == 12
+    method.before_epoch(2)
+    assert method.decoder.made == 24
+
+
+def test_a_search_by_sketches_needs_no_cache_of_embeddings():
+    found = []
+    for gib in (0.0, 4.0):
+        method = build(VanillaIMLE, search="sketch", sketch_dim=99, target_cache_gib=gib)
+        method.initialise()
+        found.append(method.assigned.z)
+    assert torch.equal(*found)
+
+
+def test_thresholds_may_use_the_distances_of_the_last_steps():
+    """In the paper's schedule these are the distances of this mini-batch before the update."""
+    method = build(AdaptiveIMLE, schedule="paper", measure="in_step", learning_rate=0.0)
+    method.initialise()
+    batch = torch.tensor([2, 0])
+    method.descend(0, batch)
+    assert torch.allclose(method.reached(batch), method.current_distance(batch), atol=1e-6)
+    assert torch.equal(method.reached(torch.tensor([1])), torch.zeros(1)), "not trained on yet"
+
+
+def test_a_policy_may_forbid_candidates():
+    class FarOnly(VanillaIMLE):
+        def screen(self, distances: Tensor) -> Tensor:
+            return distances.masked_fill((distances < 1.0).any(dim=0), torch.inf)
+
+    method = flat(FarOnly, pool_factor=20.0)
+    method.initialise()
+    assert method.current_distance(method.everyone).min() > 0.99
+    plain = flat(VanillaIMLE, pool_factor=20.0)
+    plain.initialise()
+    assert plain.current_distance(plain.everyone).max() < 0.99
+
+
+# Noise ----------------------------------------------------------------------------------------------------------------
+
+
+def test_latents_are_standard_normal_codes_and_one_standard_normal_map_per_resolution():
+    latents = build(VanillaIMLE, side=4, **FOUR).latents(3000, torch.Generator().manual_seed(0))
+    assert {name: tuple(maps.shape[1:]) for name, maps in latents.noise.items()} == {"1": (1, 1, 1), "4": (1, 4, 4)}
+    for values in (latents.z, *latents.noise.values()):
+        assert abs(values.mean()) < 0.1 and values.std() == pytest.approx(1, abs=0.07)
+    assert not torch.allclose(latents.noise["1"].flatten(), latents.noise["4"][:, 0, 0, 0])
+
+
+def test_training_sees_the_stored_maps_and_evaluation_those_of_its_latents():
+    """In training no map is drawn anew: image i keeps those of its candidate until it is reassigned."""
+    method = build(VanillaIMLE, side=4, **FOUR, reassign_every=3, batch=4)
+    seen: list[dict[str, Tensor]] = []
+
+    def note(_: nn.Module, arguments: tuple[Tensor, dict[str, Tensor]]) -> None:
+        if torch.is_grad_enabled():
+            seen.append(arguments[1])
+
+    method.decoder.register_forward_pre_hook(note)
+    for step in range(4):
+        method.train_step(step)
+    order = [method.minibatch(step, 4).argsort() for step in range(4)]
+    for name in ("1", "4"):
+        first, second, third, fourth = (maps[name][index] for maps, index in zip(seen, order, strict=True))
+        assert torch.equal(first, second) and torch.equal(second, third)
+        assert not torch.equal(third, fourth)
+        assert torch.equal(fourth, method.assigned.noise[name])
+
+    latents = method.latents(2, torch.Generator().manual_seed(1))
+    other = Latents(latents.z, method.latents(2, torch.Generator().manual_seed(2)).noise)
+    with torch.no_grad():
+        assert torch.equal(method.generate(latents), method.generate(latents))
+        assert not torch.allclose(method.generate(latents), method.generate(other), atol=1e-3)
+
+
+def test_perturbation_of_a_chosen_code_is_normal_of_a_thousandth_and_spares_the_maps():
+    method = build(VanillaIMLE, n=400, side=4, **FOUR, pool_factor=0.25)
+    plain = build(VanillaIMLE, n=400, side=4, **FOUR, pool_factor=0.25, latent_perturbation=0.0)
+    shifts = []
+    for _ in range(2):
+        for each in (method, plain):
+            each.reassign(each.everyone)
+        shifts.append(method.assigned.z - plain.assigned.z)
+        assert all(torch.equal(maps, plain.assigned.noise[name]) for name, maps in method.assigned.noise.items())
+    assert [float(shift.std()) for shift in shifts] == pytest.approx([0.001, 0.001], rel=0.08)
+    assert abs(torch.corrcoef(torch.stack([shift.flatten() for shift in shifts]))[0, 1]) < 0.1
+    assert abs(shifts[0].mean()) < 1e-4
+
+
+# Loss -----------------------------------------------------------------------------------------------------------------
+
+
+class Grey(nn.Module):
+    """T(z) = c everywhere, whatever z."""
+
+    def __init__(self, c: float) -> None:
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor(c))
+
+    def forward(self, z: Tensor, noise: dict[str, Tensor]) -> Tensor:
+        return self.c.expand(len(z), 3, 4, 4)
+
+
+class FirstPixel:
+    """In place of LPIPS: the squared difference of one pixel."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        return x[:, 0, 0, :1]
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        return [x[:, :1, :1, :1]]
+
+
+def test_loss_is_the_mean_over_the_batch_of_lpips_plus_a_tenth_of_the_mean_square():
+    """Sample 0.1; images 0.5 and -0.1: LPIPS and mean square are both 0.16 and 0.04.
+    d = 1.1 * 0.16 = 0.176 and 1.1 * 0.04 = 0.044, as the thresholds have it; the loss is their mean, 0.11.
+    Its slope in c: the mean of 1.1 * 2 * (0.1 - x), of -0.88 and 0.44: -0.22.
+    """
+    method = build(
+        AdaptiveIMLE,
+        n=2,
+        side=4,
+        **FOUR,
+        batch=2,
+        perceptual_upsample=4,
+        warmup_steps=1,
+        lpips_weight=1.0,
+        mse_weight=0.1,
+    )
+    method.images[:] = torch.tensor([0.5, -0.1]).view(2, 1, 1, 1)
+    method.distance.perceptual = FirstPixel()
+    method.decoder = Grey(0.1)
+    method.optimizer = torch.optim.SGD(method.decoder.parameters(), lr=1.0)
+    assert method.current_distance(method.everyone).tolist() == pytest.approx([0.176, 0.044], abs=1e-6)
+    assert method.descend(0, torch.tensor([1, 0])) == pytest.approx(0.11, abs=1e-6)
+    assert method.optimizer.param_groups[0]["lr"] == method.config.learning_rate
+    assert method.decoder.c.grad.item() == pytest.approx(-0.22, abs=1e-6)
+    assert method.decoder.c.item() == pytest.approx(0.1 + 0.22 * method.config.learning_rate, abs=1e-7)
+
+
+# Search ---------------------------------------------------------------------------------------------------------------
+
+
+def test_projected_search_has_no_pixel_term():
+    """Against image 0 candidate 0 is nearest by pixels, with the first pixel off by 0.5; candidate 1 has that pixel
+    right and all others off by 1.9.  d: 0.25 + 0.1 * 0.25 / 16 = 0.25; 0.1 * 15/16 * 1.9^2 = 0.34.
+    """
+    candidates = torch.zeros(2, 3, 4, 4)
+    candidates[0, :, 0, 0], candidates[1] = 0.5, 1.9
+    candidates[1, :, 0, 0] = 0.0
+    found = {}
+    for search in ("exact", "projected"):
+        method = build(
+            VanillaIMLE, n=1, side=4, **FOUR, perceptual_upsample=4, search=search, lpips_weight=1.0, mse_weight=0.1
+        )
+        method.images.zero_()
+        method.distance.perceptual = FirstPixel()
+        method.distance.enlarge = lambda images: images
+        found[search] = nearest(method.search.targets.cached, [method.search.targets.embed(candidates)]).item()
+    assert found == {"exact": 0, "projected": 1}
+
+
+def test_projected_search_does_not_divide_by_the_number_of_positions():
+    """A candidate off by 1 at all 16 positions of an early layer, one off by 3 at the only position of a late one.
+    LPIPS: 16/16 = 1 < 9; sums of squares, as the search has it: 16 > 9.
+    """
+
+    def layers(images: Tensor) -> list[Tensor]:
+        return [images[:, :1, :, :4], F.max_pool2d(images[:, 1:2], 4)]
+
+    candidates = torch.zeros(2, 3, 4, 4)
+    candidates[0, 0], candidates[1, 1] = 1.0, 3.0
+    projection = Projection(layers, 8000, Streams(0, "toy", "imle", "full"))
+    squares = projection(candidates).square().sum(dim=1)
+    assert squares.tolist() == pytest.approx([16, 9], rel=0.15)
+    assert nearest(torch.zeros(1, 8000), [projection(candidates)]).item() == 1
+
+
+# The whole method -----------------------------------------------------------------------------------------------------
+
+VARIANTS = [
+    (AdaptiveIMLE, {"schedule": "paper", "delta": 0.99, "optimizer": "adam"}),
+    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "force_resample": 3, "sample_from": "ema"}),
+    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "search": "sketch", "measure": "in_step"}),
+    (VanillaIMLE, {"reassign_every": 2}),
+]
+
+
+@pytest.mark.parametrize(("method", "changes"), VARIANTS)
+def test_resumed_run_continues_to_the_same_bits(method, changes):
+    """Saved in the middle of an epoch and loaded into a fresh method: losses, assignments and weights are identical."""
+    original = build(method, n=5, **changes)
+    for step in range(7):
+        original.train_step(step)
+    resumed = build(method, n=5, **changes)
+    resumed.load_state_dict(copy.deepcopy(original.state_dict()))
+    tail = [[run.train_step(step) for step in range(7, 25)] for run in (original, resumed)]
+
+    assert tail[0] == tail[1]
+    assert sum(scalars["reassigned"] for scalars in tail[0]) > 0
+    assert torch.equal(original.assigned.z, resumed.assigned.z)
+    for ours, theirs in zip(original.sampler().parameters(), resumed.sampler().parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_loss_goes_down_on_eight_images(lpips_weights):
+    """The real distance, LPIPS + 0.1 MSE, falls by 30 % within 60 steps, in either search."""
+    for search in ("exact", "projected"):
+        lpips = {
+            "lpips_weight": 1.0,
+            "mse_weight": 0.1,
+            "perceptual": "alex",
+            "perceptual_upsample": 2,
+            "search": search,
+        }
+        size = {"blocks": "4m1,8m4,16m8,32m16", "width": 16, "latent_dim": 16, "pool_batch": 16, "batch": 8}
+        method = build(
+            VanillaIMLE, n=8, side=32, **lpips, **size | {"learning_rate": 5e-3, "warmup_steps": 5, "proj_dim": 100}
+        )
+        method.images[:] = method.images[:, :, ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3)
+        losses = [method.train_step(step)["loss"] for step in range(60)]
+        assert sum(losses[-5:]) < 0.7 * sum(losses[:5]), search
+
+
+def test_averaged_weights_are_sampled_if_asked_for():
+    method = build(AdaptiveIMLE, sample_from="ema", ema_decay=0.9, learning_rate=0.01)
+    latents = method.latents(2, torch.Generator().manual_seed(0))
+    for step in range(4):
+        method.train_step(step)
+    with torch.no_grad():
+        raw, averaged = method.decoder(latents.z, latents.noise), method.generate(latents)
+    assert method.sampler() is not method.decoder
+    assert not torch.allclose(raw, averaged)
+    assert build(AdaptiveIMLE).sampler().__class__ is method.decoder.__class__
+
+
+def test_learning_rate_rises_linearly_to_its_value():
+    method = build(VanillaIMLE, learning_rate=1.0e-3, warmup_steps=4)
+    rates = []
+    for step in range(6):
+        method.train_step(step)
+        rates.append(method.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+
+
+def test_blocks_must_end_at_the_resolution_of_the_images():
+    with pytest.raises(UserError, match="`blocks` ends at resolution 8, but the images have 16"):
+        build(VanillaIMLE, side=16)

@@ -1,0 +1,101 @@
+"""What a preset costs: the arithmetic, with timings given; and one real timing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.console import UserError
+from training import __main__ as command
+from training.config import RunConfig, read_preset
+from training.cost import Timing, candidates, estimate, finish, time_method
+from training.registry import ROOT
+
+CPU = torch.device("cpu")
+
+
+def cell(preset: str, method: str, dataset: str = "openmoji_faces", split: str = "full") -> RunConfig:
+    return read_preset(preset).run(dataset, method, 0, split)
+
+
+@pytest.fixture
+def two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a step takes two seconds and a candidate half a second; FastGAN cannot be timed."""
+
+    def timing(run: RunConfig, device: torch.device) -> Timing:
+        if run.method == "fastgan":
+            raise UserError("data/raw/weights/lpips_alex.safetensors is missing: run `python -m networks fetch`")
+        return Timing(2.0, 0.5 if "imle" in run.method else 0.0)
+
+    monkeypatch.setattr("training.cost.time_method", timing)
+
+
+@pytest.mark.parametrize("method", ["adaptive_imle", "vanilla_imle"])
+def test_the_demo_generated_as_many_candidates_as_estimated(method: str) -> None:
+    history = ROOT / f"results/reference/demo/runs/openmoji_faces/{method}/seed0/full/history.csv"
+    with history.open() as file:
+        generated = float(list(csv.DictReader(file))[-1]["pool_images"])
+    assert candidates(cell("demo", method)) == generated
+
+
+def test_algorithm_1_searches_until_distances_are_a_twentieth_and_at_most_once_a_step() -> None:
+    run = cell("paper", "adaptive_imle", "panda")
+    assert candidates(run) == pytest.approx((1 + 100 * 28.433) * 10_000, rel=1e-4)  # 0.9^28.433 = 1 / 20
+    assert candidates(replace(run, steps=1000)) == 1001 * 10_000
+
+
+def test_a_method_without_a_search_has_no_candidates() -> None:
+    assert candidates(cell("demo", "mixdl")) == 0
+
+
+def test_the_table_multiplies_and_adds(two_seconds: None) -> None:
+    adaptive, mixdl = cell("demo", "adaptive_imle"), cell("demo", "mixdl")
+    text = estimate([mixdl, mixdl, adaptive], CPU, threads=1)
+    hours = {line.split()[0]: float(line.split()[-1]) for line in text.splitlines()[1:4]}
+    assert hours["mixdl"] == pytest.approx(2 * mixdl.steps * 2.0 / 3600, abs=0.01)
+    assert hours["adaptive_imle"] == pytest.approx((adaptive.steps * 2.0 + candidates(adaptive) * 0.5) / 3600, abs=0.01)
+    assert hours["total"] == pytest.approx(hours["mixdl"] + hours["adaptive_imle"], abs=0.02)
+    assert "CPU-hours" in text
+    assert "Algorithm 1" not in text  # the demo has the released code's schedule
+
+
+def test_the_assumption_about_algorithm_1_is_printed(two_seconds: None) -> None:
+    assert "assumed of Algorithm 1: " in estimate([cell("paper", "adaptive_imle", "panda")], CPU, threads=1)
+
+
+def test_a_method_that_cannot_be_timed_is_named_and_the_others_are_counted(two_seconds: None) -> None:
+    text = estimate([cell("demo", "fastgan"), cell("demo", "mixdl")], CPU, threads=1)
+    assert "not counted: fastgan: data/raw/weights/lpips_alex.safetensors is missing: run `python" in text
+    assert re.search(r"^total +1 ", text, flags=re.MULTILINE)
+
+
+def test_trainings_run_side_by_side_and_the_last_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    assert "in 3.0 hours, with 4 trainings at a time" in finish([6.0] * 4, CPU, threads=2)
+    assert "in 5.0 hours, with 4 trainings at a time" in finish([10.0, 1.0], CPU, threads=2)
+
+
+def test_only_trainings_without_a_result_count(
+    two_seconds: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["training", "plan", "--config", "smoke", "--device", "cpu"])
+    finished = command.default_folder(cell("smoke", "mixdl"))
+    finished.mkdir(parents=True)
+    (finished / "run.json").touch()
+    command.main()
+    trainings = dict(re.findall(r"^(\w+) +(\d+) ", capsys.readouterr().out, flags=re.MULTILINE))
+    assert trainings == {"adaptive_imle": "2", "vanilla_imle": "2", "mixdl": "1", "total": "5"}
+
+
+@pytest.mark.parametrize("method", ["adaptive_imle", "mixdl"])
+def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.cost.BUDGET", 0.2)
+    timing = time_method(cell("smoke", method), CPU)
+    assert 0 < timing.step < 5
+    assert (timing.candidate > 0) == (method == "adaptive_imle")

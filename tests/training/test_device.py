@@ -1,0 +1,50 @@
+"""Where a job computes; memory that runs out is explained."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from common.console import UserError
+from tests.conftest import ROOT
+from training.device import memory_advice, pick_device
+
+
+def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert pick_device("auto") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"--device cuda: .* sees no GPU; use --device cpu"):
+        pick_device("cuda")
+    with pytest.raises(UserError, match=r"--device tpu: expected auto, cpu, cuda or cuda:N"):
+        pick_device("tpu")
+
+
+def test_memory_that_the_machine_refuses_is_one_sentence() -> None:
+    code = (
+        "import torch\nfrom common.console import run\nfrom training.device import memory_advice\n"
+        "def main():\n"
+        "    with memory_advice('training', 'lower methods.fastgan.batch'):\n"
+        "        torch.empty(2**34)\n"
+        "run(main)"
+    )
+
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, preexec_fn=starve, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "error: training ran out of memory: lower methods.fastgan.batch\n")
+
+
+def test_a_full_gpu_is_explained_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**29, 2**34))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2**33)
+    numbers = r"\(16.0 GiB, of which this process had 8.0 and 0.5 were free\)"
+    sentence = rf"backtracking ran out of GPU memory {numbers}: lower --batch"
+    with pytest.raises(UserError, match=sentence), memory_advice("backtracking", "lower --batch"):
+        raise torch.OutOfMemoryError("CUDA out of memory")

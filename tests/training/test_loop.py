@@ -1,0 +1,98 @@
+"""A training leaves its files and what they came from, and says what keeps it from doing so."""
+
+from __future__ import annotations
+
+import csv
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.console import UserError
+from common.files import read_json
+from methods.mixdl import MixDL
+from tests.conftest import ROOT
+from tests.training.conftest import change_images, toy_preset, toy_run
+from training.config import RunConfig
+from training.loop import FILES, train
+
+OUT = Path("out")
+
+
+def train_toy(run: RunConfig | None = None, **options: object) -> None:
+    train(run or toy_run(), toy_preset().training, OUT, **options)
+
+
+def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
+    train_toy()
+    assert {path.name for path in OUT.iterdir()} == set(FILES)
+    run = read_json(OUT / "run.json")
+    assert {"git_commit", "git_dirty", "version", "versions", "hardware", "config_hash", "data_hash"} <= run.keys()
+    assert run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
+    assert (run["steps"], run["n_train"], run["dataset_title"], run["config"]["batch"]) == (12, 10, "toy", 2)
+    with (OUT / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 12]
+    assert all(float(row["d_loss"]) > 0 for row in rows)
+
+
+def test_a_finished_run_is_copied_and_a_changed_one_trained_beside_it(workplace: Path) -> None:
+    train_toy()
+    first = read_json(OUT / "run.json")
+    for file in OUT.iterdir():
+        file.unlink()
+    train_toy()
+    assert read_json(OUT / "run.json") == first
+    train_toy(toy_run(learning_rate=0.001))
+    assert read_json(OUT / "run.json")["run_hash"] != first["run_hash"]
+    change_images()
+    train_toy()
+    assert len({path.name for path in Path("state").iterdir()} | {first["run_hash"]}) == 3
+
+
+def test_out_keeps_the_files_of_others(workplace: Path) -> None:
+    """What this program left unfinished goes, hidden files of others stay."""
+    OUT.mkdir()
+    for name in (".pre-commit-config.yaml", ".env.local.txt", ".model.tmp-abc.safetensors"):
+        (OUT / name).write_text("x")
+    train_toy()
+    assert {path.name for path in OUT.iterdir()} == {".pre-commit-config.yaml", ".env.local.txt", *FILES}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = MixDL.train_step
+    monkeypatch.setattr(
+        MixDL, "train_step", lambda self, step: healthy(self, step) | ({"d_loss": math.nan} if step == 7 else {})
+    )
+    with pytest.raises(UserError, match=r"d_loss became nan at step 7 of mixdl.*last good state is kept"):
+        train_toy()
+    (state,) = Path("state").iterdir()
+    assert [path.name for path in state.glob("0*.json")] == ["000000005.json"]
+    assert not OUT.exists()
+
+
+def test_resume_goes_on_with_the_named_run_and_with_no_other(workplace: Path) -> None:
+    with pytest.raises(UserError, match="--resume state/none: no run was ever there"):
+        train_toy(resume=Path("state/none"))
+    train_toy()
+    (folder,) = Path("state").iterdir()
+    train_toy(resume=folder)
+    with pytest.raises(UserError, match=f"{folder} holds another run: seed is 0 there and 1 here"):
+        train_toy(toy_run(seed=1), resume=folder)
+
+
+def test_the_command_ends_with_one_line_and_help_shows_examples() -> None:
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "training", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    done = call("train", "--config", "demo", "--method", "fastgan", "--dataset", "panda")
+    expected = "error: --dataset: 'panda' is not in the preset, which has openmoji_faces, openmoji_animals\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+    for command in ("train", "sample", "describe", "prune"):
+        assert f"examples:\n  python -m training {command} " in call(command, "--help").stdout

@@ -1,0 +1,124 @@
+"""Methods are found, with their configuration, without importing torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.console import UserError
+from tests.conftest import ROOT
+from training import registry
+from training.registry import method_info, methods
+
+PUBLISHED = {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"}
+
+
+def test_all_methods_and_both_controls_are_found() -> None:
+    assert set(methods()) >= PUBLISHED
+    flags = {name: (methods()[name].trains, methods()[name].backtracks) for name in ("fastgan", "control_noise")}
+    assert flags == {"fastgan": (True, True), "control_noise": (False, False)}
+    assert methods()["mixdl"].title == "MixDL"
+
+
+def test_registry_and_presets_need_neither_torch_nor_numpy() -> None:
+    """The Snakefile reads them on a machine that may have neither."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['numpy'] = None\n"
+        "from training.config import read_preset; read_preset('paper').run('panda', 'mixdl', 0, 'full')"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_configuration_equals_that_of_the_imported_class(name: str) -> None:
+    info = method_info(name)
+    found, real = (
+        [(field.name, field.default) for field in dataclasses.fields(config)]
+        for config in (info.config, info.load().Config)
+    )
+    assert found == real
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Adds a file to methods/ of a project that has only the contract."""
+
+    def clear() -> None:
+        for function in (registry.methods, registry.declarations, registry.parse):
+            function.cache_clear()
+
+    def add(name: str, text: str) -> None:
+        (tmp_path / "methods" / name).write_text(text)
+        clear()
+
+    (tmp_path / "methods").mkdir()
+    shutil.copy(ROOT / "methods/api.py", tmp_path / "methods")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    clear()
+    yield add
+    clear()
+
+
+def method(name: str, fields: str, base: str = "Base") -> str:
+    """A file with a base class `base` and the method `name` that descends from it."""
+    return f"""
+from dataclasses import dataclass
+from methods.api import Method
+
+class {base}(Method):
+    @dataclass(frozen=True)
+    class Config:
+        {fields}
+
+class Own({base}):
+    name = "{name}"
+"""
+
+
+def fields_of(name: str) -> dict[str, object]:
+    return {field.name: field.default for field in dataclasses.fields(method_info(name).config)}
+
+
+def test_base_classes_of_one_name_in_two_files_are_two_classes(write: Callable[[str, str], None]) -> None:
+    write("one.py", method("one", "width: int = 1"))
+    write("two.py", method("two", "depth: int = 2"))
+    write("three.py", "from methods.one import Base as Parent\nclass Base(Parent):\n    name = 'three'\n")
+    assert fields_of("one") == {"width": 1}
+    assert fields_of("two") == {"depth": 2}
+    assert fields_of("three") == {"width": 1}
+
+
+@pytest.mark.parametrize("fields", ["width: np.int64 = 3", "width: int = helper()"])
+def test_a_configuration_that_uses_other_modules_is_refused(write: Callable[[str, str], None], fields: str) -> None:
+    write("odd.py", "import numpy as np\ndef helper(): return 3\n" + method("odd", fields))
+    with pytest.raises(UserError, match=r"methods/odd.py: a Config may use built-in types, `dataclasses` and `typing`"):
+        methods()
+
+
+def test_two_methods_of_one_name_are_refused(write: Callable[[str, str], None]) -> None:
+    write("one.py", method("same", "width: int = 1"))
+    write("two.py", method("same", "width: int = 1", base="Other"))
+    with pytest.raises(UserError, match=r"two classes are named 'same': rename one in methods/two.py"):
+        methods()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nclass (:\n", "line 2: invalid syntax"),
+        ("import torch\nfrom .api import Method\n", "line 2: write `from methods.api import ...`"),
+    ],
+    ids=["syntax", "relative import"],
+)
+def test_a_mistake_in_a_method_is_named_with_its_line(
+    write: Callable[[str, str], None], text: str, message: str
+) -> None:
+    write("broken.py", text)
+    with pytest.raises(UserError, match=f"methods/broken.py, {message}"):
+        methods()

@@ -1,0 +1,128 @@
+"""What the trainings of a preset cost on this machine: a few real steps of each method, times what is left to do.
+
+Seconds are those of the GPU, or the process time of one CPU core, which other processes do not lengthen.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from statistics import mean
+
+import numpy as np
+import torch
+
+from common.console import UserError, say
+from data.datasets import dataset_info
+from methods.api import Method
+from training.build import build
+from training.config import RunConfig
+from training.device import memory_advice
+
+BUDGET = 10.0  # seconds, after which no further step is timed
+MOST_STEPS = 16  # one cycle of StyleGAN2's lazy regularisation
+FALL = 20.0  # Algorithm 1 searches for an image whenever its distance has fallen by delta; this is the fall assumed
+ASSUMED = f"assumed of Algorithm 1: the distance of every image falls to 1/{FALL:g} of its first value"
+OMITTED = "not counted: downloads, sampling, features, backtracking, tables and figures"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one training step, and of one candidate of the IMLE family's searches (0 for other methods)."""
+
+    step: float
+    candidate: float
+
+
+def time_method(run: RunConfig, device: torch.device) -> Timing:
+    """Train a new method of the run's configuration for a few steps, on two batches of random images.
+
+    Raises `UserError` if the weights of the loss network are not fetched, or if the memory does not suffice.
+    """
+    imle = "pool_factor" in run.config
+    if imle:
+        run = replace(run, config={**run.config, "pool_size": run.config["pool_batch"]})
+    shape = (2 * run.config.get("batch", 8), run.resolution, run.resolution, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    with memory_advice(f"timing {run.method}", "it needs a machine with more"):
+        method = build(run, images, device)
+        method.train_step(0)  # not timed: it also loads networks and allocates memory
+        first = timed_step(method, 0) if imle else 0.0
+        spent: list[float] = []
+        while len(spent) <= MOST_STEPS and sum(spent) < BUDGET:
+            # IMLE: no step that begins an epoch, since the searches are counted by themselves.
+            spent.append(timed_step(method, 1 if imle else len(spent) + 1))
+    step = mean(spent[1:] or spent)
+    if not imle:
+        return Timing(step, 0.0)
+    thresholds = len(images) if "schedule" in run.config else 0  # Adaptive IMLE also generates these in step 0
+    return Timing(step, max(0.0, first - step) / (run.config["pool_size"] + thresholds))
+
+
+def timed_step(method: Method, step: int) -> float:
+    """Seconds of one training step."""
+    began = clock(method.device)
+    method.train_step(step)
+    return clock(method.device) - began
+
+
+def clock(device: torch.device) -> float:
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def candidates(run: RunConfig) -> float:
+    """Images that the searches of a whole training generate; 0 for methods that are not of the IMLE family."""
+    config = run.config
+    if "pool_factor" not in config:
+        return 0.0
+    n = dataset_info(run.dataset).count * (0.9 if run.split == "train90" else 1.0)
+    pool = config["pool_size"] or int(config["pool_factor"] * n)
+    if config.get("schedule") == "paper":  # every image that is due has a search of its own
+        searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(config["delta"]))
+    else:
+        epochs = run.steps / math.ceil(n / config["batch"])
+        searches = math.ceil(epochs / (config["staleness"] if "schedule" in config else config["reassign_every"]))
+    return searches * pool
+
+
+def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> str:
+    """A table of what these trainings cost, as text.  threads: of one training (training.threads)."""
+    torch.set_num_threads(1)  # process time would count the waiting of further threads
+    by_method: dict[str, list[RunConfig]] = {}
+    for run in runs:
+        by_method.setdefault(run.method, []).append(run)
+    unit = "GPU-hours" if device.type == "cuda" else "CPU-hours"
+    lines = [f"{'method':<18} trainings {'steps':>11} {'s a step':>9} {'candidates':>13} {'s each':>9} {unit:>11}"]
+    notes, hours = [OMITTED], []
+    for name, found in by_method.items():
+        say(f"timing {name}")
+        try:
+            timing = time_method(found[0], device)
+        except UserError as error:
+            notes.append(f"not counted: {name}: {error}")
+            continue
+        steps, pools = [run.steps for run in found], [candidates(run) for run in found]
+        own = [(a * timing.step + b * timing.candidate) / 3600 for a, b in zip(steps, pools, strict=True)]
+        hours += own
+        work = f"{sum(steps):>11,} {timing.step:>9.3g} {sum(pools):>13,.0f} {timing.candidate:>9.3g}"
+        lines.append(f"{name:<18} {len(found):>9} {work} {sum(own):>11,.2f}")
+        if found[0].config.get("schedule") == "paper":
+            notes.append(ASSUMED)
+    lines.append(f"{'total':<18} {len(hours):>9} {sum(hours):>57,.2f}")
+    return "\n".join([*lines, "", finish(hours, device, threads), *notes])
+
+
+def finish(hours: list[float], device: torch.device, threads: int) -> str:
+    """When trainings of these hours (of one core, or of a GPU) end if they use the whole machine."""
+    cores = len(os.sched_getaffinity(0))
+    jobs, speed = (torch.cuda.device_count(), 1) if device.type == "cuda" else (max(1, cores // threads), threads)
+    clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
+    end = datetime.now() + timedelta(hours=clock_hours)
+    return f"finished at {end:%Y-%m-%d %H:%M}, in {clock_hours:,.1f} hours, with {jobs} trainings at a time"
