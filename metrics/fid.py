@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
-from networks.names import FID
+from training.protocols import FID
 
 # FID and KID also depend on the numbers of images, which stand beside every value; the name of KID's protocol is FID's,
 # followed by the number of subsets.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-FID = "inception-clean"  # FID's protocol: Inception features of images resized as clean-fid's mode "clean" does
 FEATURE_NETWORKS = {"inception": 2048, "vgg16fc2": 4096}  # name, as in networks/weights.yaml -> dimensions
 NETWORK_TITLES = {
     "inception": "Inception",

@@ -65,7 +65,7 @@ def test_distance_is_the_squared_euclidean_one():
     imle = toy.build(VanillaIMLE, seed=0)
     imle.initialise()
     shift = imle.images.flatten(1) - imle.generate(imle.assigned).flatten(1)
-    assert torch.allclose(imle.distances(imle.everyone), shift.square().sum(1), rtol=1e-4)
+    assert torch.allclose(imle.current_distance(imle.everyone), shift.square().sum(1), rtol=1e-4)
 
 
 def test_coverage_of_known_samples():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.console import UserError
-from data.load import dataset_info
+from data.datasets import dataset_info
 from training.config import Preset
 from training.registry import methods
 

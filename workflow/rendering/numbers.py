@@ -10,8 +10,9 @@ import pandas as pd
 
 from common.console import UserError
 from common.hashing import derive_seed
-from networks.names import FID, NETWORK_TITLES
+from networks.names import NETWORK_TITLES
 from training.config import Preset
+from training.protocols import FID
 from workflow.rendering.contents import FLOOR, Entry
 from workflow.rendering.results import Results
 

@@ -137,7 +137,7 @@ def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> 
                         continue
                     samples = fresh_samples(imle)
                     measured, covered = measure(imle, samples)
-                    about = {"method": method.name, "seed": seed, "epoch": epoch, "pools": imle.pools}
+                    about = {"method": method.name, "seed": seed, "epoch": epoch, "pools": imle.search.count}
                     rows += [about | row for row in measured]
                     if seed == seeds[0] and epoch in snapshots:
                         shown.append(snapshot(imle, samples, covered))
