@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
+from training.protocols import FID
 
-# The protocol's name: Inception features of images resized as clean-fid's mode "clean" does.  FID and KID also depend
-# on the numbers of images, which stand beside every value; for KID the number of subsets follows the name.
-FID = "inception-clean"
+# FID and KID also depend on the numbers of images, which stand beside every value; the name of KID's protocol is FID's,
+# followed by the number of subsets.
 KID_SUBSETS = 100  # clean-fid's values
 KID_SUBSET_SIZE = 1000
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from common.console import UserError
 from networks.names import FEATURE_NETWORKS
 
+FID = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
+
 
 @dataclass(frozen=True)
 class PrecisionRecall:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from common.hashing import digest
-from workflow.scripts import verify
-from workflow.scripts.verify import Chain
+from workflow.rendering import stamp
+from workflow.rendering.results import Results
+from workflow.rendering.verify import Chain
 
 P = Path("results/smoke")
 CELL = "openmoji_faces/fastgan/seed0"
@@ -36,7 +37,7 @@ def project(smoke_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def chain() -> Chain:
-    found = Chain(P, Path("data/prepared/32"), Path("data/raw"))
+    found = Chain(Results(P, Path("data/prepared/32")))
     found.walk()
     return found
 
@@ -103,8 +104,8 @@ def test_a_broken_link_is_named(project: Path, sentence: str) -> None:
 
 
 def test_an_edited_method_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "sources_digest", lambda method: "edited")
-    assert any("fastgan was trained with other sources" in sentence for sentence in chain().broken)
+    monkeypatch.setattr(stamp, "sources_hash", lambda method: "edited")
+    assert any("the sources of fastgan have changed since" in sentence for sentence in chain().broken)
 
 
 def test_the_target_says_intact_or_fails(smoke: Path, smoke_copy: Path, snakemake: Callable[..., Any]) -> None:

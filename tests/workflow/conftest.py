@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow.scripts import numbers, tables
-from workflow.scripts.settings import Settings, load
+from training.identity import sources_hash
+from workflow.rendering import tables
+from workflow.rendering.results import Results
 
 RESOLUTION, N_REAL, N_HELD_OUT, N_FAKE = 32, 40, 6, 24
-DATASETS = {"dots": "Dots", "rings": "Rings & 50% bars"}
-METHODS = {
-    "adaptive_imle": "Adaptive IMLE",
-    "vanilla_imle": "Vanilla IMLE",
-    "fastgan": "FastGAN",
-    "mixdl": "MixDL",
-}
-CONTROLS = {"control_real": "Control: real images", "control_noise": "Control: noise"}
-EXTERNAL = {"fake_clr": "FakeCLR_v2"}
+DATASETS = ("dots", "rings")
+METHODS = ("adaptive_imle", "vanilla_imle", "fastgan", "mixdl")
+CONTROLS = ("control_real", "control_noise")
+EXTERNAL = ("fake_clr",)
 BACKTRACKING = "lpips-alex-x2-s50-r3"
-NO_90 = "not trained on 90% in this preset: see the demo's budget"
+NO_90 = "not trained on 90% in this preset & others"
 # Per method: FID, precision, recall, LPIPS of seed 0 on the first dataset; seed 1 adds 2 to FID and 0.02 elsewhere.
 NUMBERS = {
     "adaptive_imle": (80.0, 0.90, 0.70, 0.300),
@@ -50,30 +48,23 @@ def discs(n: int, seed: int, ring: bool) -> np.ndarray:
     return images
 
 
-def settings(**changes: Any) -> dict[str, Any]:
-    kinds = [(METHODS, "method"), (EXTERNAL, "external"), (CONTROLS, "control")]
+def config(**changes: Any) -> dict[str, Any]:
+    """A preset as config.json holds it."""
+    skip = [{"dataset": "rings", "method": name, "reason": "left out"} for name in ("mixdl", "fastgan")]
     return {
         "preset": "demo",
         "resolution": RESOLUTION,
-        "command": "snakemake --cores 2 --configfile config/demo.yaml",
-        "datasets": [{"id": name, "title": title} for name, title in DATASETS.items()],
-        "methods": [
-            {"id": name, "title": title, "kind": kind, "backtracks": kind == "method"}
-            for group, kind in kinds
-            for name, title in group.items()
-        ],
+        "datasets": list(DATASETS),
         "seeds": [0, 1],
-        "figure_seed": 0,
-        "protocols": {
-            "fid": {"name": "inception-clean", "network": "Inception"},
-            "precision_recall": {"name": "inception-k5-n24", "network": "Inception", "k": 5},
-            "lpips_backtracking": {"name": BACKTRACKING, "network": "AlexNet", "steps": 50, "restarts": 3},
+        "methods": {**{name: {"steps": 1500} for name in METHODS}, **{name: {} for name in CONTROLS}},
+        "skip": [*skip, {"dataset": "rings", "split": "train90", "reason": NO_90}],
+        "sampling": {"n": N_FAKE},
+        "metrics": {
+            "precision_recall": ["inception-k5-n24"],
+            "backtracking": {"net": "alex", "upsample": 2, "steps": 50, "restarts": 3},
         },
-        "table3": {"datasets": list(DATASETS), "methods": ["vanilla_imle", "adaptive_imle"]},
-        "skips": [
-            {"dataset": "rings", "method": name, "split": split, "reason": NO_90 if split == "train90" else "left out"}
-            for name, split in [(name, "train90") for name in METHODS] + [("mixdl", "full"), ("fastgan", "full")]
-        ],
+        "tables": {"ablation_datasets": list(DATASETS)},
+        "command": "snakemake --cores 2 --configfile config/demo.yaml",
         **changes,
     }
 
@@ -108,7 +99,7 @@ def _line(
     return {
         "preset": "demo", "dataset": dataset, "method": method, "split": split, "seed": seed, "metric": metric,
         "value": value, "protocol": protocol, "n_real": n_real, "n_fake": n_fake,
-        "steps": 1500 if method in METHODS else None, "run_hash": "0f3a", "item": item,
+        "steps": 1500 if method in METHODS else None, "run_hash": "0f3a", "item": item, "n": None,
     }  # fmt: skip
 
 
@@ -122,9 +113,8 @@ def _backtracking_lines(dataset: str, method: str, seed: int, lpips: float) -> l
 
 
 def write_benchmark(root: Path) -> None:
-    """Everything below `root`: settings.json, results/ and prepared/ as the pipeline leaves them."""
+    """Everything below `root`: results/ and prepared/ as the pipeline leaves them."""
     results, rng = root / "results", np.random.default_rng(7)
-    (root / "settings.json").write_text(json.dumps(settings()))
     for index, dataset in enumerate(DATASETS):
         real = discs(N_REAL, index, ring=index == 1)
         _write_prepared(root / "prepared" / dataset, dataset, real)
@@ -142,6 +132,7 @@ def write_benchmark(root: Path) -> None:
         if index == 0:
             _write_backtracking(results, dataset, real[-N_HELD_OUT:], rng)
     metrics().to_csv(results / "metrics.csv", index=False)
+    (results / "config.json").write_text(json.dumps(config()))
 
 
 def _write_prepared(folder: Path, dataset: str, real: np.ndarray) -> None:
@@ -149,7 +140,7 @@ def _write_prepared(folder: Path, dataset: str, real: np.ndarray) -> None:
     np.save(folder / "images.npy", real)
     split = {"train": list(range(N_REAL - N_HELD_OUT)), "heldout": list(range(N_REAL - N_HELD_OUT, N_REAL))}
     manifest = {
-        "dataset": dataset, "title": DATASETS[dataset], "licence": "CC BY-SA 4.0" if dataset == "dots" else "MIT",
+        "dataset": dataset, "title": dataset, "licence": "CC BY-SA 4.0" if dataset == "dots" else "MIT",
         "resolution": RESOLUTION, "count": N_REAL, "split": split, "shareable": True,
     }  # fmt: skip
     if dataset == "dots":
@@ -180,10 +171,12 @@ def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
     if method == "fastgan":
         history = {**history, "d_loss": np.sin(steps / 80), "reconstruction": 90 * np.exp(-steps / 200) + 0.5}
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    sources = sources_hash(method) if method == "mixdl" else "50" * 32
     record = {
         "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full", "steps": 1500,
         "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": {}, "config_hash": "c0ffee" * 10,
-        "data_hash": "da7a" * 16, "sources_hash": "50" * 32, "git_commit": "0123456789abcdef0123456789abcdef01234567",
+        "data_hash": "da7a" * 16, "sources_hash": sources,
+        "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": 88.4 + offset,
         "peak_memory_mb": 912.5, "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",
@@ -211,39 +204,20 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made_up_metrics() -> pd.DataFrame:
-    return metrics()
+def make(benchmark: Path, tmp_path: Path) -> Callable[..., Results]:
+    """The made-up results after `edit` has changed metrics.csv, with some keys of the preset replaced."""
 
-
-@pytest.fixture
-def made_up_settings() -> Callable[..., dict[str, Any]]:
-    return settings
-
-
-@pytest.fixture
-def prepared(tmp_path: Path, made_up_settings: Callable[..., dict[str, Any]]) -> Callable[..., Settings]:
-    """Settings with some keys changed, as loaded from their file."""
-
-    def make(**changes: Any) -> Settings:
-        path = tmp_path / "settings.json"
-        path.write_text(json.dumps(made_up_settings(**changes)))
-        return load(path)
+    def make(edit: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame, **changes: Any) -> Results:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path)) / "results"
+        shutil.copytree(benchmark / "results", folder)
+        edit(metrics()).to_csv(folder / "metrics.csv", index=False)
+        (folder / "config.json").write_text(json.dumps(config(**changes)))
+        return Results(folder, benchmark / "prepared")
 
     return make
 
 
 @pytest.fixture
-def build(
-    tmp_path: Path, prepared: Callable[..., Settings], made_up_metrics: pd.DataFrame
-) -> Callable[..., tables.Table]:
-    """Table `number` of the made-up metrics, after `change` has edited them."""
-
-    def make(
-        number: int, change: Callable[[pd.DataFrame], pd.DataFrame] | None = None, **settings: Any
-    ) -> tables.Table:
-        frame = made_up_metrics if change is None else change(made_up_metrics)
-        frame.to_csv(tmp_path / "metrics.csv", index=False)
-        loaded = prepared(**settings)
-        return tables.build(number, numbers.read_metrics(tmp_path / "metrics.csv", loaded), loaded)
-
-    return make
+def build(make: Callable[..., Results]) -> Callable[..., tables.Table]:
+    """Table `number` of such results."""
+    return lambda number, *edit, **changes: tables.build(number, make(*edit, **changes))

@@ -2,74 +2,59 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from common.console import UserError
-from workflow.scripts import curves, figures
-from workflow.scripts.settings import load
-from workflow.scripts.sources import Sources
-from workflow.scripts.style import LABEL, WIDTH, Sheet, tile_size
+from workflow.rendering import captions, figures, sheet
+from workflow.rendering.contents import FIGURES
+from workflow.rendering.results import Results
+from workflow.rendering.sheet import Band, Scores
+from workflow.rendering.style import LABEL, WIDTH
+
+ROOT = Path(__file__).parents[2]
 
 
-def sources_of(root: Path, features: bool = True) -> Sources:
-    folder = root / "results/features/inception" if features else None
-    return Sources(load(root / "settings.json"), root / "results", root / "prepared", folder)
+def reasons(bands: list[Band]) -> list[str]:
+    return [block for band in bands for line in band.lines for block in line.blocks if isinstance(block, str)]
 
 
-@pytest.fixture
-def copy(benchmark: Path, tmp_path: Path) -> Path:
-    """A made-up benchmark that the test may damage."""
-    return Path(shutil.copytree(benchmark, tmp_path / "benchmark"))
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
-def words(sheet: Sheet) -> str:
-    return "\n".join(text for _, _, text, _ in sheet._texts)
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_written_and_the_same_data_give_the_same_bytes(benchmark, tmp_path, name):
+    results = Results(benchmark / "results", benchmark / "prepared")
+    for folder in ("a", "b"):
+        figures.draw(name, results, tmp_path / folder / "f.png", tmp_path / folder / "f.pdf")
+    assert pixels(tmp_path / "a/f.png").shape[1] == WIDTH
+    assert (tmp_path / "a/f.pdf").read_bytes().startswith(b"%PDF")
+    for file in ("f.png", "f.pdf"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["f.pdf", "f.pdf", "f.png", "f.png"]
 
 
-def placed(sheet: Sheet, x: int, y: int) -> np.ndarray:
-    return next(pixels for pixels, left, top, _ in sheet._images if (left, top) == (x, y))
-
-
-@pytest.mark.parametrize("name", figures.SHEETS)
-def test_every_figure_is_written_whole(benchmark, tmp_path, name):
-    sheet = figures.SHEETS[name](sources_of(benchmark))
-    sheet.save(tmp_path / "a.png", tmp_path / "a.pdf")
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.size == (WIDTH, sheet.height)
-    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "a.png"]
-
-
-def test_curves_are_written_whole(benchmark, tmp_path):
-    curves.draw(sources_of(benchmark), tmp_path / "a.png", tmp_path / "a.pdf")
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.width == WIDTH
-        colours = set(map(tuple, np.asarray(image.convert("RGB")).reshape(-1, 3)))
-    assert {(0, 114, 178), (213, 94, 0)} <= colours, "a line for each of two datasets"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "a.png"]
+def test_curves_have_a_line_for_each_dataset(make, tmp_path):
+    figures.draw("curves", make(), tmp_path / "a.png", tmp_path / "a.pdf")
+    assert {(0, 114, 178), (213, 94, 0)} <= set(map(tuple, pixels(tmp_path / "a.png").reshape(-1, 3)))
 
 
 def test_small_pictures_are_enlarged_by_repetition(tmp_path):
-    """Every pixel becomes a square of side / resolution device pixels, exactly."""
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    sheet = Sheet()
-    sheet.image(pixels, LABEL, 40, 96)
-    sheet.save(tmp_path / "a.png", tmp_path / "a.pdf")
-    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))[40:136, LABEL : LABEL + 96]
-    assert np.array_equal(drawn, pixels.repeat(3, axis=0).repeat(3, axis=1))
-
-
-def test_same_data_same_bytes(benchmark, tmp_path):
-    for name in ("a", "b"):
-        figures.figure3(sources_of(benchmark)).save(tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
-    for suffix in ("png", "pdf"):
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    """On the page, every pixel becomes a square of three device pixels, exactly, below a header of 36."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 10, 32, 32, 3), np.uint8)
+    sheet.draw_sheet([Band(("Noise",), [sheet.Line("", (images,))])], [], tmp_path / "a.png", tmp_path / "a.pdf")
+    drawn = pixels(tmp_path / "a.png")[36 + 100 : 36 + 196, LABEL + 100 : LABEL + 196]
+    assert np.array_equal(drawn, images[1, 1].repeat(3, axis=0).repeat(3, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -77,60 +62,59 @@ def test_same_data_same_bytes(benchmark, tmp_path):
     [(541, 8, 32, 64), (541, 5, 256, 105), (1098, 10, 32, 96), (1098, 3, 32, 128), (300, 10, 32, 26)],
 )
 def test_tiles_are_whole_multiples_that_fit(width, columns, resolution, side):
-    assert tile_size(width, columns, 4, resolution, 128) == side
-    assert columns * (side + 4) - 4 <= width
+    assert sheet.tile_size(width, columns, resolution) == side
+    assert columns * (side + sheet.GAP) - sheet.GAP <= width
 
 
-def test_figure_2_shows_the_first_samples_in_order(benchmark):
-    sheet = figures.figure2(sources_of(benchmark))
+def test_figure_2_shows_the_first_samples_in_order(make, benchmark):
+    bands, _ = figures.figure2(make())
+    assert [line.title for line in bands[0].lines] == [
+        *("Training images", "Adaptive IMLE", "Vanilla IMLE", "FastGAN", "MixDL", "fake_clr"),
+    ]
     images = np.load(benchmark / "results/samples/dots/adaptive_imle/seed0.npz")["images"]
-    top = figures.HEADER + 2 * (64 + figures.GAP) - figures.GAP + figures.ROW_GAP
-    for index in range(16):
-        x, y = LABEL + index % 8 * 68, top + index // 8 * 68
-        assert np.array_equal(placed(sheet, x, y), images[index])
+    assert np.array_equal(bands[0].lines[1].blocks[0].reshape(-1, 32, 32, 3), images[:16])
+    assert reasons(bands) == ["n/a (left out)"] * 2
 
 
-def test_figures_say_scale_seed_and_attribution(benchmark):
-    text = words(figures.figure2(sources_of(benchmark)))
-    assert "Preset demo, 32 × 32 px, seed 0" in text
-    assert "drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0" in text
-    assert "Rings & 50% bars" in text
+def test_six_datasets_fill_three_bands(make):
+    bands, _ = figures.figure2(make(datasets=["dots", "rings", "c", "d", "e", "f"]))
+    assert [band.titles for band in bands] == [("dots", "rings"), ("c", "d"), ("e", "f")]
 
 
-def test_a_skipped_cell_says_why(benchmark):
-    assert words(figures.figure2(sources_of(benchmark))).count("n/a (left out)") == 2
+def test_footers_say_scale_seed_commit_and_attribution(make):
+    lines = captions.footer(make(), "seed 0; first drawn")
+    assert lines == [
+        "Preset demo, 32 × 32 px, seed 0; first drawn; commits 0123456, 0123456 + changes.",
+        "Dots: drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0",
+    ]
 
 
-def test_figure_3_prints_each_score_and_the_best_bold(benchmark):
-    sheet = figures.figure3(sources_of(benchmark))
-    bold = [text for _, _, text, style in sheet._texts if style.get("weight") == "bold" and text.startswith("0.")]
-    assert bold == ["0.250", "0.270", "0.290", "0.310", "0.330", "0.350"], "adaptive IMLE leads every column"
-    assert "mean 0.450" in words(sheet)
-    assert "n/a (not trained on 90%" in words(sheet)
+def test_figure_3_prints_each_score_and_the_best_bold(make):
+    dots, rings = figures.figure3(make())[0]
+    scores = [line for line in dots.lines if isinstance(line.blocks[0], Scores)]
+    assert scores[0].blocks[0].texts == [
+        (text, True) for text in ("0.250", "0.270", "0.290", "0.310", "0.330", "0.350")
+    ], "adaptive IMLE leads every column"
+    assert scores[2].below == "mean 0.450" and not any(bold for _, bold in scores[2].blocks[0].texts)
+    assert reasons([rings]) == ["n/a (not trained on 90% in this preset & others); n/a (left out)"]
 
 
-def test_figure_3_refuses_different_targets(copy):
-    path = copy / "results/metrics/dots/mixdl/seed0/backtracking.npz"
+def test_figure_3_refuses_different_targets(make):
+    results = make()
+    path = results.folder / "metrics/dots/mixdl/seed0/backtracking.npz"
     with np.load(path) as found:
         arrays = dict(found)
     np.savez(path, **{**arrays, "index": arrays["index"][::-1]})
     with pytest.raises(UserError, match="dots used different held-out images"):
-        figures.figure3(sources_of(copy))
+        figures.figure3(results)
 
 
-def test_memorisation_puts_the_nearest_image_below(benchmark):
+def test_memorisation_puts_the_nearest_image_below(make, benchmark):
     """The fixture's samples are noisy training images: the nearest is the image each was made of."""
-    sheet = figures.memorisation(sources_of(benchmark))
+    samples, below = figures.memorisation(make())[0][0].lines[0].blocks[0].astype(int)
     real = np.load(benchmark / "prepared/dots/images.npy").astype(int)
-    for column in range(8):
-        sample = placed(sheet, LABEL + column * 68, figures.HEADER).astype(int)
-        below = placed(sheet, LABEL + column * 68, figures.HEADER + 68)
-        assert np.array_equal(below, real[np.abs(real - sample).sum(axis=(1, 2, 3)).argmin()])
-
-
-def test_memorisation_says_by_which_distance(benchmark):
-    assert "by Inception features" in words(figures.memorisation(sources_of(benchmark))).replace("\n", " ")
-    assert "by pixel distance" in words(figures.memorisation(sources_of(benchmark, features=False)))
+    for sample, image in zip(samples, below, strict=True):
+        assert np.array_equal(image, real[np.abs(real - sample).sum(axis=(1, 2, 3)).argmin()])
 
 
 def test_nearest_is_the_euclidean_nearest():
@@ -140,49 +124,43 @@ def test_nearest_is_the_euclidean_nearest():
     assert figures.nearest(points, among).tolist() == brute
 
 
-@pytest.mark.parametrize("name", figures.SHEETS)
-def test_nothing_at_all_still_draws(copy, tmp_path, name):
-    """No samples, metrics or prepared images: the figure says so in words."""
-    for folder in ("results/samples", "results/metrics", "prepared"):
-        shutil.rmtree(copy / folder)
-    sheet = figures.SHEETS[name](sources_of(copy))
-    sheet.save(tmp_path / "a.png", tmp_path / "a.pdf")
-    assert not sheet._images
-    assert "n/a (left out)" in words(sheet) or "n/a (not trained" in words(sheet)
-
-
-def test_no_curves_says_so(copy, tmp_path):
-    shutil.rmtree(copy / "results/runs")
-    curves.draw(sources_of(copy), tmp_path / "a.png", tmp_path / "a.pdf")
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_at_all_still_draws(make, tmp_path, name):
+    """No samples, metrics, runs or prepared images: the figure says so in words."""
+    results = make()
+    for folder in ("samples", "metrics", "runs"):
+        shutil.rmtree(results.folder / folder)
+    empty = Results(results.folder, tmp_path / "nothing")
+    if name in figures.IMAGES:
+        bands, _ = figures.IMAGES[name](empty)
+        assert not any(band.pictures for band in bands) and "not run" in " ".join(reasons(bands))
+    figures.draw(name, empty, tmp_path / "a.png", tmp_path / "a.pdf")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_a_damaged_sample_file_is_named(copy):
-    path = copy / "results/samples/dots/mixdl/seed0.npz"
+def test_a_damaged_sample_file_is_named(make):
+    results = make()
+    path = results.folder / "samples/dots/mixdl/seed0.npz"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"mixdl/seed0.npz is damaged"):
-        figures.figure2(sources_of(copy))
+        figures.figure2(results)
 
 
-def test_a_failed_drawing_leaves_nothing(benchmark, tmp_path, monkeypatch):
-    """A full disk while the PDF is written: the old files stay, no temporary file does."""
-    from matplotlib.figure import Figure
+def test_a_failed_drawing_leaves_nothing(make, tmp_path, monkeypatch):
+    """A full disk while a file is written: the old files stay, no temporary file does."""
 
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    sheet = figures.figure3(sources_of(benchmark))
     monkeypatch.setattr(Figure, "savefig", fail)
+    out = tmp_path / "out"
     with pytest.raises(UserError, match=r"a.png cannot be written \(No space left on device\); make room"):
-        sheet.save(tmp_path / "a.png", tmp_path / "a.pdf")
-    assert list(tmp_path.iterdir()) == []
+        figures.draw("figure3", make(), out / "a.png", out / "a.pdf")
+    assert list(out.iterdir()) == []
 
 
-def test_six_datasets_fill_three_bands(benchmark, tmp_path):
-    settings = json.loads((benchmark / "settings.json").read_text())
-    settings["datasets"] += [{"id": f"d{index}", "title": f"Set {index}"} for index in range(4)]
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    sources = Sources(load(tmp_path / "settings.json"), benchmark / "results", benchmark / "prepared")
-    sheet = figures.figure2(sources)
-    heads = [y for _, y, text, style in sheet._texts if style.get("weight") == "bold"]
-    assert len(heads) == 6 and len(set(heads)) == 3
+def test_a_notebooks_backend_does_not_matter():
+    """With a name that matplotlib does not know, its import alone would fail."""
+    environment = {**os.environ, "MPLBACKEND": "no_such_backend"}
+    command = [sys.executable, "-c", "from workflow.rendering import figures"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)

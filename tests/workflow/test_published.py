@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from workflow.scripts import numbers, published
-from workflow.scripts.settings import Settings, load
-from workflow.scripts.sources import Sources
+from workflow.rendering import numbers, published
+from workflow.rendering.results import Results
 
 VGG, INCEPTION = "vgg16fc2-k3-n1000", "inception-k5-n24"
 
@@ -29,36 +27,34 @@ def rows_for(*protocols: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def table(tmp_path: Path, made_up_settings: Callable[..., dict[str, Any]]) -> Callable[..., pd.DataFrame]:
-    def make(preset: str = "official", rows: list[dict[str, Any]] | None = None, resolution: int = 256) -> pd.DataFrame:
-        raw = made_up_settings(
-            preset=preset, resolution=resolution, datasets=[{"id": "obama", "title": "Obama"}], skips=[]
-        )
-        (tmp_path / "settings.json").write_text(json.dumps(raw))
-        pd.DataFrame(rows or rows_for(INCEPTION, VGG)).assign(preset=preset).to_csv(
-            tmp_path / "metrics.csv", index=False
-        )
-        run = tmp_path / "runs/obama/adaptive_imle/seed0/full/run.json"
-        run.parent.mkdir(parents=True, exist_ok=True)
-        record = {"dataset": "obama", "method": "adaptive_imle", "split": "full"}
+def results(make: Callable[..., Results]) -> Callable[..., Results]:
+    def prepare(preset: str = "official", rows: list[dict[str, Any]] | None = None, resolution: int = 256) -> Results:
+        frame = pd.DataFrame(rows or rows_for(INCEPTION, VGG)).assign(preset=preset, item=None, n=None)
+        found = make(lambda _: frame, preset=preset, resolution=resolution, datasets=["obama"], skip=[])
+        run = found.folder / "runs/obama/adaptive_imle/seed0/full/run.json"
+        run.parent.mkdir(parents=True)
+        record = {"dataset": "obama", "method": "adaptive_imle", "split": "full", "sources_hash": "0" * 64}
         run.write_text(json.dumps({**record, "git_commit": "0123456789", "git_dirty": False}))
-        settings: Settings = load(tmp_path / "settings.json")
-        frame = numbers.read_metrics(tmp_path / "metrics.csv", settings)
-        return (
-            published.build(settings, Sources(settings, tmp_path, tmp_path), frame)
-            .astype(object)
-            .fillna("")
-            .set_index(["method", "metric"])
-        )
+        return found
 
-    return make
+    return prepare
+
+
+@pytest.fixture
+def table(results: Callable[..., Results]) -> Callable[..., pd.DataFrame]:
+    def build(*arguments: Any, **options: Any) -> pd.DataFrame:
+        found = published.build(results(*arguments, **options))
+        return found.astype(object).fillna("").set_index(["method", "metric"])
+
+    return build
 
 
 def test_an_official_run_is_compared_with_the_icml_value(table) -> None:
     row = table().loc["Adaptive IMLE", "FID ↓"]
     assert (row["ICML 2023"], row["delta"]) == ("25.0", "+2.5")  # mean of 27 and 28, less 25
     assert (row["measured"], row["n_seeds"]) == ("27.5 ± 0.7", 2)
-    assert (row["n_real"], row["n_fake"], row["steps"], row["commit"]) == ("100", "5000", "500000", "0123456")
+    assert (row["n_real"], row["n_fake"], row["steps"]) == ("100", "5000", "500000")
+    assert (row["commit"], row["sources"]) == ("0123456", "changed")
 
 
 def test_recall_is_measured_by_the_published_protocol_where_it_was(table) -> None:
@@ -99,9 +95,9 @@ def test_published_values_name_known_datasets_methods_and_metrics() -> None:
     assert not values.duplicated(["dataset", "method", "metric"]).any()
 
 
-def test_markdown_says_what_is_comparable(table, prepared) -> None:
-    settings = prepared(preset="lite")
-    text = published.markdown(table("lite").reset_index(), settings)
+def test_markdown_says_what_is_comparable_and_leaves_unknown_cells_empty(results) -> None:
+    found = results("lite")
+    text = published.markdown(published.build(found), found.preset)
     assert "only runs of the official preset are comparable" in text
     assert "nan" not in text.lower()
     assert "None" not in text

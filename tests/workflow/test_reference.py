@@ -9,32 +9,27 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workflow.scripts import figures, published, reference, tables
-from workflow.scripts.numbers import read_metrics
-from workflow.scripts.settings import load
-from workflow.scripts.sources import Sources
+from workflow.rendering import figures, published, reference, tables
+from workflow.rendering.contents import TABLES
+from workflow.rendering.results import Results
+from workflow.rendering.verify import SavedLinks
 
 PICTURES = ("figure2", "figure3", "interpolation", "memorisation")
 
 
 @pytest.fixture(scope="module")
 def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A preset's results with tables and figures, its settings where the pipeline keeps them, and prepared/."""
-    root = tmp_path_factory.mktemp("reference") / "finished"
-    shutil.copytree(benchmark, root)
-    results = root / "results"
-    shutil.move(root / "settings.json", results / "rendering.json")
-    settings = load(results / "rendering.json")
-    frame = read_metrics(results / "metrics.csv", settings)
-    for number in tables.CONTENTS:
-        paths = (results / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
-        tables.write(tables.build(number, frame, settings), settings, *paths)
-    sources = Sources(settings, results, root / "prepared")
-    rows = published.build(settings, sources, frame)
-    published.write(rows, settings, results / "tables/published.csv", results / "tables/published.md")
+    """A preset's results with tables and figures, and prepared/."""
+    root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("reference") / "finished"))
+    results = Results(root / "results", root / "prepared")
+    for number in TABLES:
+        paths = (results.folder / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
+        tables.write(tables.build(number, results), *paths)
+    published.write(results, results.folder / "tables/published.csv", results.folder / "tables/published.md")
     for name in ("figure2", "curves"):
-        figures.draw(name, sources, results / "figures" / f"{name}.png", results / "figures" / f"{name}.pdf")
-    (results / "report.html").write_text("a page with pictures")
+        files = (results.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+        figures.draw(name, results, *files)
+    (results.folder / "report.html").write_text("a page with pictures")
     return root
 
 
@@ -80,13 +75,14 @@ def test_rendering_gives_the_saved_tables_and_curves_byte_for_byte(finished: Pat
     assert [name for name in same if before[name] != after[name]] == []
 
 
-def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path) -> None:
     forbid_copies(finished)
-    printed: list[str] = []
-    monkeypatch.setattr(figures.Sheet, "placeholder", lambda self, text, *place: printed.append(text))
     out = tmp_path / "rendered"
     reference.render(saved(finished), out)
-    assert any(text.startswith("n/a (no licence allows copies of these photographs") for text in printed)
+    bands, _ = figures.figure2(Results(out, out / "prepared"))
+    assert all(
+        line.blocks[0].startswith("n/a (no licence allows copies of these photographs") for line in bands[0].lines[:5]
+    )
     for name in PICTURES:
         with Image.open(out / "figures" / f"{name}.png") as image:
             assert image.size[0] > 100
@@ -103,3 +99,40 @@ def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: 
     reference.render(folder, out)
     assert not (out / "runs/withdrawn").exists()
     assert (out / "figures/figure3.png").read_bytes().startswith(b"\x89PNG")
+
+
+def links(root: Path) -> SavedLinks:
+    folder = saved(root)
+    found = SavedLinks(Results(folder, folder / "prepared"))
+    found.walk()
+    return found
+
+
+def test_saved_results_that_agree_are_intact_and_every_run_is_listed(finished: Path) -> None:
+    found = links(finished)
+    assert found.broken == []
+    assert len(found.listing()) == found.counts["runs"] == 6
+    assert found.listing()[0].endswith("adaptive_imle/dots/full/seed0: commit 0123456, sources changed since")
+    assert found.listing()[3].endswith("mixdl/dots/full/seed0: commit 0123456 + changes, sources present")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "sentence"),
+    [
+        ("tables/table1.md", "81.0", "80.0", "table1.md is not what metrics.csv renders to"),
+        ("metrics.csv", ",0.9,", ",0.8,", "table2.csv is not what metrics.csv renders to"),
+        ("metrics.csv", "0f3a", "0f3b", "holds numbers of another run than"),
+        (
+            "runs/dots/mixdl/seed0/full/run.json",
+            '"preset": ',
+            '"digest": "0", "preset": ',
+            "run.json was damaged or edited",
+        ),
+    ],
+)
+def test_a_broken_link_of_saved_results_is_named(finished: Path, file: str, old: str, new: str, sentence: str) -> None:
+    path = finished / "results" / file
+    text = path.read_text()
+    path.write_text(text.replace(old, new, 1) if "," in old else text.replace(old, new))
+    assert path.read_text() != text
+    assert any(sentence in broken for broken in links(finished).broken)

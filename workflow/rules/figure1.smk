@@ -2,8 +2,6 @@
 
 
 rule figure1_toy:
-    input:
-        code("workflow/scripts/toy.py"),
     output:
         coverage="results/figure1/coverage.csv",
         samples="results/figure1/samples.npz",
@@ -11,30 +9,28 @@ rule figure1_toy:
         "results/figure1/logs/toy.log",
     conda:
         "../../environment.yml"
+    params:
+        code=code("workflow/rendering/toy.py"),
     message:
         "training vanilla and Adaptive IMLE on two clusters of points"
-    shell:
-        "python -m workflow.scripts.toy --out-coverage {output.coverage} --out-samples {output.samples} > {log} 2>&1"
+    script:
+        "../scripts/toy.py"
 
 
 rule figure1:
     input:
-        code("workflow/scripts/figure1.py"),
         coverage="results/figure1/coverage.csv",
         samples="results/figure1/samples.npz",
     output:
-        png=report(
-            "results/figure1/figure1.png",
-            caption="../captions/figure1.rst",
-            category="Figures",
-        ),
+        png="results/figure1/figure1.png",
         pdf="results/figure1/figure1.pdf",
     log:
         "results/figure1/logs/figure1.log",
     conda:
         "../../environment.yml"
+    params:
+        code=code("workflow/rendering/figure1.py"),
     message:
         "drawing Figure 1"
-    shell:
-        "python -m workflow.scripts.figure1 --coverage {input.coverage} --samples {input.samples}"
-        " --out-png {output.png} --out-pdf {output.pdf} > {log} 2>&1"
+    script:
+        "../scripts/figure1.py"

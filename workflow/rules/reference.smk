@@ -4,11 +4,13 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from workflow.clock import redate
-from training.registry import sources_of
+from common.hashing import digest
+from training.identity import code_hashes, sources_hash
+from training.registry import methods
 
-redate()  # before Snakemake looks at any date
-saved = sorted(path.parent.name for path in Path("results/reference").glob("*/rendering.json"))
+shell.prefix("set -euo pipefail; export PYTHONPATH='" + workflow.basedir + "':${{PYTHONPATH:-}}; ")
+
+saved = sorted(path.parent.name for path in Path("results/reference").glob("*/config.json"))
 if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):
     sys.exit(f"error: `reference` stands alone and lists folders of results/reference: {', '.join(saved)}")
 
@@ -17,8 +19,7 @@ rendered = expand("results/rendered/{preset}/report.html", preset=config["refere
 
 rule render:
     input:
-        sources_of("workflow/scripts/reference.py"),
-        "workflow/scripts/report.html.j2",
+        "workflow/rendering/report.html.j2",
         "workflow/published.csv",
         lambda wildcards: sorted(
             path
@@ -33,8 +34,26 @@ rule render:
         "results/rendered/{preset}/render.log",
     conda:
         "../../environment.yml"
+    params:
+        saved="results/reference/{preset}",
+        out="results/rendered/{preset}",
+        code=digest(code_hashes("workflow/rendering/reference.py")),
+        sources={name: sources_hash(name) for name in methods()},  # captions say whether they have changed
     message:
         "rendering tables, figures and report of {wildcards.preset} from its committed numbers"
+    script:
+        "../scripts/render.py"
+
+
+# Without inputs: it looks at what is there and writes nothing but its log.
+rule verify:
+    log:
+        "results/rendered/verify.log",
+    conda:
+        "../../environment.yml"
+    params:
+        saved=[f"results/reference/{preset}" for preset in config["reference"]],
+    message:
+        "comparing the committed tables, numbers and run records with each other"
     shell:
-        "python -m workflow.scripts.reference render --saved results/reference/{wildcards.preset}"
-        " --out results/rendered/{wildcards.preset} > {log} 2>&1"
+        "python -m workflow.rendering.verify {params.saved} 2>&1 | tee {log}"

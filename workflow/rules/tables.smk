@@ -1,79 +1,60 @@
 # Tables 1-3 of the paper, each as CSV, Markdown and LaTeX.
-
-
-rule rendering_settings:
-    output:
-        f"{P}/rendering.json",
-    log:
-        f"{P}/logs/rendering_settings.log",
-    conda:
-        "../../environment.yml"
-    params:
-        settings=rendering_settings(),
-    message:
-        "writing what tables and figures must know of the configuration"
-    shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+from workflow.rendering.contents import FIGURES, printed, tables_of
 
 
 rule table:
     input:
-        metrics=f"{P}/metrics.csv",
-        settings=f"{P}/rendering.json",
-        scripts=code("workflow/scripts/tables.py"),
+        run_files("run.json"),
+        f"{P}/metrics.csv",
     output:
         csv=f"{P}/tables/table{{number}}.csv",
-        md=report(
-            f"{P}/tables/table{{number}}.md",
-            caption="../captions/table.rst",
-            category="Tables",
-        ),
+        md=f"{P}/tables/table{{number}}.md",
         tex=f"{P}/tables/table{{number}}.tex",
     log:
         f"{P}/logs/tables/table{{number}}.log",
     conda:
         "../../environment.yml"
+    params:
+        results=P,
+        prepared=PREPARED,
+        printed=printed(PRESET),
+        code=code("workflow/rendering/tables.py"),
     message:
         "rendering Table {wildcards.number}"
-    shell:
-        "python -m workflow.scripts.tables --metrics {input.metrics} --settings {input.settings}"
-        " --table {wildcards.number} --out-csv {output.csv} --out-md {output.md} --out-tex {output.tex} > {log} 2>&1"
+    script:
+        "../scripts/table.py"
 
 
 rule published:
     input:
         run_files("run.json"),
-        metrics=f"{P}/metrics.csv",
-        settings=f"{P}/rendering.json",
-        scripts=code("workflow/scripts/published.py"),
-        published="workflow/published.csv",
+        f"{P}/metrics.csv",
+        "workflow/published.csv",
     output:
         csv=f"{P}/tables/published.csv",
-        md=report(
-            f"{P}/tables/published.md",
-            caption="../captions/published.rst",
-            category="Tables",
-        ),
+        md=f"{P}/tables/published.md",
     log:
         f"{P}/logs/tables/published.log",
     conda:
         "../../environment.yml"
     params:
-        results=lambda wildcards, input: str(Path(input.settings).parent),
+        results=P,
+        prepared=PREPARED,
+        printed=printed(PRESET),
+        code=code("workflow/rendering/published.py"),
     message:
-        "setting measured beside published numbers"
-    shell:
-        "python -m workflow.scripts.published --settings {input.settings} --results {params.results}"
-        " --out-csv {output.csv} --out-md {output.md} > {log} 2>&1"
+        "comparing published with measured numbers"
+    script:
+        "../scripts/published.py"
 
 
 rule tables:
     input:
-        [f"{P}/tables/table{number}.md" for number in table_numbers()],
+        expand(f"{P}/tables/table{{number}}.md", number=tables_of(PRESET)),
         rules.published.output,
 
 
-# Without inputs: it looks at what is there, and rebuilds nothing.
+# Without inputs: it looks at what is there and runs nothing again.
 rule verify:
     log:
         f"{P}/logs/verify.log",
@@ -85,4 +66,4 @@ rule verify:
     message:
         "following every number of {params.results} back to the images"
     shell:
-        "python -m workflow.scripts.verify --results {params.results} --prepared {params.prepared} 2>&1 | tee {log}"
+        "python -m workflow.rendering.verify {params.results} --prepared {params.prepared} 2>&1 | tee {log}"

@@ -1,10 +1,12 @@
 """From table cell to training data: does every file still hold what the next one was made from?
 
-    python -m workflow.scripts.verify --results results/demo --prepared data/prepared/32
+    python -m workflow.rendering.verify results/demo --prepared data/prepared/32
+    python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
 Tables are rendered again from metrics.csv, and metrics.csv is collected again from the metric files.  From there on,
 each file records the sha256 of what it was made from: metric file, features, samples, run, prepared images, fetched
-images.  Nothing is written.
+images.  Saved results, without --prepared, hold tables, metrics.csv and run.json alone: these are compared with each
+other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
 from __future__ import annotations
@@ -27,21 +29,19 @@ from data.datasets import dataset_info
 from data.load import data_hash, load
 from data.verify import LOCK
 from metrics.collect import to_csv
-from training.identity import config_hash, run_hash, sources_digest
-from training.registry import methods
-from workflow.scripts import numbers, settings, tables
+from training.identity import config_hash, recorded_run, run_hash
+from workflow.rendering import stamp, tables
+from workflow.rendering.contents import tables_of
+from workflow.rendering.results import Results
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric
 
 
-class Chain:
-    """The links of one preset's results.  counts: what was looked at, by kind; broken: one sentence a broken link.
+class Links:
+    """The links of one preset's results.  counts: what was looked at, by kind; broken: one sentence a broken link."""
 
-    results: results/<preset>.  prepared: data/prepared/<resolution>.  raw: data/raw.
-    """
-
-    def __init__(self, results: Path, prepared: Path, raw: Path) -> None:
-        self.results, self.prepared, self.raw = results, prepared, raw
+    def __init__(self, results: Results) -> None:
+        self.results, self.folder = results, results.folder
         self.counts: Counter[str] = Counter()
         self.broken: list[str] = []
         self._seen: set[tuple[str, Path]] = set()
@@ -58,34 +58,76 @@ class Chain:
             known = isinstance(error, UserError)
             self.broken.append(str(error) if known else f"{path} cannot be read ({error!r})")
 
-    def walk(self) -> None:
-        """Follow every table and every number of metrics.csv down to the images."""
-        known = settings.load(self.results / "rendering.json")
-        frame = numbers.read_metrics(self.results / "metrics.csv", known)
-        for number in tables.CONTENTS if known.table3["datasets"] else (1, 2):
-            table = tables.build(number, frame, known)
+    def check_tables(self) -> None:
+        """Every table is what metrics.csv renders to, apart from what its caption says of the present sources."""
+        for number in tables_of(self.results.preset):
+            table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
-            self.link(
-                "tables",
-                self.results / "tables" / f"table{number}",
-                lambda path, table=table: self._table(path, table, known),
-            )
-        found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
-        files = [
-            self.results / "metrics" / row.dataset / row.method / f"seed{row.seed}" / f"{FILE_OF[row.metric]}.json"
-            for row in found.itertuples()
-        ]
-        self.link("metrics.csv", self.results / "metrics.csv", lambda path: self._collected(path, files))
-        for file in files:
-            self.link("metric files", file, self._metric)
+            path = self.folder / "tables" / f"table{number}"
+            self.link("tables", path, lambda path, table=table: self._table(path, table))  # type: ignore[misc]
 
-    def _table(self, path: Path, table: tables.Table, known: settings.Settings) -> None:
+    def _table(self, path: Path, table: tables.Table) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            tables.write(table, known, *again)
+            tables.write(table, *again)
             for file in again:
-                if path.with_suffix(file.suffix).read_bytes() != file.read_bytes():
-                    raise UserError(f"{path.with_suffix(file.suffix)} is not what metrics.csv renders to")
+                found = path.with_suffix(file.suffix)
+                if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
+                    raise UserError(f"{found} is not what metrics.csv renders to")
+
+
+class SavedLinks(Links):
+    """What a repository keeps: tables, metrics.csv and run.json, without the files that they were made from."""
+
+    def walk(self) -> None:
+        self.check_tables()
+        for record in self.results.runs:
+            folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
+            self.link("runs", folder / record["split"] / "run.json", self._run)
+
+    def listing(self) -> list[str]:
+        """One line a run: which it is, the commit that trained it, and whether its sources have changed since."""
+        lines = []
+        for record in self.results.runs:
+            name = "/".join(str(record[key]) for key in ("method", "dataset", "split")) + f"/seed{record['seed']}"
+            status = "changed since" if stamp.sources_changed(record) else "present"
+            lines.append(f"{self.folder}: {name}: commit {stamp.commit(record)}, sources {status}")
+        return lines
+
+    def _run(self, path: Path) -> None:
+        record = read_json(path)
+        if "digest" in record:  # version 0.1 did not seal its records
+            _check_identity(read_sealed(path), path)
+        frame = self.results.metrics
+        for key in ("dataset", "method", "seed", "split"):
+            frame = frame[frame[key] == record[key]]
+        if set(frame["run_hash"]) - {record["run_hash"]}:
+            raise UserError(f"{self.folder / 'metrics.csv'} holds numbers of another run than {path}")
+
+
+class Chain(Links):
+    """All links of a preset's results, down to the fetched images in `raw`."""
+
+    def __init__(self, results: Results, raw: Path = Path("data/raw")) -> None:
+        super().__init__(results)
+        self.prepared, self.raw = results.prepared, raw
+
+    def walk(self) -> None:
+        self.check_tables()
+        frame = self.results.metrics
+        found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
+        files = [
+            self.folder
+            / "metrics"
+            / row["dataset"]
+            / row["method"]
+            / f"seed{row['seed']}"
+            / f"{FILE_OF[row['metric']]}.json"
+            for row in found.to_dict("records")
+        ]
+        self.link("metrics.csv", self.folder / "metrics.csv", lambda path: self._collected(path, files))
+        for file in files:
+            self.link("metric files", file, self._metric)
 
     def _collected(self, path: Path, files: list[Path]) -> None:
         if path.read_text(encoding="utf-8") != to_csv(files):
@@ -107,24 +149,24 @@ class Chain:
         meta = _meta(path)
         weights = self.raw / "weights" / f"{meta['network']}.safetensors"
         _same(weights, meta["weights"], path)
-        dataset, *of_samples = path.relative_to(self.results / "features" / meta["network"]).parts
+        dataset, *of_samples = path.relative_to(self.folder / "features" / meta["network"]).parts
         if of_samples == ["real.npz"]:
             _same(self.prepared / dataset / "images.npy", meta["source"], path)
             self.link("datasets", self.prepared / dataset, self._dataset)
         else:
-            samples = self.results.joinpath("samples", dataset, *of_samples)
+            samples = self.folder.joinpath("samples", dataset, *of_samples)
             _same(samples, meta["source"], path)
             self.link("sample sets", samples, self._samples)
 
     def _samples(self, path: Path) -> None:
         meta = _meta(path)
-        if "model_sha256" not in meta:  # made elsewhere: the images themselves are the beginning
+        if "model_sha256" not in meta:  # made elsewhere: the chain begins with the images themselves
             with np.load(path, allow_pickle=False) as file:
                 actual = sha256_bytes(file["images"].tobytes())[: len(meta["run_hash"])]
             if actual != meta["run_hash"]:
                 raise UserError(f"{path} holds other images than those that were imported")
             return
-        folder = self.results / "runs" / meta["dataset"] / meta["method"] / f"seed{meta['seed']}" / meta["split"]
+        folder = self.folder / "runs" / meta["dataset"] / meta["method"] / f"seed{meta['seed']}" / meta["split"]
         _same(folder / "model.safetensors", meta["model_sha256"], path)
         self._from_run(path, meta["run_hash"], folder)
 
@@ -138,10 +180,9 @@ class Chain:
         record = read_sealed(path)
         for name, sha256 in record["files"].items():
             _same(path.with_name(name), sha256, path)
-        if (config_hash(record), run_hash(record)) != (record["config_hash"], record["run_hash"]):
-            raise UserError(f"{path}: its settings do not give its run_hash")
-        if record["method"] not in methods() or sources_digest(record["method"]) != record["sources_hash"]:
-            raise UserError(f"{path}: {record['method']} was trained with other sources than those in methods/")
+        _check_identity(record, path)
+        if stamp.sources_changed(record):
+            raise UserError(f"{path}: the sources of {record['method']} have changed since it was trained")
         images, _ = load(record["dataset"], record["resolution"], record["split"], self.prepared.parent)
         if (actual := data_hash(images)) != record["data_hash"]:
             raise UserError(f"{path} was trained on images with sha256 {record['data_hash']}, not {actual}")
@@ -160,6 +201,11 @@ class Chain:
             raise UserError(f"{folder} has pixels with sha256 {pixels}, but {where} has {expected}")
 
 
+def _check_identity(record: dict[str, Any], path: Path) -> None:
+    if (config_hash(recorded_run(record)), run_hash(record)) != (record["config_hash"], record["run_hash"]):
+        raise UserError(f"{path}: its settings do not give its run_hash")
+
+
 def _same(path: Path, sha256: str, recorded_in: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} is missing, and {recorded_in} was made from it")
@@ -169,25 +215,28 @@ def _same(path: Path, sha256: str, recorded_in: Path) -> None:
 
 def _meta(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
-        return json.loads(str(file["meta"]))
+        return dict(json.loads(str(file["meta"])))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="results/<preset>")
-    parser.add_argument("--prepared", type=Path, required=True, help="data/prepared/<resolution>")
-    parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="fetched files (default: data/raw)")
+    parser.add_argument("results", type=Path, nargs="+", help="results/<preset>, or folders of results/reference")
+    parser.add_argument("--prepared", type=Path, help="data/prepared/<resolution>; saved results have none")
     arguments = parser.parse_args()
-    chain = Chain(arguments.results, arguments.prepared, arguments.raw)
-    chain.walk()
-    for sentence in chain.broken:
-        print(f"broken link: {sentence}")
-    seen = ", ".join(f"{number:,} {kind}" for kind, number in chain.counts.items())
-    if chain.broken:
-        sys.exit(
-            f"error: {len(chain.broken)} broken links in {arguments.results} (looked at {seen}); run snakemake again"
-        )
-    print(f"{arguments.results}: intact ({seen})")
+    broken = 0
+    for folder in arguments.results:
+        results = Results(folder, arguments.prepared or folder / "prepared")
+        links = Chain(results) if arguments.prepared else SavedLinks(results)
+        links.walk()
+        for line in links.listing() if isinstance(links, SavedLinks) else []:
+            print(line)
+        for sentence in links.broken:
+            print(f"broken link: {sentence}")
+        seen = ", ".join(f"{number:,} {kind}" for kind, number in links.counts.items())
+        print(f"{folder}: {f'{len(links.broken)} broken links' if links.broken else 'intact'} ({seen})")
+        broken += len(links.broken)
+    if broken:
+        sys.exit(f"error: {broken} broken links; run snakemake again, or restore what was edited")
 
 
 if __name__ == "__main__":

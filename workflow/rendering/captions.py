@@ -1,0 +1,125 @@
+"""Captions: what a number or picture is, how it was measured, and at what scale, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from networks.names import NETWORK_TITLES
+from training.config import Preset
+from workflow.rendering import stamp
+from workflow.rendering.contents import Entry, paper_scale
+from workflow.rendering.numbers import RESAMPLES, Cell, Metric
+from workflow.rendering.results import Results
+
+HEADLINES = {
+    1: "FID and LPIPS backtracking score",
+    2: "Precision and recall",
+    3: "Adaptive IMLE against vanilla IMLE: FID, precision and recall",
+}
+
+
+def scale(preset: Preset) -> str:
+    """The sentence that keeps a demo number from being taken for a paper number."""
+    warning = "" if paper_scale(preset) else " Not comparable with published numbers."
+    return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px.{warning}"
+
+
+def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: Iterable[Cell]) -> str:
+    """Preset, resolution, sample counts, feature network, k, seeds, steps and commit behind one table.
+
+    Counts and steps are those of the ranked rows' cells, as measured; other ones are notes of the table.
+    """
+    cells, preset = list(cells), results.preset
+    main = [cell for cell in cells if cell.row.ranked and cell.values]
+    sentences = [f"{HEADLINES[number]}.", scale(preset)]
+    measured: dict[str, list[Cell]] = {}
+    for metric in dict.fromkeys(cell.metric for cell in cells):
+        name = metric.protocol(preset).name
+        if name not in measured:
+            measured[name] = [cell for cell in main if cell.metric.protocol(preset).name == name]
+            sentences.append(_protocol(metric, preset, measured[name]))
+    sentences += [_steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def figure_caption(name: str, results: Results) -> str:
+    """The caption of one figure; `name` is its file's stem."""
+    preset = results.preset
+    seed = preset.seeds[0]
+    text = {
+        "figure2": f"Uncurated samples. Each method's first samples of seed {seed}, without selection, below training "
+        "images taken at even intervals.",
+        "figure3": "LPIPS backtracking. Held-out images (top row of each set) and the nearest image that each method "
+        f"can reach through its latent space, with its LPIPS below (lower is better; bold: best of the column). "
+        f"Generators trained on 90% of the images, seed {seed}; {_backtracking(preset)}. The mean at the left is "
+        "over all held-out images.",
+        "interpolation": "Each row moves between two random latent codes in equal steps; "
+        f"rows are the first of seed {seed}, without selection.",
+        "memorisation": f"Each method's first samples of seed {seed} and, below each, its nearest training image by "
+        "Inception features. A method that copies shows the same picture twice; a method that generalises does not.",
+        "curves": "Every scalar that a method logs, against its own steps; losses of different "
+        "methods are not comparable. Full training set, one line for each dataset and seed: pale as logged, solid a "
+        "moving average.",
+    }[name]
+    return f"{text} {scale(preset)} {stamp.sentence(results.runs, results.ranked)}"
+
+
+def footer(results: Results, what: str, attributions: bool = True) -> list[str]:
+    """The last lines of a figure, so that the file alone tells its scale, rule, commit and licence."""
+    preset = results.preset
+    size = f"{preset.resolution} × {preset.resolution} px"
+    origin = f"; {stamp.commits(results.runs)}" if results.runs else ""
+    line = f"Preset {preset.preset}, {size}, {what}{origin}."
+    return [line, *(results.attributions() if attributions else [])]
+
+
+def _protocol(metric: Metric, preset: Preset, cells: list[Cell]) -> str:
+    if metric.id == "lpips_backtracking":
+        return _backtracking_protocol(metric, preset, cells)
+    protocol = metric.protocol(preset)
+    label = "FID (↓):" if metric.id == "fid" else f"Precision and recall (↑): k = {protocol.k},"
+    n_real = _listed(count[0] for cell in cells for count in cell.counts)
+    n_fake = _listed(count[1] for cell in cells for count in cell.counts)
+    counts = f", {n_fake} generated against {n_real} real images" if cells else ""
+    return f"{label} {protocol.network} features{counts} (protocol {protocol.name})."
+
+
+def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) -> str:
+    held_out = _listed(cell.items for cell in cells if cell.items)
+    sentence = "LPIPS backtracking (↓): generators trained on 90% of the images, "
+    sentence += f"{held_out} held-out images, " if held_out else ""
+    sentence += f"{_backtracking(preset)} (protocol {metric.protocol(preset).name})"
+    if any(cell.interval for cell in cells):
+        sentence += f"; in brackets, 95% bootstrap intervals over held-out images ({RESAMPLES:,} resamples)"
+    return f"{sentence}."
+
+
+def _backtracking(preset: Preset) -> str:
+    protocol = preset.metrics.backtracking
+    return f"LPIPS ({NETWORK_TITLES[protocol.net]}), {protocol.steps:,} steps, best of {protocol.restarts} restarts"
+
+
+def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
+    parts = []
+    for row in rows:
+        steps = {step for cell in cells if cell.row == row for step in cell.steps}
+        if row.kind == "method" and steps:
+            parts.append(f"{row.title} {_listed(steps)}")
+    return f"Training steps: {'; '.join(parts)}." if parts else ""
+
+
+def _seeds(preset: Preset) -> str:
+    if len(preset.seeds) == 1:
+        return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
+    return f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})."
+
+
+def _ranking(rows: Sequence[Entry]) -> str:
+    kinds = {row.kind for row in rows}
+    unranked = [name for kind, name in (("control", "controls"), ("floor", "the floor")) if kind in kinds]
+    return "Bold: best of the methods" + (f"; {' and '.join(unranked)} are not ranked." if unranked else ".")
+
+
+def _listed(values: Iterable[int]) -> str:
+    """Distinct counts in order, with thousands separators: "100, 160, 389"."""
+    return ", ".join(f"{value:,}" for value in sorted(set(values)))

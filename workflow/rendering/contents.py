@@ -1,0 +1,75 @@
+"""Which rows, tables and figures a preset has: for the rules and for rendering alike.  No pandas, no matplotlib."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common.console import UserError
+from data.datasets import dataset_info
+from training.config import Preset
+from training.registry import methods
+
+FIGURES = {
+    "figure2": "Figure 2",
+    "figure3": "Figure 3",
+    "interpolation": "Interpolation",
+    "memorisation": "Memorisation",
+    "curves": "Training curves",
+}
+# Metrics of Tables 1-3, by the names of metrics.csv.
+TABLES = {1: ("fid", "lpips_backtracking"), 2: ("precision", "recall"), 3: ("fid", "precision", "recall")}
+ABLATION = ("adaptive_imle", "vanilla_imle")  # rows of Table 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the tables: a method, samples made elsewhere, a control, or the floor of FID."""
+
+    id: str
+    title: str
+    kind: Literal["method", "external", "control", "floor"] = "method"
+
+    @property
+    def ranked(self) -> bool:
+        """Controls and the floor do not compete."""
+        return self.kind in ("method", "external")
+
+
+FLOOR = Entry("floor", "Floor (real halves)", "floor")
+
+
+def tables_of(preset: Preset) -> list[int]:
+    """Table 3 exists only where the preset names its datasets."""
+    return [number for number in TABLES if number < 3 or preset.tables.ablation_datasets]
+
+
+def paper_scale(preset: Preset) -> bool:
+    """Are images, networks and training steps those of the published runs?"""
+    return preset.preset in ("paper", "official")
+
+
+def entries(preset: Preset) -> list[Entry]:
+    """The preset's methods and controls.  A method that no longer exists, in a saved preset, has its name as title."""
+    found = []
+    for name, settings in preset.methods.items():
+        info = methods().get(name)
+        trains = info.trains if info else settings.steps > 0
+        found.append(Entry(name, info.title if info else name, "method" if trains else "control"))
+    return found
+
+
+def dataset_title(name: str) -> str:
+    """As in data/datasets.yaml; the name itself where that no longer lists the dataset."""
+    try:
+        return dataset_info(name).title
+    except UserError:
+        return name
+
+
+def printed(preset: Preset) -> dict[str, Any]:
+    """What tables, figures and captions print of a preset: as a parameter of a rule, a change renders again."""
+    keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables"}
+    titles = {entry.id: entry.title for entry in entries(preset)}
+    titles |= {name: dataset_title(name) for name in preset.datasets}
+    return {**preset.model_dump(mode="json", include=keys), "titles": titles}

@@ -1,0 +1,92 @@
+"""Training curves as small multiples: a panel for every scalar of every method, a line for every dataset and seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import wrap
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from workflow.rendering.captions import footer
+from workflow.rendering.contents import Entry, dataset_title
+from workflow.rendering.results import Results
+from workflow.rendering.style import COLOURS, GREY, SMALL, TINY, new_figure, save, styled
+
+ACROSS = 4  # panels in a row
+ROW, FRAME = 205, 60  # pixels: a row of panels; legend and footer
+LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
+SMOOTH = 25  # the solid line is a moving average over this fraction of a training
+
+# One training: the number of its dataset, and what it logged.
+Run = tuple[int, pd.DataFrame]
+# One row of panels: its label, the trainings, the scalars shown.
+Row = tuple[str, list[Run], list[str]]
+
+
+@styled
+def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
+    """Draw every history.csv of the full-set trainings; with none, the figure says so."""
+    rows = [row for method in results.generators for row in _rows(results, method)]
+    figure = new_figure(FRAME + ROW * max(len(rows), 1), layout="constrained")
+    if rows:
+        grid = figure.subplots(len(rows), 1 + ACROSS, squeeze=False, width_ratios=[0.3, *[1] * ACROSS])
+        for (label, runs, scalars), (left, *panels) in zip(rows, grid, strict=True):
+            left.set_axis_off()
+            left.text(0, 1, "\n".join(wrap(label, 10)), transform=left.transAxes, size=SMALL, va="top")
+            for axes, scalar in zip(panels, scalars, strict=False):
+                _draw_panel(axes, runs, scalar)
+            for axes in panels[len(scalars) :]:
+                axes.set_axis_off()
+        _legend(figure, [dataset_title(name) for name in results.preset.datasets])
+    else:
+        nothing = "No training curves: nothing has been trained in this preset."
+        figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
+    lines = footer(results, "full training set; horizontal axes count training steps", attributions=False)
+    figure.supxlabel("\n".join(lines), x=0.002, ha="left", size=TINY, color=GREY)
+    for path in (png, pdf):
+        save(figure, path)
+
+
+def _rows(results: Results, method: Entry) -> list[Row]:
+    found = [
+        (index, results.history(dataset, method, seed))
+        for index, dataset in enumerate(results.preset.datasets)
+        for seed in results.preset.seeds
+    ]
+    runs = [(index, history) for index, history in found if history is not None]
+    names = dict.fromkeys(str(name) for _, history in runs for name in history)
+    scalars = [name for name in names if name not in ("step", "seconds")]
+    return [("" if at else method.title, runs, scalars[at : at + ACROSS]) for at in range(0, len(scalars), ACROSS)]
+
+
+def _draw_panel(axes: Axes, runs: list[Run], scalar: str) -> None:
+    lines = [(index, history.dropna(subset=[scalar])) for index, history in runs if scalar in history]
+    for index, history in lines:
+        colour = COLOURS[index % len(COLOURS)]
+        smooth = history[scalar].rolling(max(len(history) // SMOOTH, 1), center=True, min_periods=1).mean()
+        axes.plot(history["step"], history[scalar], color=colour, alpha=0.3, linewidth=0.5)
+        axes.plot(history["step"], smooth, color=colour)
+    values = pd.concat([history[scalar] for _, history in lines])
+    if len(values) and values.min() > 0 and values.max() / values.min() >= LOG_FROM:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=4))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="y", which="minor", length=0)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.set_title(scalar.replace("_", " "), loc="left", pad=3)
+    axes.margins(x=0.01)
+
+
+def _legend(figure: Figure, titles: list[str]) -> None:
+    handles = [
+        Line2D([], [], color=COLOURS[index % len(COLOURS)], label=title, linewidth=1.4)
+        for index, title in enumerate(titles)
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.6, borderpad=0.3)

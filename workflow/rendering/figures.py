@@ -1,0 +1,144 @@
+"""The figures that show images: samples, backtracking, interpolation, memorisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from common.console import UserError
+from workflow.rendering import curves
+from workflow.rendering.captions import footer
+from workflow.rendering.contents import Entry, dataset_title
+from workflow.rendering.results import Arrays, Results
+from workflow.rendering.sheet import Band, Block, Line, Scores, draw_sheet
+
+MAX_TARGETS = 10  # a row of Figure 3
+Source = Callable[
+    [str], Block
+]  # what a line shows for a dataset: images (rows, columns, H, W, 3), or why there are none
+
+
+def figure2(results: Results) -> tuple[list[Band], str]:
+    """Training images at even intervals, then the first samples of each method: no image is chosen."""
+    columns, rows = _columns(results), 2 if len(results.preset.datasets) <= 2 else 1
+
+    def training(dataset: str) -> Block:
+        real = results.real(dataset)
+        if real is None:
+            return results.why_no_images(dataset)
+        return _in_rows(real[np.linspace(0, len(real) - 1, rows * columns).round().astype(int)], rows)
+
+    def samples(row: Entry, dataset: str) -> Block:
+        arrays = results.samples(dataset, row)
+        return _in_rows(arrays["images"][: rows * columns], rows) if arrays else results.why(dataset, row)
+
+    lines: list[tuple[str, Source]] = [("Training images", training)]
+    lines += [(row.title, partial(samples, row)) for row in results.ranked]
+    return _bands(results, lines), "training images at even intervals; samples are the first drawn, without selection"
+
+
+def interpolation(results: Results) -> tuple[list[Band], str]:
+    """The first two interpolations of each method."""
+
+    def block(row: Entry, dataset: str) -> Block:
+        arrays = results.samples(dataset, row)
+        return arrays["interpolation"][:2] if arrays else results.why(dataset, row)
+
+    lines = [(row.title, partial(block, row)) for row in results.generators]
+    return _bands(results, lines), "each row moves between two random latent codes; the first rows, without selection"
+
+
+def memorisation(results: Results) -> tuple[list[Band], str]:
+    """The first samples of each method, each above the training image nearest to it by Inception's features."""
+    columns = _columns(results)
+
+    def block(row: Entry, dataset: str) -> Block:
+        arrays, real, features = results.samples(dataset, row), results.real(dataset), results.features(dataset, row)
+        if arrays is None or real is None:
+            return results.why_no_images(dataset) if arrays else results.why(dataset, row)
+        if features is None:
+            return "n/a (the features are not on this machine)"
+        fake = arrays["images"][:columns]
+        return np.stack([fake, real[nearest(features[0][: len(fake)], features[1])]])
+
+    lines = [(row.title, partial(block, row)) for row in results.ranked]
+    what = "upper rows: samples, without selection; lower rows: nearest training image by Inception features"
+    return _bands(results, lines, below="nearest"), what
+
+
+def figure3(results: Results) -> tuple[list[Band], str]:
+    """Held-out images above each method's reconstructions, whose LPIPS stands below them."""
+    bands = [_reconstructions(results, dataset) for dataset in results.preset.datasets]
+    return bands, "held-out images in order, without selection; LPIPS below, lower is better"
+
+
+def _reconstructions(results: Results, dataset: str) -> Band:
+    """One dataset's part of Figure 3."""
+    title = (dataset_title(dataset),)
+    found = {row: results.backtracking(dataset, row) for row in results.generators}
+    runs = [arrays for arrays in found.values() if arrays]
+    if not runs:
+        reasons = dict.fromkeys(results.why(dataset, row, "train90") for row in found)
+        return Band(title, [Line("", ("; ".join(reasons),))])
+    target, index = runs[0]["target"], runs[0]["index"]
+    if any(not np.array_equal(arrays["index"], index) for arrays in runs):
+        raise UserError(f"backtracking of {dataset} used different held-out images per method; evaluate again")
+    best = np.min([arrays["score"] for arrays in runs], axis=0)
+    lines = [Line("Held-out target", (target[None, :MAX_TARGETS],))]
+    for row, arrays in found.items():
+        if arrays:
+            lines += _reconstruction(row, arrays, best)
+        else:
+            lines.append(Line(row.title, (results.why(dataset, row, "train90"),)))
+    return Band(title, lines)
+
+
+def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> list[Line]:
+    """Pictures, and below them their scores, bold where no method does better, with the mean at the left."""
+    score = arrays["score"]
+    texts = [(f"{value:.3f}", bool(value <= least)) for value, least in zip(score, best, strict=True)]
+    pictures = Line(row.title, (arrays["reconstruction"][None, :MAX_TARGETS],), gap=0)
+    return [pictures, Line("", (Scores(texts[:MAX_TARGETS]),), below=f"mean {score.mean():.3f}")]
+
+
+def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "") -> list[Band]:
+    """A line for each title, a panel for each dataset, two panels to a band."""
+    datasets = results.preset.datasets
+    bands = []
+    for start in range(0, len(datasets), 2):
+        band = datasets[start : start + 2]
+        rows = [Line(title, tuple(source(dataset) for dataset in band), below) for title, source in lines]
+        bands.append(Band(tuple(map(dataset_title, band)), rows))
+    return bands
+
+
+def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Index in `among` (m, d) of the Euclidean nearest neighbour of each of `points` (n, d)."""
+    points, among = points.astype(np.float64), among.astype(np.float64)
+    squared = (points**2).sum(1)[:, None] + (among**2).sum(1) - 2 * points @ among.T
+    return squared.argmin(axis=1)
+
+
+def _columns(results: Results) -> int:
+    return 8 if results.preset.resolution <= 64 else 5
+
+
+def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:
+    """(n, H, W, 3) -> (rows, n // rows, H, W, 3)."""
+    columns = max(len(images) // rows, 1)
+    return images[: rows * columns].reshape(-1, columns, *images.shape[1:])
+
+
+IMAGES = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
+
+
+def draw(name: str, results: Results, png: Path | str, pdf: Path | str) -> None:
+    """Draw one of contents.FIGURES to both files."""
+    if name == "curves":
+        curves.draw(results, png, pdf)
+    else:
+        bands, what = IMAGES[name](results)
+        draw_sheet(bands, footer(results, f"seed {results.preset.seeds[0]}; {what}"), png, pdf)

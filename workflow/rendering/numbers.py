@@ -1,0 +1,162 @@
+"""From metrics.csv to the cells of a table: selection, mean and deviation over seeds, bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from common.console import UserError
+from common.hashing import derive_seed
+from networks.names import NETWORK_TITLES
+from training.config import Preset
+from training.protocols import FID
+from workflow.rendering.contents import FLOOR, Entry
+from workflow.rendering.results import Results
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a metric was measured: the name in metrics.csv, the network in words, and k of precision and recall."""
+
+    name: str
+    network: str
+    k: int | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is selected and printed.  split: what the measured models were trained on."""
+
+    id: str
+    title: str
+    better: str  # "lower" or "higher"
+    decimals: int
+    split: str = "full"
+
+    @property
+    def arrow(self) -> str:
+        return "↓" if self.better == "lower" else "↑"
+
+    @property
+    def head(self) -> str:
+        return f"{self.title} {self.arrow}"
+
+    def format(self, value: float) -> str:
+        return f"{value:.{self.decimals}f}"
+
+    def protocol(self, preset: Preset) -> Protocol:
+        """The protocol of the tables; a preset may measure further ones of precision and recall."""
+        if self.id == "fid":
+            return Protocol(FID, NETWORK_TITLES["inception"])
+        if self.id == "lpips_backtracking":
+            backtracking = preset.metrics.backtracking
+            return Protocol(str(backtracking), NETWORK_TITLES[backtracking.net])
+        chosen = preset.metrics.precision_recall[0]
+        return Protocol(str(chosen), NETWORK_TITLES[chosen.network], chosen.k)
+
+
+METRICS = {
+    metric.id: metric
+    for metric in (
+        Metric("fid", "FID", "lower", 1),
+        Metric("lpips_backtracking", "LPIPS", "lower", 3, "train90"),
+        Metric("precision", "Precision", "higher", 2),
+        Metric("recall", "Recall", "higher", 2),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table, or the reason why there is none.
+
+    values: one per seed.  interval: 95% bootstrap over held-out images (backtracking only), of which there are
+    `items`.  counts: the distinct (n_real, n_fake) behind the values.
+    """
+
+    dataset: str
+    row: Entry
+    metric: Metric
+    values: tuple[float, ...] = ()
+    reason: str = ""
+    interval: tuple[float, float] | None = None
+    items: int = 0
+    counts: tuple[tuple[int, int], ...] = ()
+    steps: tuple[int, ...] = ()
+
+    @cached_property
+    def mean(self) -> float:
+        return float(np.mean(self.values)) if self.values else float("nan")
+
+    @cached_property
+    def std(self) -> float | None:
+        """Sample standard deviation over seeds; None for fewer than two."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    @property
+    def text(self) -> str:
+        """The number, "n/a" (its reason is a footnote) or "not run"; numbers with equal texts are ties."""
+        if self.values:
+            return self.metric.format(self.mean)
+        return "n/a" if self.reason.startswith("n/a") else self.reason
+
+    @property
+    def uncertainty(self) -> list[str]:
+        """ "± 0.4" over seeds, "[1.2, 1.9]" over held-out images: whichever there are."""
+        parts = []
+        if self.std is not None:
+            parts.append(f"± {self.metric.format(self.std)}")
+        if self.values and self.interval:
+            parts.append(f"[{', '.join(map(self.metric.format, self.interval))}]")
+        return parts
+
+
+def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: str = "") -> Cell:
+    """The number of one row, dataset and metric, under the protocol of the tables or the one that is named."""
+    empty = Cell(dataset, row, metric)
+    frame, name = results.metrics, protocol or metric.protocol(results.preset).name
+    here = frame[(frame["dataset"] == dataset) & (frame["method"] == row.id) & (frame["protocol"] == name)]
+    here = here[(here["split"] == "train90") == (metric.split == "train90")].sort_values("seed")
+    found = here[here["metric"] == metric.id]
+    if found.empty:
+        _refuse_other_protocols(frame[frame["metric"] == metric.id], metric, name)
+        return replace(empty, reason=_why_missing(results, dataset, row, metric))
+    found = found[np.isfinite(found["value"])]
+    if found.empty:
+        return replace(empty, reason="n/a (the value is not a finite number)")
+    # Seeds share the held-out images: average them per image first, so that images alone are resampled.
+    scores = here[here["metric"] == f"{metric.id}_image"].groupby("item")["value"].mean().to_numpy()
+    counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
+    return replace(
+        empty,
+        values=tuple(found["value"].astype(float)),
+        interval=bootstrap_interval(scores, derive_seed("bootstrap", dataset, row.id)) if len(scores) > 1 else None,
+        items=len(scores),
+        counts=tuple(counts.itertuples(index=False, name=None)),
+        steps=tuple(sorted(found["steps"].dropna().astype(int).unique().tolist())),
+    )
+
+
+def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
+    """95% percentile interval of the mean of `scores` (n,) under resampling with replacement; same seed, same bits."""
+    draws = np.random.default_rng(seed).integers(0, len(scores), (RESAMPLES, len(scores)))
+    low, high = np.quantile(scores[draws].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _refuse_other_protocols(found: pd.DataFrame, metric: Metric, name: str) -> None:
+    """A metric measured by other protocols alone is a stale file, not a missing run."""
+    if len(found) and name not in set(found["protocol"]):
+        others = ", ".join(sorted(set(found["protocol"])))
+        raise UserError(f"metrics.csv has {metric.id} under {others}, but the preset asks for {name}; evaluate again")
+
+
+def _why_missing(results: Results, dataset: str, row: Entry, metric: Metric) -> str:
+    if row is FLOOR and metric.id != "fid":
+        return "n/a (the floor is defined for FID alone)"
+    return results.why_missing(dataset, row, metric.split)

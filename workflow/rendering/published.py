@@ -1,0 +1,110 @@
+"""What was published beside what was measured here, as CSV and Markdown.
+
+A difference is printed only where both numbers mean the same: a run of the `official` preset, whose constants are those
+behind the ICML 2023 tables, measured by their protocol.  Runs of every other preset are listed without one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from common.files import write_text
+from training.config import Preset
+from workflow.rendering import numbers, stamp
+from workflow.rendering.contents import Entry, dataset_title
+from workflow.rendering.notation import joined, markdown_table
+from workflow.rendering.numbers import METRICS, Metric
+from workflow.rendering.results import Results
+
+PUBLISHED = Path(__file__).parents[1] / "published.csv"
+ICLR, ICML = "ICLR 2023", "ICML 2023"
+HEADS = {
+    "title": "Dataset",
+    "method": "Method",
+    "metric": "Metric",
+    ICLR: ICLR,
+    ICML: ICML,
+    "measured": "Measured",
+    "delta": "Δ",
+    "protocol": "Protocol",
+    "n_real": "Real",
+    "n_fake": "Generated",
+    "steps": "Steps",
+    "commit": "Commit",
+    "sources": "Sources",
+}
+TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # aligned left
+
+
+def comparable(preset: Preset) -> bool:
+    """Are these runs those behind the ICML 2023 tables?"""
+    return (preset.preset, preset.resolution) == ("official", 256)
+
+
+def build(results: Results) -> pd.DataFrame:
+    """One row for each dataset, method and metric; columns: dataset, mean, std, n_seeds and those of HEADS."""
+    published: Any = pd.read_csv(PUBLISHED, comment="#").set_index(["dataset", "method", "metric"])
+    rows = []
+    for dataset in results.preset.datasets:
+        for row in results.ranked:
+            for metric in METRICS.values():
+                key = (dataset, row.id, metric.id)
+                known = published.loc[key] if key in published.index else None
+                rows.append(_row(results, dataset, row, metric, known))
+    return pd.DataFrame(rows)
+
+
+def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any) -> dict[str, Any]:
+    """known: the published value and its protocol, or None.  A number measured by that protocol is preferred."""
+    frame = results.metrics
+    measured = set(frame.loc[frame["metric"] == metric.id, "protocol"])
+    protocol = metric.protocol(results.preset).name
+    if known is not None and known.protocol in measured:
+        protocol = known.protocol
+    cell = numbers.cell(results, dataset, row, metric, protocol)
+    same = comparable(results.preset) and known is not None and protocol == known.protocol and cell.values
+    here = (dataset, row.id, metric.split)
+    runs = [run for run in results.runs if cell.values and (run["dataset"], run["method"], run["split"]) == here]
+    return {
+        "dataset": dataset,
+        "title": dataset_title(dataset),
+        "method": row.title,
+        "metric": metric.head,
+        ICLR: None,  # its tables were not available: workflow/published.csv
+        ICML: None if known is None else metric.format(known.value),
+        "measured": " ".join([cell.text, *cell.uncertainty]),
+        "mean": cell.mean,
+        "std": cell.std,
+        "n_seeds": len(cell.values),
+        "delta": f"{cell.mean - known.value:+.{metric.decimals}f}" if same else None,
+        "protocol": protocol,
+        "n_real": joined(count[0] for count in cell.counts),
+        "n_fake": joined(count[1] for count in cell.counts),
+        "steps": joined(cell.steps),
+        "commit": ", ".join(sorted({stamp.commit(run) for run in runs})),
+        "sources": ("changed" if any(map(stamp.sources_changed, runs)) else "present") if runs else None,
+    }
+
+
+def markdown(table: pd.DataFrame, preset: Preset) -> str:
+    compared = (
+        f"Δ: measured less {ICML}, whose constants and protocol these runs have."
+        if comparable(preset)
+        else f"No difference is given: only runs of the official preset are comparable with {ICML}."
+    )
+    rows = table.astype(object).where(table.notna(), "")[list(HEADS)].astype(str).to_numpy().tolist()
+    caption = (
+        f"**Published and measured.** Preset {preset.preset}, {preset.resolution} × {preset.resolution} px. {compared} "
+        f"The tables of {ICLR} were not available; blank: no readable source. Commit: the code that trained; Sources: "
+        "whether the code of the method is still the same."
+    )
+    return f"{caption}\n\n{markdown_table(list(HEADS.values()), rows, TEXTS)}\n"
+
+
+def write(results: Results, csv: Path | str, md: Path | str) -> None:
+    table = build(results)
+    write_text(csv, table.to_csv(index=False))
+    write_text(md, markdown(table, results.preset))

@@ -1,0 +1,85 @@
+"""Results that a repository can keep: saved without pictures whose licence forbids copies, rendered without torch.
+
+After a run, a person saves its results by hand, and adds a README.md that says what was measured where:
+
+    python -m workflow.rendering.reference save --results results/demo --prepared data/prepared/32 \\
+        --out results/reference/demo
+
+`snakemake --cores 1 --configfile config/reference.yaml` renders what was saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from common.console import command, run, say
+from common.files import read_json, write_text
+from workflow.rendering import figures, published, report, tables
+from workflow.rendering.contents import FIGURES, tables_of
+from workflow.rendering.results import Results
+
+RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv")
+RENDERED = ("tables/*", "figures/curves.*")  # show no picture
+PICTURES = ("figures/*", "report.html")
+EXAMPLE = """example:
+  python -m workflow.rendering.reference save --results results/demo --prepared data/prepared/32 \\
+      --out results/reference/demo"""
+
+
+def save(results: Path, prepared: Path, out: Path) -> None:
+    """Copy a preset's numbers, each training's record, tables and curves from `results`; and what shows pictures, if
+    the licence of every dataset allows it.  `prepared`: data/prepared/<resolution>.
+    """
+    manifests = [prepared / name / "manifest.json" for name in Results(results, prepared).preset.datasets]
+    shareable = all(read_json(path)["shareable"] for path in manifests)
+    _copy(results, out, (*RECORDS, *RENDERED, *(PICTURES if shareable else ())))
+    for path in manifests:
+        _copy(prepared, out / "prepared", (f"{path.parent.name}/manifest.json",))
+    say(f"{out}: saved {'with' if shareable else 'without'} figures that show images; add a README.md")
+
+
+def render(saved: Path, out: Path) -> None:
+    """Tables, figures and report from what `save` kept.
+
+    Figures that show images are taken as they were saved; one that was not saved prints the reason in its place.
+    """
+    for name in ("runs", "prepared", "figures", "tables"):
+        shutil.rmtree(out / name, ignore_errors=True)  # files of an earlier call must not stay
+    _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
+    results = Results(out, out / "prepared")
+    for number in tables_of(results.preset):
+        paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
+        tables.write(tables.build(number, results), *paths)
+    published.write(results, out / "tables" / "published.csv", out / "tables" / "published.md")
+    for name in FIGURES:
+        png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+        if name == "curves" or not (png.exists() and pdf.exists()):
+            figures.draw(name, results, png, pdf)
+    write_text(out / "report.html", report.page(results))
+
+
+def _copy(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
+    for path in (path for pattern in patterns for path in sorted(source.glob(pattern))):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Results that a repository can keep.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    saving = command(
+        commands, "save", lambda given: save(given.results, given.prepared, given.out),
+        "Copy what a repository may keep of a preset's results.", EXAMPLE,
+    )  # fmt: skip
+    saving.add_argument("--results", type=Path, required=True, help="results/<preset>")
+    saving.add_argument("--prepared", type=Path, required=True, help="data/prepared/<resolution>")
+    saving.add_argument("--out", type=Path, required=True, help="results/reference/<preset>")
+    arguments = parser.parse_args()
+    arguments.act(arguments)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,171 @@
+"""The files of one preset: reading what earlier stages wrote, or saying why something is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from common.console import UserError
+from common.files import read_json
+from metrics.collect import COLUMNS
+from training.config import SPLITS, Preset, load_preset
+from workflow.rendering.contents import FLOOR, Entry, entries
+
+NOT_RUN = "not run"
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of one preset, finished or in part.
+
+    folder: results/<preset>, which holds config.json.  prepared: data/prepared/<resolution>.
+    Every reader of pictures returns None where the file is absent; `why` says what to print in its place.
+    """
+
+    folder: Path
+    prepared: Path
+
+    @cached_property
+    def preset(self) -> Preset:
+        path = self.folder / "config.json"
+        try:
+            return load_preset(read_json(path))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """The table of all numbers, see metrics/collect.py."""
+        return read_metrics(self.folder / "metrics.csv", self.preset.preset)
+
+    @cached_property
+    def rows(self) -> list[Entry]:
+        """Methods, then samples made elsewhere, then controls, then the floor of FID."""
+        known, measured = entries(self.preset), set(self.metrics["method"])
+        elsewhere = sorted(measured - {entry.id for entry in known} - {FLOOR.id})
+        return [
+            *(entry for entry in known if entry.ranked),
+            *(Entry(name, name, "external") for name in elsewhere),
+            *(entry for entry in known if not entry.ranked),
+            *([FLOOR] if FLOOR.id in measured else []),
+        ]
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """What competes and is shown in figures: every row but controls and floor."""
+        return [row for row in self.rows if row.ranked]
+
+    @property
+    def generators(self) -> list[Entry]:
+        """What has a latent space: neither controls nor samples made elsewhere."""
+        return [row for row in self.rows if row.kind == "method"]
+
+    @cached_property
+    def runs(self) -> list[dict[str, Any]]:
+        """The run.json of every run of the preset, in the order of datasets, methods, seeds and splits."""
+        paths = [
+            self._run(dataset, method, seed, split) / "run.json"
+            for dataset in self.preset.datasets
+            for method in self.preset.methods
+            for seed in self.preset.seeds
+            for split in SPLITS
+            if self.preset.why_left_out(dataset, method, split) is None
+        ]
+        return [read_json(path) for path in paths if path.is_file()]
+
+    def why_missing(self, dataset: str, row: Entry, split: str = "full") -> str:
+        """What stands in a cell without a number: "n/a (reason)" where it cannot exist, else "not run"."""
+        reason = self.preset.why_left_out(dataset, row.id, split)
+        return f"n/a ({reason})" if reason else NOT_RUN
+
+    def why(self, dataset: str, row: Entry, split: str = "full") -> str:
+        """Why pictures of a row are missing: it was left out, not run, or run without its pictures being here."""
+        reason = self.why_missing(dataset, row, split)
+        ran = (self._run(dataset, row.id, self._seed(row), split) / "run.json").is_file()
+        return self.why_no_images(dataset) if reason == NOT_RUN and ran else reason
+
+    def why_no_images(self, dataset: str) -> str:
+        """Saved results hold no photographs without a licence, and no figure that shows them."""
+        if self.manifest(dataset).get("shareable", True):
+            return "n/a (the images are not on this machine)"
+        return "n/a (no licence allows copies of these photographs, or of images made from them)"
+
+    def manifest(self, dataset: str) -> dict[str, Any]:
+        """The manifest that `prepare` wrote; empty where the dataset is not here."""
+        path = self.prepared / dataset / "manifest.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    def attributions(self) -> list[str]:
+        """The lines that the licences of the datasets require."""
+        lines = (self.manifest(dataset).get("attribution") for dataset in self.preset.datasets)
+        return list(dict.fromkeys(line for line in lines if line))
+
+    def real(self, dataset: str) -> np.ndarray | None:
+        """All images of a dataset, uint8 (n, H, W, 3)."""
+        path = self.prepared / dataset / "images.npy"
+        return np.load(path) if path.is_file() else None
+
+    def samples(self, dataset: str, row: Entry) -> Arrays | None:
+        """`images`, uint8 (n, H, W, 3) in the order drawn; of methods also `interpolation`, (rows, steps, H, W, 3)."""
+        return self._arrays(dataset, row, "full", "samples")
+
+    def features(self, dataset: str, row: Entry) -> tuple[np.ndarray, np.ndarray] | None:
+        """Inception's features of the samples (n, d) and of the real images (m, d)."""
+        fake = self._arrays(dataset, row, "full", "features/inception")
+        real = _arrays(self.folder / "features/inception" / dataset / "real.npz")
+        return (fake["features"], real["features"]) if fake and real else None
+
+    def backtracking(self, dataset: str, row: Entry) -> Arrays | None:
+        """`target` and `reconstruction` uint8 (k, H, W, 3), `score` (k,), `index` (k,) of the held-out images."""
+        return self._arrays(dataset, row, "train90", "metrics", "/backtracking")
+
+    def history(self, dataset: str, row: Entry, seed: int) -> pd.DataFrame | None:
+        """What a full-set training logged: a column `step`, `seconds`, and one for each scalar."""
+        path = self._run(dataset, row.id, seed, "full") / "history.csv"
+        left_out = self.preset.why_left_out(dataset, row.id, "full")
+        return pd.read_csv(path) if path.is_file() and not left_out else None
+
+    def _arrays(self, dataset: str, row: Entry, split: str, kind: str, name: str = "") -> Arrays | None:
+        if self.preset.why_left_out(dataset, row.id, split):
+            return None  # a file here belongs to an earlier configuration
+        return _arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
+
+    def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
+        return self.folder / "runs" / dataset / method / f"seed{seed}" / split
+
+    def _seed(self, row: Entry) -> int:
+        """The seed that figures show.  Samples made elsewhere have none and are filed under 0."""
+        return 0 if row.kind == "external" else self.preset.seeds[0]
+
+
+def read_metrics(path: Path, preset: str) -> pd.DataFrame:
+    """The table of metrics/collect.py.  Raises `UserError` if it is damaged or holds a number of another preset."""
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(("preset", "dataset", "method", "split", "protocol"), str))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run snakemake --cores all {path}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path} is not a CSV table ({error}); delete it and run again") from None
+    if missing := [name for name in COLUMNS if name not in frame]:
+        raise UserError(f"{path} lacks the column {missing[0]}; delete it and run again")
+    if others := sorted(set(frame["preset"]) - {preset}):
+        raise UserError(f"{path} holds numbers of preset {', '.join(others)}, not of {preset}; delete it and run again")
+    return frame
+
+
+@cache
+def _arrays(path: Path) -> Arrays | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files if name != "meta"}
+    except (BadZipFile, ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from None

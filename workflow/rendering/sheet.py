@@ -1,0 +1,171 @@
+"""A page of small images: lines of panels whose every size is a whole number of pixels, so that images stay sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from workflow.rendering.style import DPI, GREY, LABEL, PALE, RULE, SMALL, TINY, WIDTH, new_figure, save, styled
+
+# Pixels of the PNG.
+GUTTER = 16  # between the two panels of a band
+GAP = 4  # between images
+ROW_GAP = 14  # below a line
+HEADER = 36
+NOTHING = 48  # height of a line that has a reason in place of pictures
+SCORES = 30
+MAX_SIDE = 128  # of an image
+FOOTER = 20  # a line of the footer
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Texts below the images of the line above; True: bold."""
+
+    texts: list[tuple[str, bool]]
+
+
+# Images, uint8 (rows, columns, H, W, 3); or the reason why there are none; or texts.
+Block = np.ndarray | str | Scores
+
+
+@dataclass(frozen=True)
+class Line:
+    """A label, a smaller label below it, and one block for each panel."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    below: str = ""
+    gap: int = ROW_GAP
+
+
+@dataclass(frozen=True)
+class Band:
+    """Panels side by side, each with its title; all images have one size."""
+
+    titles: tuple[str, ...]
+    lines: list[Line]
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        return [block for line in self.lines for block in line.blocks if isinstance(block, np.ndarray)]
+
+    def side(self, width: int) -> int:
+        """The side in pixels of an image in a panel of this width."""
+        columns = max((block.shape[1] for block in self.pictures), default=1)
+        resolution = max((block.shape[2] for block in self.pictures), default=1)
+        return tile_size(width, columns, resolution)
+
+    def width(self, panel: int) -> int:
+        """How much of a panel the images take, or all of it where there are none."""
+        columns = max((block.shape[1] for block in self.pictures), default=0)
+        return columns * (self.side(panel) + GAP) - GAP if columns else panel
+
+    def height(self, line: Line, width: int) -> int:
+        rows = [len(block) for block in line.blocks if isinstance(block, np.ndarray)]
+        if rows:
+            return max(rows) * (self.side(width) + GAP) - GAP
+        return SCORES if any(isinstance(block, Scores) for block in line.blocks) else NOTHING
+
+
+def tile_size(width: int, columns: int, resolution: int) -> int:
+    """Side in pixels of one of `columns` images in `width`: a whole multiple of the resolution if it fits at all."""
+    side = min((width - GAP * (columns - 1)) // columns, MAX_SIDE)
+    return side // resolution * resolution if side >= resolution else side
+
+
+@styled
+def draw_sheet(bands: list[Band], footer: Sequence[str], png: Path | str, pdf: Path | str) -> None:
+    """Draw the bands below each other.  The PDF has twice the pixels, for photographs that are shrunk."""
+    for path, scale in ((png, 1), (pdf, 2)):
+        save(_sheet(bands, footer, scale), path)
+
+
+def _sheet(bands: list[Band], footer: Sequence[str], scale: int) -> Figure:
+    across = max(len(band.titles) for band in bands)
+    width = (WIDTH - LABEL - GUTTER * (across - 1)) // across
+    foot = [part for line in footer for part in wrap(line, int(WIDTH / 8.4))]
+    heights = [HEADER + sum(band.height(line, width) + line.gap for line in band.lines) + ROW_GAP for band in bands]
+    figure = new_figure(sum(heights) + FOOTER * len(foot), DPI * scale)
+    page = figure.add_axes((0, 0, 1, 1))
+    page.set(xlim=(0, WIDTH), ylim=(figure.get_figheight() * DPI, 0))
+    page.set_axis_off()
+    y = 0
+    for band, height in zip(bands, heights, strict=True):
+        _draw_band(figure, band, y, width, scale)
+        y += height
+    page.text(1, y, "\n".join(foot), size=TINY, color=GREY, va="top", linespacing=1.25)
+    return figure
+
+
+def _draw_band(figure: Figure, band: Band, y: int, width: int, scale: int) -> None:
+    """Titles and lines from height `y` down."""
+    page, side = figure.axes[0], band.side(width)
+    lefts = [LABEL + index * (width + GUTTER) for index in range(len(band.titles))]
+    for x, title in zip(lefts, band.titles, strict=True):
+        page.text(x, y + HEADER / 2 - 4, title, size=7.5, weight="bold", va="center")
+    y += HEADER
+    for line in band.lines:
+        height = band.height(line, width)
+        _draw_labels(page, line, y, height)
+        for x, block in zip(lefts, line.blocks, strict=True):
+            if isinstance(block, Scores):
+                _draw_scores(page, block, x, y, side)
+            elif isinstance(block, str):
+                _draw_reason(page, block, x, y, band.width(width), height)
+            else:
+                pixels = mosaic(block, side * scale, GAP * scale, scale)
+                bottom = (round(figure.get_figheight() * DPI) - y + 1) * scale - len(pixels)
+                figure.figimage(pixels, (x - 1) * scale, bottom, origin="upper")
+        y += height + line.gap
+
+
+def _draw_labels(page: Axes, line: Line, y: int, height: int) -> None:
+    """In the left column, in lines of about nine letters; longer words are set smaller."""
+    if line.title:
+        words = wrap(line.title, 10, break_long_words=False)
+        size = SMALL * min(1.0, 9 / max(map(len, words)))
+        page.text(0, y + height / (4 if line.below else 2), "\n".join(words), size=size, va="center", linespacing=1.3)
+    page.text(0, y + height * (3 / 4 if line.title else 1 / 2), line.below, size=TINY, color=GREY, va="center")
+
+
+def _draw_scores(page: Axes, scores: Scores, x: int, y: int, side: int) -> None:
+    for column, (text, bold) in enumerate(scores.texts):
+        centre = x + column * (side + GAP) + side / 2
+        style: dict[str, Any] = {"weight": "bold"} if bold else {"color": GREY}
+        page.text(centre, y + SCORES / 2, text, size=TINY, ha="center", va="center", **style)
+
+
+def _draw_reason(page: Axes, reason: str, x: int, y: int, width: int, height: int) -> None:
+    """A pale box that says why there is no picture."""
+    page.axhspan(y, y + height, x / WIDTH, (x + width) / WIDTH, facecolor=PALE, linewidth=0)
+    text = "\n".join(wrap(reason, width // 10))
+    page.text(x + 12, y + height / 2, text, size=6, color=GREY, va="center", linespacing=1.4)
+
+
+def mosaic(images: np.ndarray, side: int, gap: int, rule: int) -> np.ndarray:
+    """Images (rows, columns, H, W, 3) in one picture, each `side` pixels wide and framed by `rule` pixels."""
+    rows, columns = images.shape[:2]
+    step, frame = side + gap, side + 2 * rule
+    canvas = np.full((rows * step - gap + 2 * rule, columns * step - gap + 2 * rule, 3), 255, np.uint8)
+    colour = np.round(np.array(to_rgb(RULE)) * 255)
+    for row, column in np.ndindex(rows, columns):
+        tile = canvas[row * step : row * step + frame, column * step : column * step + frame]
+        tile[:] = colour
+        tile[rule:-rule, rule:-rule] = resized(images[row, column], side)
+    return canvas
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (H, H, 3) -> (side, side, 3): enlarged by repeating pixels where the factor is whole, else filtered."""
+    sampling = Image.Resampling.NEAREST if side % len(image) == 0 else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(image).resize((side, side), sampling))

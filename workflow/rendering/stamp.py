@@ -1,0 +1,56 @@
+"""Where numbers come from: the commit that trained them, and whether the sources have changed since."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from training.identity import sources_hash
+from training.registry import methods
+from workflow.rendering.contents import Entry
+
+Record = dict[str, Any]  # the content of a run.json
+PRESENT = "present sources."
+
+
+def sources_changed(record: Record) -> bool:
+    """Would this checkout train the run with other code?  So it would if the method no longer exists."""
+    method = record["method"]
+    return method not in methods() or sources_hash(method) != record["sources_hash"]
+
+
+def commit(record: Record) -> str:
+    """The short commit of a run, "+ changes" where its checkout had uncommitted ones."""
+    return (record.get("git_commit") or "unknown")[:7] + (" + changes" if record.get("git_dirty") else "")
+
+
+def commits(records: Sequence[Record]) -> str:
+    """ "commit 5b552ba", "commits 3ff5cbb, 5b552ba (version 0.2.0)"; runs of version 0.1 do not record a version."""
+    names = sorted({commit(record) for record in records})
+    versions = sorted({record["version"] for record in records if "version" in record})
+    return f"commit{'s' * (len(names) > 1)} {', '.join(names)}" + (
+        f" (version {', '.join(versions)})" if versions else ""
+    )
+
+
+def sentence(records: Sequence[Record], rows: Collection[Entry]) -> str:
+    """From which commit the numbers of these rows come, and which of their sources have changed since."""
+    titles = {row.id: row.title for row in rows}
+    records = [record for record in records if record["method"] in titles]
+    if not records:
+        return "Numbers of an unknown commit: there is no run.json beside them."
+    changed = dict.fromkeys(titles[record["method"]] for record in records if sources_changed(record))
+    if not changed:
+        return f"Numbers of {commits(records)}, {PRESENT}"
+    whose = "all methods" if len(changed) == len({record["method"] for record in records}) else _listed(list(changed))
+    return f"Numbers of {commits(records)}; the sources of {whose} have changed since."
+
+
+def without(text: str) -> str:
+    """A text without such a sentence: what remains does not depend on the present sources."""
+    return re.sub(rf"Numbers of commit.*?({re.escape(PRESENT)}|have changed since\.)", "", text)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,66 @@
+"""How every figure looks and is saved: fonts, colours, sizes; the same data give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from common.files import atomic_path
+
+DPI = 200  # of a PNG
+WIDTH = 1200  # pixels of a PNG: six inches, the text width of a paper
+LABEL = 102  # pixels of the column of row labels: about nine letters
+SMALL, TINY = 6.5, 5.8  # points
+
+INK, GREY, RULE, PALE = "#1a1a1a", "#6b6b6b", "#d4d4d4", "#f5f5f3"
+# Okabe and Ito's palette for colour-blind readers, without its yellow, too light for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "text.color": INK,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": "#a8a8a8",
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.titlesize": 6.2,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.5,
+    "xtick.color": "#a8a8a8",
+    "ytick.color": "#a8a8a8",
+    "xtick.labelcolor": GREY,
+    "ytick.labelcolor": GREY,
+    "xtick.labelsize": 5.5,
+    "ytick.labelsize": 5.5,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "lines.linewidth": 0.9,
+    "legend.frameon": False,
+    "legend.fontsize": 6.2,
+    "legend.handlelength": 1.2,
+    "pdf.fonttype": 42,
+}
+styled = matplotlib.rc_context(STYLE)  # a decorator of what draws
+
+
+def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
+    """An empty figure as wide as a page; `height` in pixels of a PNG."""
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=dpi, facecolor="white", **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path | str) -> None:
+    """Write the file as a PNG or PDF without date or version.  After an error, an older file stays as it was."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=figure.dpi, metadata={"Software": None, "CreationDate": None, "Producer": None})

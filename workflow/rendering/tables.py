@@ -1,0 +1,140 @@
+"""Tables 1-3 of the paper: which rows and cells they have, what is bold, and what the footnotes say.
+
+Table 1: FID and LPIPS backtracking.  Table 2: precision and recall.  Table 3: Adaptive against vanilla IMLE.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.files import write_text
+from training.config import Preset
+from workflow.rendering import captions, notation, numbers
+from workflow.rendering.contents import ABLATION, FLOOR, TABLES, Entry
+from workflow.rendering.numbers import METRICS, Cell, Metric
+from workflow.rendering.results import Results
+
+# Row, dataset and metric of a cell.
+Key = tuple[str, str, str]
+Cells = dict[Key, Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows are methods; columns are datasets, each with one sub-column a metric.
+
+    best: the cells to print bold.  notes: the footnotes; marks: which of them a cell carries.
+    """
+
+    number: int
+    preset: Preset
+    caption: str
+    datasets: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    rows: list[Entry]
+    cells: Cells
+    best: set[Key]
+    notes: list[str]
+    marks: dict[Key, list[int]]
+
+    def keys(self, row: Entry, datasets: tuple[str, ...] | None = None) -> list[Key]:
+        """Cell keys of one row, from left to right."""
+        return [(row.id, name, metric.id) for name in datasets or self.datasets for metric in self.metrics]
+
+    def signs(self, key: Key) -> str:
+        """The footnote signs of a cell: "a,c"."""
+        return ",".join(map(sign, self.marks[key]))
+
+    @property
+    def signed_notes(self) -> list[tuple[str, str]]:
+        return [(sign(index), note) for index, note in enumerate(self.notes)]
+
+    @property
+    def blocks(self) -> list[list[Entry]]:
+        """Rows between rules: what is ranked, then controls and floor."""
+        blocks = [[row for row in self.rows if row.ranked == ranked] for ranked in (True, False)]
+        return [block for block in blocks if block]
+
+
+def build(number: int, results: Results) -> Table:
+    """Table `number` from the metrics of one preset."""
+    preset, rows = results.preset, results.rows
+    metrics = tuple(METRICS[name] for name in TABLES[number])
+    if number == 3:
+        rows = [row for row in rows if row.id in ABLATION]
+    elif METRICS["fid"] not in metrics:
+        rows = [row for row in rows if row is not FLOOR]
+    datasets = tuple(name for name in preset.datasets if number < 3 or name in preset.tables.ablation_datasets)
+    cells = {
+        (row.id, dataset, metric.id): numbers.cell(results, dataset, row, metric)
+        for row in rows
+        for dataset in datasets
+        for metric in metrics
+    }
+    notes, marks = footnotes(cells, len(preset.seeds))
+    return Table(
+        number=number,
+        preset=preset,
+        caption=captions.table_caption(number, results, rows, cells.values()),
+        datasets=datasets,
+        metrics=metrics,
+        rows=rows,
+        cells=cells,
+        best={key for dataset in datasets for metric in metrics for key in best_of(cells, dataset, metric)},
+        notes=notes,
+        marks=marks,
+    )
+
+
+def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
+    """Keys of the best ranked cells of one column; cells that print alike tie, a tie of all is no contest."""
+    ranked = {
+        key: cell for key, cell in cells.items() if key[1:] == (dataset, metric.id) and cell.row.ranked and cell.values
+    }
+    if len(ranked) < 2:
+        return []
+    best = (min if metric.better == "lower" else max)(cell.mean for cell in ranked.values())
+    winners = [key for key, cell in ranked.items() if cell.text == metric.format(best)]
+    return winners if len(winners) < len(ranked) else []
+
+
+def footnotes(cells: Cells, n_seeds: int) -> tuple[list[str], dict[Key, list[int]]]:
+    """Notes in reading order, each text once, and which cells carry which: reasons, other counts, fewer seeds."""
+    usual: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
+    for column in {key[1:] for key in cells}:
+        ranked = [cell.counts for key, cell in cells.items() if key[1:] == column and cell.row.ranked and cell.counts]
+        usual[column] = Counter(ranked).most_common(1)[0][0] if ranked else ()
+    notes: dict[str, int] = {}
+    marks = {
+        key: [notes.setdefault(text, len(notes)) for text in _notes_of(cell, usual[key[1:]], n_seeds)]
+        for key, cell in cells.items()
+    }
+    return list(notes), marks
+
+
+def _notes_of(cell: Cell, usual_counts: tuple[tuple[int, int], ...], n_seeds: int) -> list[str]:
+    if not cell.values:
+        return [cell.reason] if cell.text == "n/a" else []
+    notes = []
+    if cell.row is FLOOR:
+        notes += [f"{one} real images against the other {other}" for other, one in cell.counts]
+    elif cell.counts != usual_counts:
+        notes += [f"{n_fake:,} generated against {n_real:,} real images" for n_real, n_fake in cell.counts]
+    if cell.row.kind in ("method", "control") and len(cell.values) < n_seeds:
+        notes.append(f"n = {len(cell.values)} of {n_seeds} seeds")
+    return notes
+
+
+def sign(index: int) -> str:
+    """The sign of a footnote: a, b, ..., z, aa, ab, ..."""
+    letters = string.ascii_lowercase
+    return letters[index] if index < 26 else sign(index // 26 - 1) + letters[index % 26]
+
+
+def write(table: Table, csv: Path | str, md: Path | str, tex: Path | str) -> None:
+    write_text(csv, notation.csv(table))
+    write_text(md, notation.markdown(table))
+    write_text(tex, notation.latex(table))
