@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # this Python first
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -55,14 +56,7 @@ def snakemake() -> Callable[..., Completed]:
 
 
 @pytest.fixture(scope="session")
-def fetched() -> None:
-    """Downloads, kept in this checkout: the one step that needs a network."""
-    done = run_snakemake(ROOT, "fetch")
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, fetched: None, no_network: tuple[str, ...]) -> Path:
+def smoke(tmp_path_factory: pytest.TempPathFactory, downloads: None, no_network: tuple[str, ...]) -> Path:
     """A project in which the smoke preset has run from prepared images to report, with the network denied."""
     project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
     done = run_snakemake(project, prefix=no_network)
