@@ -67,13 +67,14 @@ def group(file: Path) -> str:
     return next((name for name in SHARED if re.search(rf"\b{name}(_copy)?: ", text)), str(file))
 
 
+@pytest.hookimpl(optionalhook=True)  # also without pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `pytest -n 2`, all tests of one group run in the same process, in the order of collection."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return group(ROOT / nodeid.split("::")[0])
+            return group(ROOT / nodeid.split("::", maxsplit=1)[0])
 
     config.option.loadscopereorder = False
     return ByGroup(config, log)
