@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,11 @@ def no_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     patch = "import socket\nsocket.socket.connect = socket.socket.connect_ex = refuse\n"
     (folder / "sitecustomize.py").write_text(refuse + patch)
     return ("env", f"PYTHONPATH={folder}")
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Callable[..., Completed]:
+    return run_snakemake
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import ROOT, copy_project
-from tests.reliability.project import MODEL, SAMPLES, Project, preset
+from tests.reliability.project import MODEL, PRESET, SAMPLES, Project
 from tests.reliability.trainings import RUNS
 
 
@@ -20,15 +20,13 @@ def names(stress: bool) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def fresh(
-    tmp_path_factory: pytest.TempPathFactory, downloads: None, openmoji_faces: Path, stress: bool
-) -> Callable[[], Project]:
+def fresh(tmp_path_factory: pytest.TempPathFactory, downloads: None, openmoji_faces: Path) -> Callable[[], Project]:
     """Makes projects with prepared images, in which nothing else has run yet."""
 
     def make() -> Project:
         folder = copy_project(tmp_path_factory.mktemp("fresh") / "project")
         shutil.copytree(openmoji_faces, folder / openmoji_faces.relative_to(ROOT))
-        (folder / "config/tiny.yaml").write_text(preset(methods=2 if stress else 1))
+        (folder / "config/tiny.yaml").write_text(PRESET)
         return Project(folder)
 
     return make

@@ -38,11 +38,6 @@ def test_a_stream_depends_on_its_purpose_and_on_no_earlier_draw() -> None:
     assert not torch.equal(first, other)
 
 
-def test_a_seed_is_the_same_on_every_machine() -> None:
-    """No hash of Python's own, which differs from process to process."""
-    assert Streams(0, "panda", "fastgan", "full").seed_of("sample") == 2065086414514635744
-
-
 def shared_generators() -> list[Any]:
     """The state of every generator that a whole process shares."""
     name, keys, *position = np.random.get_state()
