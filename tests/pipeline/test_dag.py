@@ -61,19 +61,10 @@ def test_a_network_that_only_one_dataset_uses_is_fetched(tmp_path: Path, target:
     assert any("python -m networks fetch lpips_vgg " in command for command in found), found
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"resolutoin": 64}, "resolutoin: unknown key"),
-        ({"methods": {"fastgan": {"steps": 1, "batch": "x"}}}, "methods.fastgan.batch: "),
-    ],
-)
-def test_a_configuration_mistake_ends_in_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
-    config = variant(tmp_path, **changes)
-    done = dry_run(config=config)
+def test_a_configuration_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
+    done = dry_run(config=variant(tmp_path, methods={"fastgan": {"steps": 1, "batch": "x"}}))
     assert done.returncode != 0
-    assert "error: " in done.stderr
-    assert sentence in done.stderr
+    assert re.search(r"^error: .*methods\.fastgan\.batch: ", done.stderr, flags=re.MULTILINE)
     assert "Traceback" not in done.stderr
 
 
