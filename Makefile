@@ -15,7 +15,7 @@ demo: .venv/.installed
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 
 test: .venv/.installed
-	pytest -n 2
+	pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 stress: .venv/.installed
 	pytest tests/reliability --stress --timeout=7200

@@ -1,65 +1,88 @@
-"""What the tests of several packages share, and `--stress`, the long form of the reliability tests."""
+"""Fixtures that several folders share, the count of injected faults, and what runs together in one process."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Lock
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors here are small: more threads would mostly wait for each other
+SHARED = ("smoke", "baseline")  # session fixtures that take a minute: their tests run in one process, and first
+counted: Counter[str] = Counter()
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
 
 
 class Tally:
-    """What the reliability tests did to the benchmark, printed at the end of every test run."""
+    """What a reliability test did to the benchmark; the sums are printed after the last test."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, Counter[str]] = {"faults injected": Counter(), "inputs tried": Counter()}
-        self.losses = 0
-        self.lock = Lock()  # tests count from two threads
-
-    def fault(self, kind: str) -> AbstractContextManager[None]:
-        """Around one injected fault and the recovery from it: what fails inside is a loss."""
-        return self._count("faults injected", kind)
-
-    def input(self, reader: str) -> AbstractContextManager[None]:
-        """Around one hostile input: anything but a valid result or a `UserError` is a loss."""
-        return self._count("inputs tried", reader)
+        self.counts: dict[str, int] = {"losses": 0}  # no Counter, which pytest-xdist cannot pass on
 
     @contextmanager
-    def _count(self, what: str, name: str) -> Iterator[None]:
-        with self.lock:
-            self.counts[what][name] += 1
+    def _counting(self, what: str) -> Iterator[None]:
+        self.counts[what] = self.counts.get(what, 0) + 1
         try:
             yield
         except BaseException as error:
-            with self.lock:
-                self.losses += not isinstance(error, pytest.skip.Exception)
+            self.counts["losses"] += not isinstance(error, pytest.skip.Exception)
             raise
 
+    def fault(self, kind: str) -> AbstractContextManager[None]:
+        """Around one injected fault, the recovery and the comparison: an exception in here is a loss."""
+        return self._counting(f"fault: {kind}")
 
-TALLY = Tally()
+    def input(self, reader: str) -> AbstractContextManager[None]:
+        """Around one hostile input: an exception in here is a loss."""
+        return self._counting(f"input: {reader}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress", action="store_true", help="the long forms of the reliability tests (`make stress`)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: only in the long form (--stress)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long forms, and begin with what takes longest.
+
+    With pytest-xdist, tests of one slow fixture, or else of one file, run in the same process.
+    """
+    if not config.getoption("--stress"):
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(shared(item) or str(item.path)))
+    items.sort(key=lambda item: shared(item) is None)
+
+
+def shared(item: pytest.Item) -> str | None:
+    """The slow fixture that a test uses, directly or by way of another one."""
+    return next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In the main process, from every test process."""
+    if report.when == "teardown":
+        counted.update(dict(report.user_properties).get("tally", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for what, counts in TALLY.counts.items():
-        if counts:
-            parts = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
-            terminalreporter.write_line(f"{what}: {counts.total():,} ({parts}); losses: {TALLY.losses}")
+    for what, count in sorted(counted.items()):
+        terminalreporter.write_line(f"{what}: {count:,}")
 
 
-@pytest.fixture(scope="session")
-def tally() -> Tally:
-    return TALLY
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    counting = Tally()
+    request.node.user_properties.append(("tally", counting.counts))
+    return counting
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +91,23 @@ def stress(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--stress"))
 
 
+@contextmanager
+def download_lock() -> Iterator[None]:
+    """Every test process uses the downloads of this checkout: one process fetches, the others wait and find them."""
+    folder = ROOT / "data" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".tests.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def lpips_weights() -> None:
     """LPIPS-AlexNet's real weights, fetched as a user's run would and kept for the next one."""
     from networks.weights import fetch
 
-    fetch("lpips_alex")
+    with download_lock():
+        fetch("lpips_alex")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +117,17 @@ def openmoji_faces() -> Path:
     from data.prepare import prepare
 
     folder = ROOT / "data" / "prepared" / "32" / "openmoji_faces"
-    if not (folder / "manifest.json").exists():
-        fetch("openmoji_faces")
-        prepare("openmoji_faces", 32)
+    with download_lock():
+        if not (folder / "manifest.json").exists():
+            fetch("openmoji_faces")
+            prepare("openmoji_faces", 32)
     return folder
+
+
+@pytest.fixture(scope="session")
+def downloads(lpips_weights: None, openmoji_faces: Path) -> None:
+    """Everything that the smoke preset fetches."""
+    from networks.weights import fetch
+
+    with download_lock():
+        fetch("inception")

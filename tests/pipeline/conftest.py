@@ -9,19 +9,32 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # this Python first
+METRICS = "results/smoke/metrics.csv"
 Completed = subprocess.CompletedProcess[str]
 
 
-def run_snakemake(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Completed:
-    """Snakemake on the smoke preset in a project folder, with this Python first on the path."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [*prefix, "snakemake", *arguments, "--cores", "2", "--configfile", "config/smoke.yaml"]
-    return subprocess.run(
-        command, cwd=project, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
+def run_snakemake(
+    project: Path, *arguments: str, prefix: tuple[str, ...] = (), config: str = "config/smoke.yaml"
+) -> Completed:
+    command = [*prefix, "snakemake", *arguments, "--cores", "2", "--configfile", config]
+    return subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+def status(project: Path, target: str = METRICS) -> dict[str, str]:
+    """What Snakemake would make again for a target: file names below results/smoke/, each with the reason.
+
+    The reason is "ok" where only something that the file is made from is made again.
+    """
+    done = run_snakemake(project, target, "--summary")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    return {row[0].removeprefix("results/smoke/"): row[4] for row in rows if row[5] == "update pending"}
 
 
 def copy_project(target: Path) -> Path:
@@ -55,16 +68,19 @@ def snakemake() -> Callable[..., Completed]:
 
 
 @pytest.fixture(scope="session")
-def fetched() -> None:
-    """Downloads, kept in this checkout: the one step that needs a network."""
-    done = run_snakemake(ROOT, "fetch")
-    assert done.returncode == 0, done.stderr
+def smoke(tmp_path_factory: pytest.TempPathFactory, downloads: None, no_network: tuple[str, ...]) -> Path:
+    """A project in which the smoke preset has run from images to report, with the network denied.
 
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, fetched: None, no_network: tuple[str, ...]) -> Path:
-    """A project in which the smoke preset has run from prepared images to report, with the network denied."""
+    Samples made elsewhere take part: `their_gan`, pictures of another size, and `their_vae`, an array.
+    """
     project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    images = np.random.default_rng(0).integers(0, 256, (80, 40, 40, 3), np.uint8)
+    pictures, array = (project / "data/external" / name / "openmoji_faces" for name in ("their_gan", "their_vae"))
+    pictures.mkdir(parents=True)
+    for index, image in enumerate(images[:40]):
+        Image.fromarray(image).save(pictures / f"{index}.png")
+    array.mkdir(parents=True)
+    np.savez(array / "samples.npz", images=images[40:])
     done = run_snakemake(project, prefix=no_network)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return project

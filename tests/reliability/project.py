@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,38 +19,36 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import yaml
 
-PRESET: dict[str, Any] = {
-    "preset": "tiny",
-    "resolution": 32,
-    "datasets": ["openmoji_faces"],
-    "seeds": [0],
-    "methods": {
-        "adaptive_imle": {
-            "steps": 60,
-            "blocks": "1x1,4m1,8m4,16m8,32m16",
-            "width": 8,
-            "latent_dim": 8,
-            "mapping_depth": 1,
-            "batch": 10,
-            "learning_rate": 2.0e-3,
-            "warmup_steps": 0,
-            "pool_factor": 1.0,
-            "pool_batch": 50,
-            "search": "exact",
-            "lpips_weight": 0.0,
-            "perceptual": "alex",
-        }
-    },
-    "training": {"threads": 1, "log_every": 5, "grid_every": 50, "save_every": 20},
-    "sampling": {"n": 20, "interpolation_rows": 2, "interpolation_steps": 2},
-    "metrics": {
-        "precision_recall": ["inception-k3-n20"],
-        "backtracking": {"net": "alex", "upsample": 1, "steps": 2, "restarts": 1},
-    },
-}
+from tests.pipeline.conftest import ENVIRONMENT
+
+PRESET = """
+preset: tiny
+resolution: 32
+datasets: [openmoji_faces]
+methods:
+  adaptive_imle:
+    steps: 60
+    blocks: "1x1,4m1,8m4,16m8,32m16"
+    width: 8
+    latent_dim: 8
+    mapping_depth: 1
+    batch: 10
+    learning_rate: 2.0e-3
+    warmup_steps: 0
+    pool_factor: 1.0
+    pool_batch: 50
+    search: exact
+    lpips_weight: 0.0
+    perceptual: alex
+training: {threads: 1, log_every: 5, grid_every: 50, save_every: 20}
+sampling: {n: 20, interpolation_rows: 2, interpolation_steps: 2}
+metrics:
+  precision_recall: [inception-k3-n20]
+  backtracking: {net: alex, upsample: 1, steps: 2, restarts: 1}
+"""
 RUN = "runs/openmoji_faces/adaptive_imle/seed0/full"
+MODEL = f"results/tiny/{RUN}/model.safetensors"
 SAMPLES = "samples/openmoji_faces/adaptive_imle/seed0.npz"
 # What a stage makes, in the order of the stages, and what Snakemake says when it starts one of its jobs.
 STAGES = {
@@ -69,8 +66,7 @@ PASSING = {"seconds", "started", "finished", "peak_memory_mb", "files", "digest"
 class Project:
     """A project folder and the Snakemake runs in it.
 
-    prefix: put before every command (to run it in a namespace or with another clock).  view: the folder as these
-    commands see it.
+    prefix: put before every command, to run it in a namespace.  view: the folder as these commands see it.
     """
 
     def __init__(self, folder: Path, prefix: tuple[str, ...] = (), view: Path | None = None) -> None:
@@ -80,13 +76,12 @@ class Project:
 
     def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[bytes]:
         """A Snakemake run as leader of its own process group, as a terminal starts one."""
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         command = [*self.prefix, "snakemake", *arguments, "--cores", str(cores), "--configfile", "config/tiny.yaml"]
         with self.said.open("wb") as output:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=environment,
+                env=ENVIRONMENT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -104,7 +99,7 @@ class Project:
         """A Snakemake run that is to fail, and not by a crash of ours; what it said."""
         assert self._finish(*arguments) != 0
         said = self.said.read_text()
-        assert "-m methods" not in said or "Traceback" not in said, said[-4000:]
+        assert "Traceback" not in said, said[-4000:]
         return said
 
     def _finish(self, *arguments: str, cores: int = 2) -> int:
@@ -137,7 +132,10 @@ class Project:
 
     def _states(self) -> list[Path]:
         found = {path.parent: json.loads(path.read_text()) for path in self.view.glob("state/*/identity.json")}
-        return [path for path, run in found.items() if f"runs/{place(run['settings'])}" == RUN]
+        return [path for path, run in found.items() if run["settings"]["split"] == "full"]
+
+    def saved_step(self) -> int:
+        return max(int(path.stem) for path in self.state.glob("0*.json"))
 
     @property
     def owner(self) -> int:
@@ -168,11 +166,6 @@ class Project:
         mine, others = fingerprints(self.results, pattern), fingerprints(other.results, pattern)
         assert others, f"nothing to compare: {pattern}"
         return sorted(name for name in mine.keys() | others.keys() if mine.get(name) != others.get(name))
-
-
-def place(settings: dict[str, Any]) -> str:
-    """Where a run's results lie, below runs/."""
-    return "{dataset}/{method}/seed{seed}/{split}".format(**settings)
 
 
 def fingerprints(results: Path, pattern: str) -> dict[str, str]:
@@ -210,7 +203,7 @@ def _without_passing(text: str) -> bytes:
 def jobs(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The Python processes that a running Snakemake has started."""
     children = psutil.Process(driver.pid).children(recursive=True)
-    return [child for child in children if "python" in child.name() and "-m" in child.cmdline()[1:2]]
+    return [child for child in children if "python" in child.name()]
 
 
 @contextmanager
@@ -235,12 +228,3 @@ def namespace(project: Project, mount: str) -> Iterator[Project]:
     finally:
         holder.kill()
         holder.communicate()
-
-
-def preset(methods: int) -> str:
-    """The configuration as YAML; with two methods, vanilla IMLE has the same settings and one training."""
-    if methods == 1:
-        return yaml.safe_dump(PRESET)
-    both = {**PRESET["methods"], "vanilla_imle": PRESET["methods"]["adaptive_imle"]}
-    skip = [{"method": "vanilla_imle", "split": "train90", "reason": "one split is enough here"}]
-    return yaml.safe_dump({**PRESET, "methods": both, "skip": skip})

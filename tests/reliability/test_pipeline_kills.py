@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import subprocess
 import time
@@ -13,9 +12,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.reliability.project import RUN, STAGES, Project, jobs
+from tests.conftest import Tally
+from tests.reliability.project import MODEL, RUN, STAGES, Project, jobs
+from tests.reliability.trainings import chance
 
-MODEL = f"results/tiny/{RUN}/model.safetensors"
 GRACE = 10  # seconds between SIGTERM and SIGKILL
 Driver = subprocess.Popen[bytes]
 
@@ -27,10 +27,10 @@ def kill_a_job(driver: Driver) -> None:
 
 def kill_the_driver(driver: Driver) -> None:
     """The jobs go on: what a training saves is not lost, and what a second start makes beside it is the same."""
-    orphans = jobs(driver)
+    orphans = [job for job in jobs(driver) if "train" in job.cmdline()]
     driver.kill()
     driver.wait()
-    psutil.wait_procs([orphan for orphan in orphans if "train" in _words(orphan)], timeout=120)
+    psutil.wait_procs(orphans, timeout=120)
 
 
 def kill_both(driver: Driver) -> None:
@@ -56,13 +56,6 @@ def interrupt(driver: Driver) -> None:
     driver.wait(timeout=120)
 
 
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 KILLS: dict[str, Callable[[Driver], None]] = {
     "kill -9 of a job": kill_a_job,
     "kill -9 of the driver": kill_the_driver,
@@ -72,67 +65,45 @@ KILLS: dict[str, Callable[[Driver], None]] = {
 }
 
 
-def test_the_orphan_of_a_killed_driver_keeps_its_state_and_a_second_start_names_it(
-    copy: Project, baseline: Project, tally
+def test_two_runs_at_once_and_a_training_whose_driver_was_killed(
+    copy: Project, baseline: Project, tally: Tally
 ) -> None:
-    copy.forget("train")
-    with tally.fault("kill -9 of the driver"):
-        driver = copy.start(MODEL)
-        copy.wait_for_state(driver)
-        orphan = psutil.Process(copy.owner)
-        orphan.suspend()  # so that it is still there whenever the second start comes to its training
-        driver.kill()
-        driver.wait()
-        copy.run("--unlock")
-        assert f"process {orphan.pid} is training in state/{copy.state.name}; wait for it, or stop it" in copy.refused(
-            MODEL
-        )
-        orphan.resume()
-        psutil.wait_procs([orphan], timeout=60)
-        copy.recover(MODEL)
-        assert copy.differences(baseline, f"{RUN}/*") == []
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["kill -9 of driver and jobs", pytest.param("SIGTERM, SIGKILL ten seconds later", marks=pytest.mark.long)],
-)
-def test_a_training_that_is_stopped_goes_on_where_it_was(kind: str, copy: Project, baseline: Project, tally) -> None:
-    """Given notice, it goes on with the very step at which it left; killed, with the last one that it had saved."""
-    copy.forget("train")
-    with tally.fault(kind):
-        driver = copy.start(MODEL)
-        copy.wait_for_state(driver)
-        training = psutil.Process(copy.owner)
-        KILLS[kind](driver)
-        assert not psutil.wait_procs([training], timeout=5)[1]
-        assert not (copy.state / "run.json").exists(), "the training was over before it was hit"
-        [*_, newest] = sorted(copy.state.glob("0*.json"))
-        step = int(newest.stem)
-        if kind.startswith("SIGTERM"):
-            assert f"stopped by SIGTERM at step {step}; run again to resume" in copy.training_log()
-        else:
-            assert step % 20 == 0
-        copy.recover(MODEL)
-        assert f"resuming adaptive_imle/openmoji_faces/full at step {step} of 60" in copy.training_log()
-        assert copy.differences(baseline, f"{RUN}/*") == []
-
-
-def test_two_runs_at_once_do_not_disturb_each_other(copy: Project, baseline: Project, tally) -> None:
-    """Snakemake's lock refuses the second one; without that lock, the lock of the state does, naming the process."""
+    """Snakemake's lock refuses a second run.  When its holder was killed, the lock of the state names the process."""
     copy.forget("train")
     with tally.fault("two Snakemake runs at once"):
         first = copy.start(MODEL)
         copy.wait_for_state(first)
         training = psutil.Process(copy.owner)
-        training.suspend()
+        training.suspend()  # so that it is still there whenever a second run comes to it
         second = Project(copy.folder)
         second.said = copy.folder / "said_by_the_second.txt"
         assert "Directory cannot be locked" in second.refused(MODEL)
-        assert f"process {training.pid} is training in" in second.refused(MODEL, "--nolock")
-        training.resume()
-        assert first.wait(timeout=60) == 0, copy.said.read_text()[-4000:]
-        copy.run(MODEL)
+    with tally.fault("kill -9 of the driver, then of the training"):
+        first.kill()
+        first.wait()
+        copy.run("--unlock")
+        sentence = f"process {training.pid} is training in state/{copy.state.name}; wait for it, or stop it"
+        assert sentence in copy.refused(MODEL)
+        training.kill()
+        step = copy.saved_step()
+        copy.recover(MODEL)
+        assert f"at step {step} of" in copy.training_log()
+        assert copy.differences(baseline, f"{RUN}/*") == []
+
+
+@pytest.mark.long
+def test_a_training_that_gets_sigterm_goes_on_at_the_very_step_at_which_it_left(
+    copy: Project, baseline: Project, tally: Tally
+) -> None:
+    copy.forget("train")
+    with tally.fault("SIGTERM, SIGKILL ten seconds later"):
+        driver = copy.start(MODEL)
+        copy.wait_for_state(driver)
+        terminate(driver)
+        step = copy.saved_step()
+        assert f"stopped by SIGTERM at step {step}; run again to resume" in copy.training_log()
+        copy.recover(MODEL)
+        assert f"at step {step} of" in copy.training_log()
         assert copy.differences(baseline, f"{RUN}/*") == []
 
 
@@ -140,17 +111,15 @@ def test_two_runs_at_once_do_not_disturb_each_other(copy: Project, baseline: Pro
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", KILLS)
 def test_any_kill_at_any_stage_changes_no_number(
-    kind: str, stage: str, copy: Project, baseline: Project, tally
+    kind: str, stage: str, copy: Project, baseline: Project, tally: Tally
 ) -> None:
-    seed = int(os.environ.get("SEED", random.randrange(2**32)))
-    print(f"{kind} during {stage}: seed {seed}")
-    random.seed(seed)
+    moment = chance(kind, stage)
     copy.forget(stage)
     with tally.fault(kind):
         driver = copy.start()
         copy.wait_for(driver, rf"Job \d+: {STAGES[stage][1]}")
-        time.sleep(random.uniform(0, 0.8 if stage in ("collect", "render") else 4))
+        time.sleep(moment.uniform(0, 0.8 if stage in ("collect", "render") else 4))
         KILLS[kind](driver)
         copy.recover()
         assert copy.differences(baseline) == []
-        assert re.search("Nothing to be done", copy.run())
+        assert "Nothing to be done" in copy.run()

@@ -1,0 +1,94 @@
+"""The jobs that a configuration asks for, and refusals; dry runs, which need no data, GPU or torch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.pipeline.conftest import ROOT, Completed, copy_project, run_snakemake
+
+LONGEST_ARGUMENT = 131_072  # bytes: Linux starts no command with a longer one
+
+
+def dry_run(*arguments: str, config: Path | str = "config/paper.yaml", cwd: Path = ROOT) -> Completed:
+    return run_snakemake(cwd, *arguments, "--dry-run", "--forceall", config=str(config))
+
+
+def variant(folder: Path, **changes: Any) -> Path:
+    """The smoke preset with other values."""
+    config = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+    (folder / "variant.yaml").write_text(yaml.safe_dump({**config, **changes}))
+    return folder / "variant.yaml"
+
+
+def test_the_paper_has_all_its_jobs() -> None:
+    done = dry_run("--quiet", "rules")
+    assert done.returncode == 0, done.stderr
+    table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    counts = {rule: int(count) for rule, count in table}
+    datasets, methods, controls = 6, 4, 2
+    assert counts["fetch_dataset"] == counts["prepare"] == counts["floor"] == datasets
+    assert counts["train"] == datasets * (2 * methods + controls)  # full and 90 % of every method; controls once
+    assert counts["sample"] == counts["evaluate"] == datasets * (methods + controls)
+    assert counts["sample_features"] == 2 * datasets * (methods + controls)  # Inception and VGG16
+    assert counts["backtrack"] == datasets * methods
+    assert counts["collect"] == counts["report"] == 1
+
+
+def commands(*arguments: str, config: Path) -> list[str]:
+    """The shell commands of all jobs; a `script:` has none."""
+    done = dry_run(*arguments, "--printshellcmds", config=config)
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+
+
+def test_no_command_line_grows_with_the_seeds(tmp_path: Path) -> None:
+    found = commands(config=variant(tmp_path, methods={"control_noise": {}}, seeds=list(range(100))))
+    assert len(found) > 400  # train, sample, features and metrics of each seed
+    assert max(map(len, found)) < LONGEST_ARGUMENT / 100
+
+
+@pytest.mark.parametrize("target", ["fetch", "results/smoke/runs/openmoji_faces/fastgan/seed0/full/run.json"])
+def test_a_network_that_only_one_dataset_uses_is_fetched(tmp_path: Path, target: str) -> None:
+    by_dataset = {"openmoji_faces": {"perceptual": "vgg"}}
+    fastgan = {"steps": 1, "perceptual": "alex", "by_dataset": by_dataset}
+    found = commands(target, config=variant(tmp_path, methods={"fastgan": fastgan}))
+    assert any("python -m networks fetch lpips_vgg " in command for command in found), found
+
+
+def test_a_configuration_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
+    done = dry_run(config=variant(tmp_path, methods={"fastgan": {"steps": 1, "batch": "x"}}))
+    assert done.returncode != 0
+    assert re.search(r"^error: .*methods\.fastgan\.batch: ", done.stderr, flags=re.MULTILINE)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("fastgan/openmoji_faces/0.png", "data/external/fastgan has the name of a method"),
+        ("gan/openmoji_faces/{dataset}.png", "data/external/gan/openmoji_faces: '{dataset}.png' cannot be used"),
+    ],
+)
+def test_samples_that_the_pipeline_cannot_name_are_refused(tmp_path: Path, place: str, sentence: str) -> None:
+    project = copy_project(tmp_path / "project")
+    file = project / "data/external" / place
+    file.parent.mkdir(parents=True)
+    file.touch()
+    done = dry_run(config="config/smoke.yaml", cwd=project)
+    assert done.returncode != 0
+    assert f"error: {sentence}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("conda") is not None, reason="conda is installed here")
+def test_use_conda_without_conda_is_one_sentence() -> None:
+    done = dry_run("--use-conda")
+    assert done.returncode != 0
+    assert "error: --use-conda needs conda" in done.stderr
+    assert "Traceback" not in done.stderr
