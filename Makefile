@@ -15,10 +15,10 @@ demo: .venv/.installed
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 
 test: .venv/.installed
-	pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	pytest -n 2
 
 stress: .venv/.installed
-	pytest tests/reliability --stress --timeout=7200
+	pytest -n 2 tests/reliability --stress --timeout=7200
 
 lint: .venv/.installed
 	ruff check .

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,20 +54,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long forms, and begin with what takes longest.
-
-    With pytest-xdist, tests of one slow fixture, or else of one file, run in the same process.
-    """
+    """Leave out the long forms, and begin with what takes longest."""
     if not config.getoption("--stress"):
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared(item) or str(item.path)))
-    items.sort(key=lambda item: shared(item) is None)
+    items.sort(key=lambda item: group(item.path) not in SHARED)
 
 
-def shared(item: pytest.Item) -> str | None:
-    """The slow fixture that a test uses, directly or by way of another one."""
-    return next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
+@cache
+def group(file: Path) -> str:
+    """The slow fixture that a test file uses, or else the file itself."""
+    text = file.read_text(encoding="utf-8")
+    return next((name for name in SHARED if re.search(rf"\b{name}(_copy)?: ", text)), str(file))
+
+
+@pytest.hookimpl(optionalhook=True)  # also without pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `pytest -n 2`, all tests of one group run in the same process, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(ROOT / nodeid.split("::", maxsplit=1)[0])
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
