@@ -119,7 +119,7 @@ class Results:
     def features(self, dataset: str, row: Entry) -> tuple[np.ndarray, np.ndarray] | None:
         """Inception's features of the samples (n, d) and of the real images (m, d)."""
         fake = self._arrays(dataset, row, "full", "features/inception")
-        real = _arrays(self.folder / "features/inception" / dataset / "real.npz")
+        real = read_arrays(self.folder / "features/inception" / dataset / "real.npz")
         return (fake["features"], real["features"]) if fake and real else None
 
     def backtracking(self, dataset: str, row: Entry) -> Arrays | None:
@@ -135,7 +135,7 @@ class Results:
     def _arrays(self, dataset: str, row: Entry, split: str, kind: str, name: str = "") -> Arrays | None:
         if self.preset.why_left_out(dataset, row.id, split):
             return None  # a file here belongs to an earlier configuration
-        return _arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
+        return read_arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
 
     def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split
@@ -161,7 +161,8 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
 
 
 @cache
-def _arrays(path: Path) -> Arrays | None:
+def read_arrays(path: Path) -> Arrays | None:
+    """The arrays of an .npz, or None where there is none.  Raises `UserError` naming a damaged file."""
     if not path.is_file():
         return None
     try:
