@@ -76,7 +76,7 @@ def test_touched_sources_rerun_nothing_and_edited_ones_only_their_method(
     source = smoke_copy / "methods" / "fastgan.py"
     source.touch()
     assert "Nothing to be done" in (done := snakemake(smoke_copy, "--dry-run")).stdout + done.stderr
-    source.write_text(source.read_text() + "\n# an edit\n")
+    source.write_text(source.read_text() + "\nEDITED = True\n")
     jobs = planned(snakemake(smoke_copy, "--dry-run", "--quiet", "rules"))
     assert jobs["train"] == 2  # FastGAN on the full set and on 90 %
     assert jobs["sample"] == jobs["backtrack"] == jobs["evaluate"] == 1

@@ -17,7 +17,7 @@ from common.console import run, say
 from common.files import read_json, write_text
 from workflow.rendering import figures, published, report, tables
 from workflow.rendering.contents import FIGURES, tables_of
-from workflow.rendering.results import Results
+from workflow.rendering.results import Results, open_results
 
 RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv")
 RENDERED = ("tables/*", "figures/curves.*")  # show no picture
@@ -44,7 +44,7 @@ def render(saved: Path, out: Path) -> None:
     for name in ("runs", "prepared", "figures", "tables"):
         shutil.rmtree(out / name, ignore_errors=True)  # files of an earlier call must not stay
     _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
-    results = Results(out, out / "prepared")
+    results = open_results(out)
     for number in tables_of(results.preset):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         tables.write(tables.build(number, results), *paths)
@@ -68,8 +68,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="results/<preset>")
     parser.add_argument("--out", type=Path, required=True, help="results/reference/<preset>")
     arguments = parser.parse_args()
-    resolution = Results(arguments.results, Path()).preset.resolution
-    save(Results(arguments.results, Path("data/prepared", str(resolution))), arguments.out)
+    save(open_results(arguments.results), arguments.out)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,14 @@ class Results:
     def _seed(self, row: Entry) -> int:
         """The seed that figures show.  Samples made elsewhere have none and are filed under 0."""
         return 0 if row.kind == "external" else self.preset.seeds[0]
+
+
+def open_results(path: Path | str) -> Results:
+    """The results in a folder, or beside a metrics.csv.  Saved ones hold their manifests themselves."""
+    folder = Path(path).parent if Path(path).suffix else Path(path)
+    results = Results(folder, folder / "prepared")
+    saved = results.prepared.is_dir()
+    return results if saved else replace(results, prepared=Path("data/prepared", str(results.preset.resolution)))
 
 
 def read_metrics(path: Path, preset: str) -> pd.DataFrame:
