@@ -13,7 +13,6 @@ import pandas as pd
 
 from common.console import UserError
 from common.files import read_json
-from metrics.collect import COLUMNS
 from training.config import SPLITS, Preset, load_preset
 from workflow.rendering.contents import FLOOR, Entry, entries
 
@@ -161,8 +160,6 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
         raise UserError(f"{path} does not exist; run snakemake --cores all {path}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path} is not a CSV table ({error}); delete it and run again") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
-        raise UserError(f"{path} lacks the column {missing[0]}; delete it and run again")
     if others := sorted(set(frame["preset"]) - {preset}):
         raise UserError(f"{path} holds numbers of preset {', '.join(others)}, not of {preset}; delete it and run again")
     return frame
