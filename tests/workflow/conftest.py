@@ -36,18 +36,6 @@ NUMBERS = {
 }
 
 
-def discs(n: int, seed: int, ring: bool) -> np.ndarray:
-    """Coloured discs or rings on white, (n, 32, 32, 3) uint8: every image its own colour, place and size."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:RESOLUTION, :RESOLUTION]
-    images = np.full((n, RESOLUTION, RESOLUTION, 3), 255, np.uint8)
-    for image in images:
-        centre, radius = rng.uniform(11, 21, 2), rng.uniform(6, 11)
-        distance = np.hypot(rows - centre[0], columns - centre[1])
-        image[(distance < radius) & (distance > radius * 0.6 * ring)] = rng.integers(0, 220, 3)
-    return images
-
-
 def config(**changes: Any) -> dict[str, Any]:
     """A preset as config.json holds it."""
     skip = [{"dataset": "rings", "method": name, "reason": "left out"} for name in ("mixdl", "fastgan")]
@@ -116,7 +104,7 @@ def write_benchmark(root: Path) -> None:
     """Everything below `root`: results/ and prepared/ as the pipeline leaves them."""
     results, rng = root / "results", np.random.default_rng(7)
     for index, dataset in enumerate(DATASETS):
-        real = discs(N_REAL, index, ring=index == 1)
+        real = np.random.default_rng(index).integers(0, 256, (N_REAL, RESOLUTION, RESOLUTION, 3), np.uint8)
         _write_prepared(root / "prepared" / dataset, dataset, real)
         (results / "features/inception" / dataset).mkdir(parents=True)
         np.savez(results / "features/inception" / dataset / "real.npz", features=real.reshape(N_REAL, -1)[:, ::7] / 255)

@@ -17,7 +17,7 @@ from common.console import UserError
 from workflow.rendering import captions, figures, sheet
 from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import Results
-from workflow.rendering.sheet import Band, Scores
+from workflow.rendering.sheet import Band
 from workflow.rendering.style import LABEL, WIDTH
 
 ROOT = Path(__file__).parents[2]
@@ -91,11 +91,11 @@ def test_footers_say_scale_seed_commit_and_attribution(make):
 
 def test_figure_3_prints_each_score_and_the_best_bold(make):
     dots, rings = figures.figure3(make())[0]
-    scores = [line for line in dots.lines if isinstance(line.blocks[0], Scores)]
-    assert scores[0].blocks[0].texts == [
-        (text, True) for text in ("0.250", "0.270", "0.290", "0.310", "0.330", "0.350")
-    ], "adaptive IMLE leads every column"
-    assert scores[2].below == "mean 0.450" and not any(bold for _, bold in scores[2].blocks[0].texts)
+    scores = [line for line in dots.lines if line.scores]
+    assert scores[0].scores == [(text, True) for text in ("0.250", "0.270", "0.290", "0.310", "0.330", "0.350")], (
+        "adaptive IMLE leads every column"
+    )
+    assert scores[2].below == "mean 0.450" and not any(bold for _, bold in scores[2].scores)
     assert reasons([rings]) == ["n/a (not trained on 90% in this preset & others); n/a (left out)"]
 
 

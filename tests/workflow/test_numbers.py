@@ -22,14 +22,6 @@ def test_deviation_only_with_several_seeds(build):
     assert "n = 1: no deviation" in single.caption
 
 
-def test_not_finite_is_no_number(build):
-    def change(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame.assign(value=frame["value"].where((frame["method"] != "mixdl") | (frame["metric"] != "fid")))
-
-    cell = build(1, change).cells["mixdl", "dots", "fid"]
-    assert (cell.text, cell.reason) == ("n/a", "n/a (the value is not a finite number)")
-
-
 def test_presets_are_never_mixed(build):
     def mix(frame: pd.DataFrame) -> pd.DataFrame:
         frame.loc[frame.index[:3], "preset"] = "paper"

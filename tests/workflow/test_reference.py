@@ -44,7 +44,7 @@ def forbid_copies(root: Path) -> None:
 
 
 def saved(root: Path) -> Path:
-    reference.save(root / "results", root / "prepared", root / "saved")
+    reference.save(Results(root / "results", root / "prepared"), root / "saved")
     return root / "saved"
 
 

@@ -13,7 +13,7 @@ from workflow.rendering import curves
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Arrays, Results
-from workflow.rendering.sheet import Band, Block, Line, Scores, draw_sheet
+from workflow.rendering.sheet import Band, Block, Line, draw_sheet
 
 MAX_TARGETS = 10  # a row of Figure 3
 Source = Callable[
@@ -90,18 +90,17 @@ def _reconstructions(results: Results, dataset: str) -> Band:
     lines = [Line("Held-out target", (target[None, :MAX_TARGETS],))]
     for row, arrays in found.items():
         if arrays:
-            lines += _reconstruction(row, arrays, best)
+            lines.append(_reconstruction(row, arrays, best))
         else:
             lines.append(Line(row.title, (results.why(dataset, row, "train90"),)))
     return Band(title, lines)
 
 
-def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> list[Line]:
+def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> Line:
     """Pictures, and below them their scores, bold where no method does better, with the mean at the left."""
-    score = arrays["score"]
+    score, images = arrays["score"], arrays["reconstruction"][None, :MAX_TARGETS]
     texts = [(f"{value:.3f}", bool(value <= least)) for value, least in zip(score, best, strict=True)]
-    pictures = Line(row.title, (arrays["reconstruction"][None, :MAX_TARGETS],), gap=0)
-    return [pictures, Line("", (Scores(texts[:MAX_TARGETS]),), below=f"mean {score.mean():.3f}")]
+    return Line(row.title, (images,), f"mean {score.mean():.3f}", texts[:MAX_TARGETS])
 
 
 def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "") -> list[Band]:

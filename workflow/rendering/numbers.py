@@ -126,9 +126,6 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
     if found.empty:
         _refuse_other_protocols(frame[frame["metric"] == metric.id], metric, name)
         return replace(empty, reason=_why_missing(results, dataset, row, metric))
-    found = found[np.isfinite(found["value"])]
-    if found.empty:
-        return replace(empty, reason="n/a (the value is not a finite number)")
     # Seeds share the held-out images: average them per image first, so that images alone are resampled.
     scores = here[here["metric"] == f"{metric.id}_image"].groupby("item")["value"].mean().to_numpy()
     counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)

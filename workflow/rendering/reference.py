@@ -1,9 +1,8 @@
 """Results that a repository can keep: saved without pictures whose licence forbids copies, rendered without torch.
 
-After a run, a person saves its results by hand, and adds a README.md that says what was measured where:
+After a run, a person saves its results by hand, and adds a README.md that says how they were measured:
 
-    python -m workflow.rendering.reference save --results results/demo --prepared data/prepared/32 \\
-        --out results/reference/demo
+    python -m workflow.rendering.reference --results results/demo --out results/reference/demo
 
 `snakemake --cores 1 --configfile config/reference.yaml` renders what was saved.
 """
@@ -14,29 +13,26 @@ import argparse
 import shutil
 from pathlib import Path
 
-from common.console import command, run, say
+from common.console import run, say
 from common.files import read_json, write_text
 from workflow.rendering import figures, published, report, tables
 from workflow.rendering.contents import FIGURES, tables_of
-from workflow.rendering.results import Results
+from workflow.rendering.results import Results, open_results
 
 RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv")
 RENDERED = ("tables/*", "figures/curves.*")  # show no picture
 PICTURES = ("figures/*", "report.html")
-EXAMPLE = """example:
-  python -m workflow.rendering.reference save --results results/demo --prepared data/prepared/32 \\
-      --out results/reference/demo"""
 
 
-def save(results: Path, prepared: Path, out: Path) -> None:
-    """Copy a preset's numbers, each training's record, tables and curves from `results`; and what shows pictures, if
-    the licence of every dataset allows it.  `prepared`: data/prepared/<resolution>.
+def save(results: Results, out: Path) -> None:
+    """Copy a preset's numbers, each training's record, tables and curves; and what shows pictures, if the licence of
+    every dataset allows it.
     """
-    manifests = [prepared / name / "manifest.json" for name in Results(results, prepared).preset.datasets]
+    manifests = [results.prepared / name / "manifest.json" for name in results.preset.datasets]
     shareable = all(read_json(path)["shareable"] for path in manifests)
-    _copy(results, out, (*RECORDS, *RENDERED, *(PICTURES if shareable else ())))
+    _copy(results.folder, out, (*RECORDS, *RENDERED, *(PICTURES if shareable else ())))
     for path in manifests:
-        _copy(prepared, out / "prepared", (f"{path.parent.name}/manifest.json",))
+        _copy(results.prepared, out / "prepared", (f"{path.parent.name}/manifest.json",))
     say(f"{out}: saved {'with' if shareable else 'without'} figures that show images; add a README.md")
 
 
@@ -48,7 +44,7 @@ def render(saved: Path, out: Path) -> None:
     for name in ("runs", "prepared", "figures", "tables"):
         shutil.rmtree(out / name, ignore_errors=True)  # files of an earlier call must not stay
     _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
-    results = Results(out, out / "prepared")
+    results = open_results(out)
     for number in tables_of(results.preset):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         tables.write(tables.build(number, results), *paths)
@@ -68,17 +64,11 @@ def _copy(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Results that a repository can keep.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    saving = command(
-        commands, "save", lambda given: save(given.results, given.prepared, given.out),
-        "Copy what a repository may keep of a preset's results.", EXAMPLE,
-    )  # fmt: skip
-    saving.add_argument("--results", type=Path, required=True, help="results/<preset>")
-    saving.add_argument("--prepared", type=Path, required=True, help="data/prepared/<resolution>")
-    saving.add_argument("--out", type=Path, required=True, help="results/reference/<preset>")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True, help="results/<preset>")
+    parser.add_argument("--out", type=Path, required=True, help="results/reference/<preset>")
     arguments = parser.parse_args()
-    arguments.act(arguments)
+    save(open_results(arguments.results), arguments.out)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pandas as pd
 
 from common.console import UserError
 from common.files import read_json
-from metrics.collect import COLUMNS
 from training.config import SPLITS, Preset, load_preset
 from workflow.rendering.contents import FLOOR, Entry, entries
 
@@ -119,7 +118,7 @@ class Results:
     def features(self, dataset: str, row: Entry) -> tuple[np.ndarray, np.ndarray] | None:
         """Inception's features of the samples (n, d) and of the real images (m, d)."""
         fake = self._arrays(dataset, row, "full", "features/inception")
-        real = _arrays(self.folder / "features/inception" / dataset / "real.npz")
+        real = read_arrays(self.folder / "features/inception" / dataset / "real.npz")
         return (fake["features"], real["features"]) if fake and real else None
 
     def backtracking(self, dataset: str, row: Entry) -> Arrays | None:
@@ -135,7 +134,7 @@ class Results:
     def _arrays(self, dataset: str, row: Entry, split: str, kind: str, name: str = "") -> Arrays | None:
         if self.preset.why_left_out(dataset, row.id, split):
             return None  # a file here belongs to an earlier configuration
-        return _arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
+        return read_arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
 
     def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split
@@ -143,6 +142,14 @@ class Results:
     def _seed(self, row: Entry) -> int:
         """The seed that figures show.  Samples made elsewhere have none and are filed under 0."""
         return 0 if row.kind == "external" else self.preset.seeds[0]
+
+
+def open_results(path: Path | str) -> Results:
+    """The results in a folder, or beside a metrics.csv.  Saved ones hold their manifests themselves."""
+    folder = Path(path).parent if Path(path).suffix else Path(path)
+    results = Results(folder, folder / "prepared")
+    saved = results.prepared.is_dir()
+    return results if saved else replace(results, prepared=Path("data/prepared", str(results.preset.resolution)))
 
 
 def read_metrics(path: Path, preset: str) -> pd.DataFrame:
@@ -153,15 +160,14 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
         raise UserError(f"{path} does not exist; run snakemake --cores all {path}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path} is not a CSV table ({error}); delete it and run again") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
-        raise UserError(f"{path} lacks the column {missing[0]}; delete it and run again")
     if others := sorted(set(frame["preset"]) - {preset}):
         raise UserError(f"{path} holds numbers of preset {', '.join(others)}, not of {preset}; delete it and run again")
     return frame
 
 
 @cache
-def _arrays(path: Path) -> Arrays | None:
+def read_arrays(path: Path) -> Arrays | None:
+    """The arrays of an .npz, or None where there is none.  Raises `UserError` naming a damaged file."""
     if not path.is_file():
         return None
     try:

@@ -27,25 +27,23 @@ MAX_SIDE = 128  # of an image
 FOOTER = 20  # a line of the footer
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Texts below the images of the line above; True: bold."""
-
-    texts: list[tuple[str, bool]]
-
-
-# Images, uint8 (rows, columns, H, W, 3); or the reason why there are none; or texts.
-Block = np.ndarray | str | Scores
+# Images, uint8 (rows, columns, H, W, 3); or the reason why there are none.
+Block = np.ndarray | str
 
 
 @dataclass(frozen=True)
 class Line:
-    """A label, a smaller label below it, and one block for each panel."""
+    """A label, a smaller one below it, a block for each panel, and scores of the first panel's images (True: bold)."""
 
     title: str
     blocks: tuple[Block, ...]
     below: str = ""
-    gap: int = ROW_GAP
+    scores: Sequence[tuple[str, bool]] = ()
+
+    @property
+    def gap(self) -> int:
+        """Pixels between this line and the next one."""
+        return ROW_GAP + (SCORES if self.scores else 0)
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,7 @@ class Band:
 
     def height(self, line: Line, width: int) -> int:
         rows = [len(block) for block in line.blocks if isinstance(block, np.ndarray)]
-        if rows:
-            return max(rows) * (self.side(width) + GAP) - GAP
-        return SCORES if any(isinstance(block, Scores) for block in line.blocks) else NOTHING
+        return max(rows) * (self.side(width) + GAP) - GAP if rows else NOTHING
 
 
 def tile_size(width: int, columns: int, resolution: int) -> int:
@@ -117,10 +113,9 @@ def _draw_band(figure: Figure, band: Band, y: int, width: int, scale: int) -> No
     for line in band.lines:
         height = band.height(line, width)
         _draw_labels(page, line, y, height)
+        _draw_scores(page, line, y + height + SCORES // 2, side)
         for x, block in zip(lefts, line.blocks, strict=True):
-            if isinstance(block, Scores):
-                _draw_scores(page, block, x, y, side)
-            elif isinstance(block, str):
+            if isinstance(block, str):
                 _draw_reason(page, block, x, y, band.width(width), height)
             else:
                 pixels = mosaic(block, side * scale, GAP * scale, scale)
@@ -134,15 +129,17 @@ def _draw_labels(page: Axes, line: Line, y: int, height: int) -> None:
     if line.title:
         words = wrap(line.title, 10, break_long_words=False)
         size = SMALL * min(1.0, 9 / max(map(len, words)))
-        page.text(0, y + height / (4 if line.below else 2), "\n".join(words), size=size, va="center", linespacing=1.3)
-    page.text(0, y + height * (3 / 4 if line.title else 1 / 2), line.below, size=TINY, color=GREY, va="center")
+        middle = height / (4 if line.below and not line.scores else 2)
+        page.text(0, y + middle, "\n".join(words), size=size, va="center", linespacing=1.3)
+    lower = height + SCORES / 2 if line.scores else height * 3 / 4
+    page.text(0, y + lower, line.below, size=TINY, color=GREY, va="center")
 
 
-def _draw_scores(page: Axes, scores: Scores, x: int, y: int, side: int) -> None:
-    for column, (text, bold) in enumerate(scores.texts):
-        centre = x + column * (side + GAP) + side / 2
+def _draw_scores(page: Axes, line: Line, y: int, side: int) -> None:
+    for column, (text, bold) in enumerate(line.scores):
+        x = LABEL + column * (side + GAP) + side / 2
         style: dict[str, Any] = {"weight": "bold"} if bold else {"color": GREY}
-        page.text(centre, y + SCORES / 2, text, size=TINY, ha="center", va="center", **style)
+        page.text(x, y, text, size=TINY, ha="center", va="center", **style)
 
 
 def _draw_reason(page: Axes, reason: str, x: int, y: int, width: int, height: int) -> None:

@@ -1,11 +1,11 @@
 """From table cell to training data: does every file still hold what the next one was made from?
 
-    python -m workflow.rendering.verify results/demo --prepared data/prepared/32
+    python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
 Tables are rendered again from metrics.csv, and metrics.csv is collected again from the metric files.  From there on,
 each file records the sha256 of what it was made from: metric file, features, samples, run, prepared images, fetched
-images.  Saved results, without --prepared, hold tables, metrics.csv and run.json alone: these are compared with each
+images.  Saved results hold tables, metrics.csv and run.json alone: these are compared with each
 other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
@@ -32,7 +32,7 @@ from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import stamp, tables
 from workflow.rendering.contents import tables_of
-from workflow.rendering.results import Results
+from workflow.rendering.results import Results, open_results
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric
 
@@ -221,12 +221,11 @@ def _meta(path: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="results/<preset>, or folders of results/reference")
-    parser.add_argument("--prepared", type=Path, help="data/prepared/<resolution>; saved results have none")
     arguments = parser.parse_args()
     broken = 0
     for folder in arguments.results:
-        results = Results(folder, arguments.prepared or folder / "prepared")
-        links = Chain(results) if arguments.prepared else SavedLinks(results)
+        results = open_results(folder)
+        links = SavedLinks(results) if results.prepared.parent == folder else Chain(results)
         links.walk()
         for line in links.listing() if isinstance(links, SavedLinks) else []:
             print(line)

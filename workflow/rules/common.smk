@@ -187,3 +187,19 @@ def run_files(name):
         for split in ("full", "train90")
         for dataset, method, seed in PRESET.cells(split)
     ]
+
+
+def figure_inputs(wildcards):
+    """The files that a figure shows."""
+    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
+    sampled = PRESET.cells() + externals()
+    samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
+    features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
+    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in datasets_in_use()]
+    return {
+        "figure2": real + samples,
+        "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90")),
+        "interpolation": samples,
+        "memorisation": real + samples + features,
+        "curves": run_files("history.csv"),
+    }[wildcards.figure]

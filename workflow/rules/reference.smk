@@ -26,17 +26,16 @@ rule render:
             for path in Path("results/reference", wildcards.preset).rglob("*")
             if path.suffix in (".csv", ".json", ".png", ".pdf")
         ),
+        metrics="results/reference/{preset}/metrics.csv",
     output:
         "results/rendered/{preset}/tables/table1.md",
         "results/rendered/{preset}/tables/published.md",
-        "results/rendered/{preset}/report.html",
+        report="results/rendered/{preset}/report.html",
     log:
         "results/rendered/{preset}/render.log",
     conda:
         "../../environment.yml"
     params:
-        saved="results/reference/{preset}",
-        out="results/rendered/{preset}",
         code=digest(code_hashes("workflow/rendering/reference.py")),
         sources={name: sources_hash(name) for name in methods()},  # captions say whether they have changed
     message:

@@ -4,11 +4,11 @@
 rule report:
     input:
         run_files("run.json"),
-        f"{P}/metrics.csv",
         [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
         rules.tables.input,
         rules.figures.input,
         "workflow/rendering/report.html.j2",
+        metrics=f"{P}/metrics.csv",
     output:
         f"{P}/report.html",
     log:
@@ -16,8 +16,6 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        results=P,
-        prepared=PREPARED,
         printed=[printed(PRESET), PRESET.command],
         code=code("workflow/rendering/report.py"),
     message:

@@ -5,7 +5,7 @@ from workflow.rendering.contents import FIGURES, printed, tables_of
 rule table:
     input:
         run_files("run.json"),
-        f"{P}/metrics.csv",
+        metrics=f"{P}/metrics.csv",
     output:
         csv=f"{P}/tables/table{{number}}.csv",
         md=f"{P}/tables/table{{number}}.md",
@@ -15,8 +15,6 @@ rule table:
     conda:
         "../../environment.yml"
     params:
-        results=P,
-        prepared=PREPARED,
         printed=printed(PRESET),
         code=code("workflow/rendering/tables.py"),
     message:
@@ -28,8 +26,8 @@ rule table:
 rule published:
     input:
         run_files("run.json"),
-        f"{P}/metrics.csv",
         "workflow/published.csv",
+        metrics=f"{P}/metrics.csv",
     output:
         csv=f"{P}/tables/published.csv",
         md=f"{P}/tables/published.md",
@@ -38,8 +36,6 @@ rule published:
     conda:
         "../../environment.yml"
     params:
-        results=P,
-        prepared=PREPARED,
         printed=printed(PRESET),
         code=code("workflow/rendering/published.py"),
     message:
@@ -62,8 +58,7 @@ rule verify:
         "../../environment.yml"
     params:
         results=P,
-        prepared=PREPARED,
     message:
         "following every number of {params.results} back to the images"
     shell:
-        "python -m workflow.rendering.verify {params.results} --prepared {params.prepared} 2>&1 | tee {log}"
+        "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"

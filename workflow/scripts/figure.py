@@ -1,11 +1,9 @@
 """Rule `figure`: one figure as PNG and PDF."""
 
-from pathlib import Path
-
 from common.console import script
 from workflow.rendering import figures
-from workflow.rendering.results import Results
+from workflow.rendering.results import open_results
 
 with script(snakemake.log[0]):
-    results = Results(Path(snakemake.params.results), Path(snakemake.params.prepared))
+    results = open_results(snakemake.input.metrics)
     figures.draw(snakemake.wildcards.figure, results, snakemake.output.png, snakemake.output.pdf)

@@ -6,4 +6,4 @@ from common.console import script
 from workflow.rendering import reference
 
 with script(snakemake.log[0]):
-    reference.render(Path(snakemake.params.saved), Path(snakemake.params.out))
+    reference.render(Path(snakemake.input.metrics).parent, Path(snakemake.output.report).parent)

@@ -1,12 +1,10 @@
 """Rule `report`: all tables, figures and run records on one page."""
 
-from pathlib import Path
-
 from common.console import script
 from common.files import write_text
 from workflow.rendering import report
-from workflow.rendering.results import Results
+from workflow.rendering.results import open_results
 
 with script(snakemake.log[0]):
-    results = Results(Path(snakemake.params.results), Path(snakemake.params.prepared))
+    results = open_results(snakemake.input.metrics)
     write_text(snakemake.output[0], report.page(results))
