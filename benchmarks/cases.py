@@ -154,7 +154,7 @@ def sketch(side: int = 128) -> Sides:
 
 
 def training_step(steps: int = 20) -> Sides:
-    """The losses of the demo's Adaptive IMLE; theirs is LPIPS + 0.1 MSE as one would write it with the package lpips."""
+    """Losses of the demo's Adaptive IMLE; theirs are LPIPS + 0.1 MSE as one would write them with the package lpips."""
     run = read_preset("demo").run(DATASET, "adaptive_imle", 0, "full")
     method = build(run, load(DATASET, run.resolution)[0], torch.device("cpu"))
     assert isinstance(method, IMLE)
