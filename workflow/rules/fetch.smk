@@ -19,7 +19,7 @@ rule fetch_dataset:
 
 rule fetch_weights:
     output:
-        "data/raw/weights/{network}.json",
+        update("data/raw/weights/{network}.json"),  # not deleted: it says whether the weights are intact
     log:
         "results/logs/fetch/weights_{network}.log",
     conda:
