@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,10 +15,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Results
-from workflow.rendering.style import COLOURS, GREY, SMALL, TINY, new_figure, save, styled
+from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, TINY, WIDTH, new_figure, save, styled
 
 ACROSS = 4  # panels in a row
-ROW, FRAME = 205, 60  # pixels: a row of panels; legend and footer
+# Pixels.
+ROW, PANEL = 205, 130  # the height of a row, and of the axes in it
+HEAD, FOOT = 72, 62
+LEFT, GAP = LABEL + 68, 76  # left of the first panel and between two: room for the numbers of the vertical axes
 LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
 SMOOTH = 25  # the solid line is a moving average over this fraction of a training
 
@@ -31,12 +35,13 @@ Row = tuple[str, list[Run], list[str]]
 def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     """Draw every history.csv of the full-set trainings; with none, the figure says so."""
     rows = [row for method in results.generators for row in _rows(results, method)]
-    figure = new_figure(FRAME + ROW * max(len(rows), 1), layout="constrained")
+    height = HEAD + ROW * max(len(rows), 1) - (ROW - PANEL) + FOOT
+    figure = new_figure(height)
     if rows:
-        grid = figure.subplots(len(rows), 1 + ACROSS, squeeze=False, width_ratios=[0.3, *[1] * ACROSS])
-        for (label, runs, scalars), (left, *panels) in zip(rows, grid, strict=True):
-            left.set_axis_off()
-            left.text(0, 1, "\n".join(wrap(label, 10)), transform=left.transAxes, size=SMALL, va="top")
+        grid = _grid(figure, len(rows), height)
+        for (label, runs, scalars), panels in zip(rows, grid, strict=True):
+            top = panels[0].get_position().y1
+            figure.text(0, top, "\n".join(wrap(label, 10, break_long_words=False)), size=SMALL, va="top")
             for axes, scalar in zip(panels, scalars, strict=False):
                 _draw_panel(axes, runs, scalar)
             for axes in panels[len(scalars) :]:
@@ -46,9 +51,18 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         nothing = "No training curves: nothing has been trained in this preset."
         figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
     lines = footer(results, "full training set; horizontal axes count training steps", attributions=False)
-    figure.supxlabel("\n".join(lines), x=0.002, ha="left", size=TINY, color=GREY)
+    figure.text(0.001, 4 / height, "\n".join(lines), size=TINY, color=GREY)
     for path in (png, pdf):
         save(figure, path)
+
+
+def _grid(figure: Figure, rows: int, height: int) -> np.ndarray:
+    """Axes (rows, ACROSS), placed by hand: matplotlib's constrained layout does not repeat to the last bit."""
+    width = (WIDTH - LEFT - GAP * (ACROSS - 1) - 8) / ACROSS
+    return figure.add_gridspec(
+        rows, ACROSS, left=LEFT / WIDTH, right=1 - 8 / WIDTH, top=1 - HEAD / height, bottom=FOOT / height,
+        wspace=GAP / width, hspace=(ROW - PANEL) / PANEL,
+    ).subplots(squeeze=False)  # fmt: skip
 
 
 def _rows(results: Results, method: Entry) -> list[Row]:
@@ -89,4 +103,7 @@ def _legend(figure: Figure, titles: list[str]) -> None:
         Line2D([], [], color=COLOURS[index % len(COLOURS)], label=title, linewidth=1.4)
         for index, title in enumerate(titles)
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.6, borderpad=0.3)
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 1), ncols=len(handles),
+        borderpad=0.3, borderaxespad=0, columnspacing=1.6,
+    )  # fmt: skip

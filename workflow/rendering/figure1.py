@@ -14,14 +14,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from workflow.rendering.style import COLOURS, GREY, INK, SMALL, TINY, new_figure, save, styled
+from workflow.rendering.style import COLOURS, GREY, INK, LABEL, SMALL, TINY, WIDTH, new_figure, save, styled
 
 # Rows of the figure: title and colour.
 METHODS = {"vanilla_imle": ("Vanilla\nIMLE", COLOURS[0]), "adaptive_imle": ("Adaptive\nIMLE", COLOURS[1])}
 HEIGHT = 880  # pixels
 # Left, bottom, width and height of the enlarged tight cluster, in shares of a panel: a square.
 INSET = (0.02, 0.51, 0.38, 0.47)
-PANEL = 1.25  # width to height
 LEGEND = (
     "Squares: data points, filled where one of the 1,000 samples shown (dots) lies within half the distance to the "
     "nearest other data point.\n"
@@ -35,16 +34,19 @@ Arrays = dict[str, np.ndarray]
 @styled
 def draw(coverage: pd.DataFrame, arrays: Arrays, png: Path | str, pdf: Path | str) -> None:
     """coverage: see toy.py, `measure`.  arrays: see its `race`."""
-    figure = new_figure(HEIGHT, layout="constrained")
-    (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.2, 1.3])
-    grid = above.subplots(len(METHODS), len(arrays["epochs"]))
+    figure = new_figure(HEIGHT)
+    left, right = LABEL / WIDTH, 0.996
+    above = figure.add_gridspec(2, 4, left=left, right=right, top=0.945, bottom=0.445, wspace=0.05, hspace=0.07)
+    below = figure.add_gridspec(1, 3, left=left, right=right, top=0.355, bottom=0.175, wspace=0.22)
+    grid = above.subplots(squeeze=False)
     for (method, (title, colour)), panels in zip(METHODS.items(), grid, strict=True):
-        panels[0].set_ylabel(title, rotation=0, size=SMALL, color=colour, weight="bold", ha="right", va="center")
+        middle = (panels[0].get_position().y0 + panels[0].get_position().y1) / 2
+        figure.text(0, middle, title, size=SMALL, color=colour, weight="bold", va="center")
         _draw_row(panels, method, coverage, arrays)
     for axes, epoch in zip(grid[0], arrays["epochs"], strict=True):
         axes.set_title(f"epoch {epoch}", size=SMALL, pad=4)
-    _draw_curves(below.subplots(1, 3), coverage)
-    figure.supxlabel(LEGEND, x=0.002, ha="left", size=TINY, color=GREY, linespacing=1.5)
+    _draw_curves(below.subplots(squeeze=False)[0], coverage)
+    figure.text(0.002, 0.01, LEGEND, size=TINY, color=GREY, linespacing=1.5)
     for path in (png, pdf):
         save(figure, path)
 
@@ -55,7 +57,8 @@ def _draw_row(panels: Sequence[Axes], method: str, coverage: pd.DataFrame, array
     means = shown.groupby("epoch")["coverage"].mean()
     for column, (axes, epoch) in enumerate(zip(panels, arrays["epochs"], strict=True)):
         frame = {key: arrays[f"{method}_{key}"][column] for key in ("samples", "covered", "assigned")}
-        axes.set(**_window(points, PANEL), aspect="equal")
+        box = axes.get_window_extent()
+        axes.set(**_window(points, box.width / box.height))
         _draw_points(axes, points, frame, colour, scale=1.0)
         inset = axes.inset_axes(INSET)
         inset.set(**_window(points[: len(points) // 2], 1.0))
