@@ -17,7 +17,7 @@ if not workflow.overwrite_configfiles:
 
 
 wildcard_constraints:
-    dataset="[a-z0-9_]+",
+    dataset="[A-Za-z0-9_-]+",
     method="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     split="full|train90",
