@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workflow.rendering import figures, published, reference, tables
+from workflow.rendering import figures, notation, published, reference, tables
 from workflow.rendering.contents import TABLES
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
@@ -24,7 +24,7 @@ def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = Results(root / "results", root / "prepared")
     for number in TABLES:
         paths = (results.folder / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
-        tables.write(tables.build(number, results), *paths)
+        notation.write(tables.build(number, results), *paths)
     published.write(results, results.folder / "tables/published.csv", results.folder / "tables/published.md")
     for name in ("figure2", "curves"):
         files = (results.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pandas as pd
 
+from common.files import write_text
 from workflow.rendering.contents import Entry, dataset_title
-
-if TYPE_CHECKING:
-    from workflow.rendering.tables import Key, Table
+from workflow.rendering.tables import Key, Table
 
 BAND = 6  # columns of numbers that fit the width of a page
 LATEX = str.maketrans(
@@ -31,6 +30,12 @@ LATEX = str.maketrans(
         ">": r"\textgreater{}",
     }
 )
+
+
+def write(table: Table, csv_path: Path | str, md: Path | str, tex: Path | str) -> None:
+    write_text(csv_path, csv(table))
+    write_text(md, markdown(table))
+    write_text(tex, latex(table))
 
 
 def csv(table: Table) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.console import run, say
 from common.files import read_json, write_text
-from workflow.rendering import figures, published, report, tables
+from workflow.rendering import figures, notation, published, report, tables
 from workflow.rendering.contents import FIGURES, tables_of
 from workflow.rendering.results import Results, open_results
 
@@ -47,7 +47,7 @@ def render(saved: Path, out: Path) -> None:
     results = open_results(out)
     for number in tables_of(results.preset):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
-        tables.write(tables.build(number, results), *paths)
+        notation.write(tables.build(number, results), *paths)
     published.write(results, out / "tables" / "published.csv", out / "tables" / "published.md")
     for name in FIGURES:
         png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))

@@ -8,11 +8,9 @@ from __future__ import annotations
 import string
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
-from common.files import write_text
 from training.config import Preset
-from workflow.rendering import captions, notation, numbers
+from workflow.rendering import captions, numbers
 from workflow.rendering.contents import ABLATION, FLOOR, TABLES, Entry
 from workflow.rendering.numbers import METRICS, Cell, Metric
 from workflow.rendering.results import Results
@@ -132,9 +130,3 @@ def sign(index: int) -> str:
     """The sign of a footnote: a, b, ..., z, aa, ab, ..."""
     letters = string.ascii_lowercase
     return letters[index] if index < 26 else sign(index // 26 - 1) + letters[index % 26]
-
-
-def write(table: Table, csv: Path | str, md: Path | str, tex: Path | str) -> None:
-    write_text(csv, notation.csv(table))
-    write_text(md, notation.markdown(table))
-    write_text(tex, notation.latex(table))

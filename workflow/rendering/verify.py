@@ -30,7 +30,7 @@ from data.load import data_hash, load
 from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import stamp, tables
+from workflow.rendering import notation, stamp, tables
 from workflow.rendering.contents import tables_of
 from workflow.rendering.results import Results, open_results
 
@@ -69,7 +69,7 @@ class Links:
     def _table(self, path: Path, table: tables.Table) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            tables.write(table, *again)
+            notation.write(table, *again)
             for file in again:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):

@@ -16,7 +16,7 @@ rule table:
         "../../environment.yml"
     params:
         printed=printed(PRESET),
-        code=code("workflow/rendering/tables.py"),
+        code=code("workflow/rendering/notation.py"),
     message:
         "rendering Table {wildcards.number}"
     script:
