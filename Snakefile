@@ -3,14 +3,14 @@
 #   snakemake --cores all --use-conda                        the paper (config/paper.yaml; needs GPUs)
 #   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
 #   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (seconds)
-#   snakemake --cores 1 plan                                 what it will cost on this machine
-#   snakemake --cores 1 fetch                                everything that needs a network, then work offline
-#   snakemake --cores 1 figure1                              Figure 1, live (under a minute; needs no data and no GPU)
+#   snakemake --cores 1 plan                                 estimate the training time on this machine
+#   snakemake --cores 1 fetch                                all downloads; everything else works offline
+#   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)
 from snakemake.utils import min_version
 
 min_version("9.19")
 
-# Not a bare `configfile:`, which Snakemake would merge with the one from the command line.
+# Conditional, because Snakemake would merge this file with the one from the command line.
 if not workflow.overwrite_configfiles:
 
     configfile: "config/paper.yaml"

@@ -1,3 +1,3 @@
-"""Foundations without torch and without knowledge of the benchmark: console, files, hashes."""
+"""Utilities without torch that know nothing of the benchmark: console, files, hashes."""
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""How every command of the project talks to its user: one-sentence errors, progress, plain logs."""
+"""Console output of every command: one-sentence errors, progress, plain logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 
 class UserError(Exception):
-    """Something the user can mend.  Its text names the file or key at fault and the way out."""
+    """An error that the user can fix.  Its text names the file or key and says what to do."""
 
 
 def run(main: Callable[[], None]) -> None:
@@ -27,13 +27,13 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """End the process with one sentence in place of a traceback where the user can mend what went wrong."""
+    """End the process with one sentence instead of a traceback for errors that the user can fix."""
     try:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        # Permission denied, no space left, read-only file system: the user's to mend, not a bug.
+        # Permission denied, no space left, read-only file system: not bugs; the user can fix them.
         sys.exit(f"error: {error.strerror or error}: {error.filename or 'while writing'}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -41,7 +41,7 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def script(log: str) -> Iterator[None]:
-    """The frame of a Snakemake `script:`: everything it prints goes to the rule's log, mistakes end it as in `run`."""
+    """Run a Snakemake `script:`: everything it prints goes to the rule's log; errors end it as in `run`."""
     with open(log, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -52,7 +52,7 @@ def script(log: str) -> Iterator[None]:
 def command(
     commands: Any, name: str, act: Callable[[argparse.Namespace], None], summary: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a command to the subparsers of a command line; `act` of the parsed arguments runs it."""
+    """Add a command to the subparsers of a command line; `act` runs it, given the parsed arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -65,7 +65,7 @@ def command(
 
 
 class Progress:
-    """A tqdm bar with ETA on a terminal; in a log, one plain line every `every` seconds.
+    """A tqdm bar with the remaining time on a terminal; in a log, one plain line every `every` seconds.
 
     >>> with Progress(total=1000, label="train") as progress:
     ...     progress.advance(note="loss 0.31")

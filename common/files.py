@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writes, and readers that name a missing or damaged file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TEMPORARY = ".tmp-"  # in the name of every unfinished file
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, else removed.
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, otherwise removed.
 
-    The temporary file keeps the suffix of `path`, so writers that look at it (numpy, matplotlib) behave.
-    Raises `UserError` naming `path` if the disk is full or does not permit it.
+    The temporary file keeps the suffix of `path`, from which numpy and matplotlib choose the format.
+    Raises `UserError` naming `path` if the disk is full or the file may not be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-        _sync_folder(path.parent)  # else a power cut can undo the renaming
+        _sync_folder(path.parent)  # otherwise a power failure can undo the renaming
     except OSError as error:
         reason = error.strerror or error  # numpy's writers give neither a number nor a name
         raise UserError(f"{path} cannot be written ({reason}); make room or set permissions, then run again") from None
@@ -47,7 +47,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove unfinished files of `atomic_path` that a killed process left; no other process may write here now."""
+    """Remove unfinished files of `atomic_path` that a killed process left; no other process may be writing here."""
     for path in folder.glob(f".*{TEMPORARY}*"):
         path.unlink(missing_ok=True)
 
@@ -75,12 +75,12 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run snakemake again with the preset's --configfile") from None
-    except (ValueError, RecursionError) as error:  # no JSON, no text, a number of thousands of digits; deep nesting
+    except (ValueError, RecursionError) as error:  # not JSON, not text, a number with thousands of digits; deep nesting
         raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from None
 
 
 def write_sealed(path: Path | str, value: dict[str, Any]) -> None:
-    """`write_json`, with a digest of everything else in the file, so that `read_sealed` notices any change."""
+    """`write_json` with a digest of the content, so that `read_sealed` detects any change."""
     write_json(path, {**value, "digest": digest(value)})
 
 
@@ -93,20 +93,20 @@ def read_sealed(path: Path | str) -> dict[str, Any]:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which alone would silently keep the last of two equal keys."""
+    """A safe loader that refuses duplicate keys, of which PyYAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} stands twice in one mapping, line {node.start_mark.line + 1}")
+                raise yaml.YAMLError(f"the key {key!r} occurs twice in one mapping, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """Parse a YAML file of settings.
 
-    Raises `UserError` naming the file if it is missing, damaged, holds a key twice, or has no keys at its top level.
+    Raises `UserError` naming the file if it is missing or damaged, has a duplicate key, or no keys at its top level.
     """
     try:
         with open(path, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Hashes that tell one content from another, and the seeds of random streams that are derived from them."""
+"""Content hashes, and the seeds of random streams, which are derived from hashes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def digest(value: Any) -> str:
 
 
 def derive_seed(*parts: object) -> int:
-    """The seed of one random stream, from what names it: (seed, dataset, method, split, purpose, ...).
+    """The seed of one random stream, derived from its name: (seed, dataset, method, split, purpose, ...).
 
     Streams with different names are independent.  A seed has 63 bits, the range that torch.Generator accepts.
     """

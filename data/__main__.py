@@ -1,4 +1,4 @@
-"""Fetch and prepare datasets, and import samples made elsewhere."""
+"""Fetch and prepare datasets, and import samples of models trained elsewhere."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main() -> None:
     prepare.add_argument("--raw", default="data/raw", help="where the fetched images are (default: %(default)s)")
     prepare.add_argument("--out", default="data/prepared", help="where the array goes (default: %(default)s)")
 
-    external = command(commands, "external", _external, "Import samples made elsewhere.", EXTERNAL_EXAMPLES)
+    external = command(commands, "external", _external, "Import samples of another model.", EXTERNAL_EXAMPLES)
     external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
     external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")

@@ -1,6 +1,6 @@
-"""The images of one folder, out of a zip or tar archive that may be damaged or hostile.
+"""Extract the images of one folder from a zip or tar archive, which may be damaged or hostile.
 
-Nothing is unpacked to a path that the archive chooses: files are read one by one and keep only their last name.
+The archive does not choose where files are written: they are read one by one and keep only their base names.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_MEMBERS = 200_000
 MAX_TOTAL_BYTES = 4 * 2**30  # of the images taken, and of the archives inside the archive
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255  # the limit of file systems
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks a block of any other whole: 4 KB to 4 GB
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # with others, zipfile may unpack a block of 4 KB to 4 GB at once
 BLOCK = 2**20
 MAX_LISTED = 20  # folders named if the layout is unknown
 
 
 class SourceError(Exception):
-    """Why one source cannot be used; the next source may."""
+    """One source cannot be used; the next one is tried."""
 
 
 class NoArchive(SourceError):
@@ -38,7 +38,7 @@ class NoArchive(SourceError):
 
 
 class UnknownLayout(SourceError):
-    """The archive is sound, but the program cannot tell which images are the set; the archive is kept."""
+    """The archive is intact, but the program cannot find the set in it; the archive is kept."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,26 @@ class Member:
     def open(self) -> IO[bytes]:
         with explained():
             stream = self.opener()
-        assert stream is not None  # tarfile gives None for what is no regular file
+        assert stream is not None  # tarfile returns None if it is not a regular file
         return stream
 
     def blocks(self, limit: int) -> Iterator[bytes]:
-        """Its bytes.  Raises `SourceError` if more than `limit` come out, whatever the header promises."""
+        """Its bytes.  Raises `SourceError` if there are more than `limit`, whatever size the header states."""
         with explained(), self.open() as stream:
             while block := stream.read(BLOCK):
                 limit -= len(block)
                 if limit < 0:
-                    raise SourceError(f"{self.name!r} in the archive is too large, or all that it unpacks to is")
+                    raise SourceError(f"{self.name!r} in the archive, or all that was unpacked so far, is too large")
                 yield block
 
 
 def extract_images(archive: Path, target: Path, count: int, folders: Sequence[str] = (), bundle: bool = False) -> None:
     """Write the `count` images of one set into `target`, without their folders, bytes unchanged.
 
-    The set is what lies below one of `folders`, tried in order and wherever they lie in the archive:
-    `100-shot-dog/img` also matches `bundle/100-shot-dog/img/1.jpg`.  An archive that is no `bundle` holds one set only,
-    so that, failing this, all its images count.  If a place has more than `count` images, its one folder with exactly
-    `count` is taken.  Archives inside the archive are opened (one level) and count as folders of their name.
+    The set is the images below one of `folders`, which are tried in order and match at any depth: `100-shot-dog/img`
+    also matches `bundle/100-shot-dog/img/1.jpg`.  If none fits and the archive is not a `bundle` of several sets, all
+    its images are tried.  A place with more than `count` images fits if exactly one folder in it has `count`; this
+    folder is the set.  Archives inside the archive are opened (one level) and treated as folders of their name.
 
     Raises `UnknownLayout` listing the folders found, or for two images of one name, and `SourceError` as `members`.
     """
@@ -87,7 +87,7 @@ def extract_images(archive: Path, target: Path, count: int, folders: Sequence[st
 
 
 def _choose(found: Counter[str], count: int, folders: Sequence[str], bundle: bool) -> list[str]:
-    """The folders, out of {folder: images in it}, that together are the set."""
+    """The folders that together are the set.  found: the number of images of each folder."""
     places = [[place for place in found if f"/{name}/".lower() in f"/{place}/".lower()] for name in folders]
     for places_of_set in places if bundle else [*places, list(found)]:
         if sum(found[place] for place in places_of_set) == count:
@@ -119,7 +119,7 @@ def _unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
             copy.writelines(member.blocks(room))
             copy.flush()
             room -= copy.tell()
-            with suppress(NoArchive):  # such as a pointer that git-lfs left
+            with suppress(NoArchive):  # for example a git-lfs pointer
                 for inner in members(Path(copy.name)):
                     yield replace(inner, name=f"{stem}/{inner.name}")
 
@@ -127,11 +127,11 @@ def _unfolded(archive: Path, scratch: Path) -> Iterator[Member]:
 def members(archive: Path) -> Iterator[Member]:
     """The files of a zip or tar archive; of a tar, each must be read before the next one.
 
-    Raises `NoArchive`, and `SourceError` for an archive that is damaged, has links, devices or names that lead outside
-    or cannot be used, or exceeds the limits above.
+    Raises `NoArchive`, and `SourceError` for an archive that is damaged, has links, devices, unusable names or paths
+    outside its folder, or exceeds the limits above.
     """
     with explained():
-        if tarfile.is_tarfile(archive):  # first: a tar that ends in a zip looks like that zip
+        if tarfile.is_tarfile(archive):  # tested first: a tar that ends in a zip also passes as a zip
             yield from _tar_members(archive)
         elif zipfile.is_zipfile(archive):
             yield from _zip_members(archive)
@@ -159,10 +159,10 @@ def _zip_members(archive: Path) -> Iterator[Member]:
 
 
 def _refuse_unsafe(position: int, name: str, usual: bool) -> None:
-    """Raise `SourceError` for one entry too many, a name that leads outside, and what is no plain file or folder."""
+    """Raise `SourceError` for too many entries, a path outside the folder, and all but plain files and folders."""
     if position >= MAX_MEMBERS:
         raise SourceError(f"the archive has more than {MAX_MEMBERS} members")
-    path = PureWindowsPath(name)  # knows drives and backslashes besides /
+    path = PureWindowsPath(name)  # understands drives and backslashes as well as /
     if path.anchor or ".." in path.parts:
         raise SourceError(f"the archive names a file outside its folder: {name!r}")
     printable = name.isprintable() and len(name.encode()) <= MAX_PATH_BYTES
@@ -174,7 +174,7 @@ def _refuse_unsafe(position: int, name: str, usual: bool) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raise `SourceError` in place of what zipfile, tarfile and the decompressors raise, which can be of any type."""
+    """Turn any exception of zipfile, tarfile and the decompressors into a `SourceError`."""
     try:
         yield
     except SourceError:

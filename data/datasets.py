@@ -37,7 +37,7 @@ class ArchiveSource(Source):
     """A zip or tar archive."""
 
     sha256: Sha256 | None = None
-    bundle: bool = False  # does it hold other sets too, so that only `folders` count?
+    bundle: bool = False  # does it contain other sets too?  Then only `folders` are searched
 
 
 class HttpSource(ArchiveSource):
@@ -87,14 +87,14 @@ class Dataset(Entry):
     split: Literal["lexicographic", "seeded"]
     sources: tuple[Annotated[HttpSource | DriveSource | PackageSource, Field(discriminator="kind")], ...]
     folders: tuple[Text, ...] = ()  # where archives keep it
-    size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, where it is known
+    size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, if known
     optional: bool = False  # does a failed fetch say how to leave it out?
     manifest_sha256: Sha256 | None = None
     pixels_sha256: Sha256 | None = None
 
     @property
     def pins(self) -> dict[str, str]:
-        """The digests that its images must have, whatever their source."""
+        """The digests that its images must have, from any source."""
         return self.model_dump(include={"manifest_sha256", "pixels_sha256"}, exclude_none=True)
 
 

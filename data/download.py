@@ -16,7 +16,7 @@ from common.console import say
 from common.hashing import sha256_bytes, sha256_file
 from data.archive import SourceError
 
-CONNECT_SECONDS = 5  # a firewall that drops packets must not delay a machine that has mirrors
+CONNECT_SECONDS = 5  # short, so that a firewall that drops packets does not delay the next mirror
 STALL_SECONDS = 30  # without a byte
 REPORT_SECONDS = 10  # between two lines of progress
 MAX_BYTES = 8 * 2**30  # of one file; the largest known archive has 975 MB
@@ -39,7 +39,7 @@ def package(package: str, version: str, sha256: str, cache: Path) -> Path:
 
 
 def _cached(path: Path, sha256: str | None, download: Callable[[str, Path], None], what: str) -> Path:
-    """`path`, downloaded if it is missing or has another sha256; processes that need it at once take turns."""
+    """`path`, downloaded if it is missing or has another sha256; only one process downloads at a time."""
     with locked(path):
         if not path.exists() or (sha256 and sha256_file(path) != sha256):
             say(f"downloading {what}")
@@ -57,7 +57,7 @@ def _cached(path: Path, sha256: str | None, download: Callable[[str, Path], None
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time, by a file `path`.lock that stays."""
+    """Allow one process at a time, with a lock file `path`.lock that is never deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -65,17 +65,17 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _refuse_web_page(path: Path) -> None:
-    """Quota pages, login pages and parked domains answer with success; no archive starts like a page."""
+    """Raise `SourceError` for an HTML page: quota, login and parked-domain pages come with status 200."""
     with open(path, "rb") as file:
         head = file.read(65_536).decode("utf-8", "replace")
     if head.lstrip("\ufeff \t\r\n").startswith("<"):
         title = re.search(r"<title[^>]*>(.*?)</title>", head, re.IGNORECASE | re.DOTALL)
         named = f' titled "{" ".join(title[1].split())[:100]}"' if title else ""
-        raise SourceError(f"it sent a web page{named} and not the file (a download quota, a login, or a dead link)")
+        raise SourceError(f"it sent a web page{named} instead of the file (download quota, login, or dead link)")
 
 
 def _http(url: str, part: Path) -> None:
-    """Download `url` to `part`.  A transfer that breaks off is resumed once, and by the next run."""
+    """Download `url` to `part`.  A broken transfer is resumed once here, and again by the next run."""
     import requests
 
     for last in (False, True):
@@ -95,7 +95,7 @@ def _http(url: str, part: Path) -> None:
 
 
 def _transfer(url: str, part: Path) -> None:
-    """Append to `part` what it lacks if the server says that the file has not changed, else begin again."""
+    """Append the missing bytes to `part` if the server says that the file has not changed; otherwise start again."""
     import requests
 
     note = part.with_name(f"{part.name}.validator")  # the ETag or date of the file that `part` is the beginning of

@@ -1,4 +1,4 @@
-"""Samples of a baseline trained elsewhere become a sample file like any method's.
+"""Import samples of a baseline trained elsewhere into a sample file like that of a method.
 
 They are in data/external/<name>/<dataset>/, as images or as one .npz.
 """
@@ -39,10 +39,10 @@ def import_samples(folder: Path, resolution: int, out: Path) -> None:
 
 
 def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
-    """The folder's images, uint8 (n, resolution, resolution, 3), in lexicographic order or in that of the array.
+    """The folder's images, uint8 (n, resolution, resolution, 3), in lexicographic order or in the order of the array.
 
-    Raises `UserError` if the folder holds neither images nor one .npz of uint8 (n, H, W, 3), if one is damaged, or if
-    they take more than `MAX_BYTES`.
+    Raises `UserError` if the folder contains neither images nor one .npz of uint8 (n, H, W, 3), if one is damaged, or
+    if they take more than `MAX_BYTES`.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; put samples there, as images or as one .npz")
@@ -73,7 +73,7 @@ def _empty(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
     shape = (n, resolution, resolution, 3)
     if math.prod(shape) > MAX_BYTES:
         most = MAX_BYTES // math.prod(shape[1:])
-        raise UserError(f"{place} holds {n} samples, but at {resolution} px at most {most} are read; take some away")
+        raise UserError(f"{place} holds {n} samples, but at {resolution} px at most {most} are read; remove some")
     return np.empty(shape, np.uint8)
 
 
@@ -87,7 +87,7 @@ def _from_archive(path: Path, resolution: int) -> NDArray[np.uint8]:
 
 
 def _resized(stream: IO[bytes], resolution: int, what: str, path: Path) -> NDArray[np.uint8]:
-    """One array of an .npz, image by image, so that memory does not depend on what its header promises."""
+    """One array of an .npz, read image by image, so that a false header cannot exhaust the memory."""
     from PIL import Image
 
     with explained():

@@ -43,8 +43,8 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
     itself are the first sources.
 
     `accept` lets images replace those of the first fetch (see `data.verify.compare_digests`).
-    Raises `UserError` if manual/<name>/ is not the dataset, or naming every source tried and why it failed; what
-    was fetched before is then still there.
+    Raises `UserError` if manual/<name>/ is not the dataset, or if every source failed, with each reason.  Images of
+    an earlier fetch are kept then.
     """
     dataset = dataset_info(name)
     root, manual = Path(root), Path(manual)
@@ -139,9 +139,9 @@ def _extract(dataset: Dataset, source: ArchiveSource, archive: Path, staged: Pat
     try:
         extract_images(archive, staged, dataset.count, dataset.folders, source.bundle)
     except UnknownLayout as error:
-        raise SourceError(f"{error}; unpack the right one by hand from {archive}") from None
+        raise SourceError(f"{error}; unpack the right folder by hand from {archive}") from None
     except FileNotFoundError:
-        raise SourceError("another process found the archive damaged and deleted it") from None
+        raise SourceError("another process deleted the archive because it was damaged; run again") from None
     except SourceError:
         if not isinstance(source, ManualSource):
             archive.unlink(missing_ok=True)  # damaged or hostile: the next run downloads it again
@@ -153,7 +153,7 @@ def _copy_images(dataset: Dataset, place: Path, staged: Path) -> None:
     strays = sorted({path.name for path in place.iterdir() if path.name[0] != "."} - {path.name for path in images})
     if strays:
         named = ", ".join(name if name.isprintable() else ascii(name) for name in strays[:5])
-        raise SourceError(f"only JPEG, PNG and WebP images may lie there, not {named}")
+        raise SourceError(f"only JPEG, PNG and WebP images are allowed there, not {named}")
     if len(images) != dataset.count:  # before any is copied
         raise SourceError(f"{len(images)} images were found, {dataset.count} are expected")
     for path in images:
@@ -167,7 +167,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
-    """The end of a fetch that failed: every source with its reason, and what a user can do."""
+    """The message of a failed fetch: every source with its reason, and what the user can do."""
     listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
     text = (
         f"no source of {dataset.name} could be used:{listed}\n"
@@ -176,7 +176,7 @@ def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
     )
     if dataset.optional:
         text += (
-            "\nor leave it out (its cells then read n/a) by these lines in a file laid over the preset\n"
+            "\nor leave it out (its cells then read n/a) with these lines in a second configuration file\n"
             "(config/README.md; for ffhq_100 that file is config/overlays/without_ffhq.yaml):\n"
             f"skip:\n  - dataset: {dataset.name}\n    reason: its images could not be fetched"
         )

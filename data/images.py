@@ -1,4 +1,4 @@
-"""One image file to one RGB image: formats, transparency, orientation, limits; and the resizing of the benchmark."""
+"""Decode an image file to RGB (formats, transparency, orientation, limits), and resize it for the benchmark."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read all of it before they look at it
-MIN_SIDE = 16  # pixels; below this nothing is left to learn from
-MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: a bomb is refused from its header, before it is decoded
+MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read the whole file first
+MIN_SIDE = 16  # pixels; smaller images have too little detail to learn from
+MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: decompression bombs are refused by their header
 RESIZE = "PIL bilinear with antialiasing, shorter side to the resolution, then centre crop"
 
 
 class BadImage(Exception):
-    """Why a file cannot be used as an image; the caller knows the way out and, but for `list_images`, the file."""
+    """A file cannot be used as an image.  The caller adds what to do and the file name (`list_images` names it)."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -29,21 +29,24 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Raises `BadImage` for a name that no record could hold (control characters, no UTF-8) and for loops and pipes."""
+    """The visible files of a folder with these suffixes, in lexicographic order of their names.
+
+    Raises `BadImage` for names with control characters or invalid UTF-8, and for pipes, broken links and link loops.
+    """
     visible = (path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
     found = sorted((path for path in visible if path.suffix.lower() in suffixes), key=lambda path: path.name)
     for path in found:
         if not path.name.isprintable():
             raise BadImage(f"the file {path.name!a} has a name that cannot be used; rename it")
         if not path.is_file():
-            raise BadImage(f"{path.name} is no file or a link that leads nowhere; remove it")
+            raise BadImage(f"{path.name} is not a regular file, or is a broken link; remove it")
     return found
 
 
 def decode(path: Path) -> Image.Image:
     """Decode a JPEG, PNG or WebP file to an upright RGB image; transparency is composited on white.
 
-    Of an animation the first frame is taken.  Raises `BadImage`.
+    Only the first frame of an animation is used.  Raises `BadImage`.
     """
     try:
         size = path.stat().st_size
@@ -68,7 +71,7 @@ def decode(path: Path) -> Image.Image:
 
 
 def refuse_size(width: int, height: int) -> None:
-    """Raise `BadImage` for too many pixels to be decoded and for too few to learn from."""
+    """Raise `BadImage` for more than MAX_PIXELS pixels or a side below MIN_SIDE."""
     if width * height > MAX_PIXELS:
         raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:

@@ -21,7 +21,7 @@ def load(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """The prepared images of a split ("full", "train90" or "heldout"): uint8 (n, H, W, 3), and the whole manifest.
 
-    Raises `UserError` if the images are missing, or no longer those that the manifest describes.
+    Raises `UserError` if the images are missing or do not match the manifest.
     """
     import numpy as np
 
@@ -33,9 +33,9 @@ def load(
         raise UserError(f"{folder} holds no prepared images; {redo}")
     manifest = read_json(folder / "manifest.json")
     try:
-        # Mapped first, so that a header that promises more than the file holds takes no memory.
+        # Memory-mapped first, so that a header that states a false size does not take memory.
         images = np.array(np.lib.format.open_memmap(folder / "images.npy", mode="r"))
-    except Exception as error:  # damaged headers make numpy raise nearly anything
+    except Exception as error:  # for damaged headers numpy raises many types
         raise UserError(f"{folder / 'images.npy'} cannot be read ({error}); {redo}") from None
     try:
         expected, splits = manifest["array_sha256"], manifest["split"]

@@ -1,4 +1,4 @@
-"""From fetched files to what every method trains on: one uint8 array, its manifest and the 90/10 split."""
+"""Turn fetched files into the training data of every method: a uint8 array, its manifest and the 90/10 split."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.split import split
 
 
 def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path | str = "data/prepared") -> Path:
-    """Write images.npy, uint8 (n, H, W, 3) in lexicographic order of file names, and manifest.json; return the latter.
+    """Write images.npy, uint8 (n, H, W, 3) in lexicographic order of file names, and manifest.json; return its path.
 
-    The manifest is written last, so its presence says that the array is whole.  `pixels_sha256` is over the decoded
-    RGB pixels before resizing: it survives a lossless re-encoding, unlike `sha256`, which is over the file's bytes.
-    Raises `UserError` for a wrong count and for a file that is missing, changed since it was fetched, or no image.
+    The manifest is written last, so the array is complete if it exists.  `pixels_sha256` is the digest of the decoded
+    RGB pixels before resizing; unlike `sha256`, the digest of the file, it does not change by lossless re-encoding.
+    Raises `UserError` for a wrong count and for a file that is missing, changed since it was fetched, or not an image.
     """
     dataset = dataset_info(name)
     files = fetched_files(dataset, Path(raw) / name)

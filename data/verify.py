@@ -1,7 +1,7 @@
-"""Is what was fetched the dataset, and the same one as last time?
+"""Check that fetched images are the dataset, and the same images as in the first fetch.
 
-Nobody publishes checksums of the sets.  The digests in datasets.yaml count where there are any; else those of the first
-verified fetch, which are in <root>/datasets.lock.json.
+No checksums of the sets are published.  Images are compared with the digests in datasets.yaml or, if there are none,
+with those of the first verified fetch, in <root>/datasets.lock.json.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ DIGESTS = ("manifest_sha256", "pixels_sha256")
 def verified(dataset: Dataset, source: dict[str, Any], staged: Path, refuse_twins: bool) -> dict[str, Any]:
     """The record of the images in `staged`: {"dataset", "source", "files": [{"file", "sha256"}], and two digests}.
 
-    `manifest_sha256` is over names and bytes (see `manifest_sha256`).  `pixels_sha256` is over the decoded pixels in
-    lexicographic order of the names: over everything that training sees, and the split.
+    `manifest_sha256` is the digest of names and bytes (see the function).  `pixels_sha256` is the digest of the decoded
+    pixels in lexicographic order of the names, on which training and split depend.
 
-    Raises `SourceError` for a wrong count, a file that is no image or has the wrong size, and, with `refuse_twins`, for
-    two files with the same picture; else these are noted.
+    Raises `SourceError` for a wrong count, a file that is not an image or has the wrong size, and, with `refuse_twins`,
+    for two files with the same picture; otherwise these are only reported.
     """
     paths = list_images(staged)
     if len(paths) != dataset.count:
@@ -75,11 +75,11 @@ def manifest_sha256(files: list[dict[str, str]]) -> str:
 
 
 def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept: bool) -> None:
-    """Compare a verified set with the digests that it must have; note its own in the lock file, if it has none there.
+    """Compare a verified set with the digests that it must have; write them to the lock file if it has no entry.
 
-    Other files with the same pixels in the same order (packed or named differently) pass with a message: training and
-    metrics cannot differ.  Other pixels raise `SourceError`.  `accept` replaces the entry in the lock file, but does
-    not override what datasets.yaml pins.
+    Other files with the same pixels in the same order (packed or named differently) are accepted with a message:
+    training and metrics cannot differ.  Other pixels raise `SourceError`.  `accept` replaces the entry in the lock
+    file, but does not override the digests in datasets.yaml.
     """
     path, name, pins = root / LOCK, dataset.name, dataset.pins
     own = {key: record[key] for key in (*DIGESTS, "source")}

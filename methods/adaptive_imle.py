@@ -1,8 +1,8 @@
 """Adaptive IMLE (Aghabozorgi et al.; ICLR 2023 submission, ICML 2023).
 
 Every training image x_i has a threshold tau_i.  Its sample T(z_sigma(i)) is trained towards it until their distance
-has fallen to delta tau_i; only then is the threshold tightened and a new nearest sample chosen.  Easy images move on
-soon, hard ones are given the time they need.  The objective is equation 5 of the ICLR text:
+has fallen to delta tau_i; only then is the threshold tightened and a new nearest sample chosen.  Easy images therefore
+get a new sample sooner than hard ones.  The objective is equation 5 of the ICLR text:
 
     min over theta of E_{z_1..z_m} [ sum_i  max( min_j d(x_i, T_theta(z_j)), delta tau_i ) ]
 
@@ -31,9 +31,9 @@ class AdaptiveIMLE(IMLE):
     class Config(IMLE.Config):
         schedule: Literal["official", "paper"] = "official"  # paper: Algorithm 1
         delta: float = 0.98  # tightening coefficient; official: 1 - change_coef, 0.98 or 0.99; paper: 0.9
-        staleness: int = 5  # official only: epochs that a latent is kept at least
-        force_resample: int = 15  # official only: epochs that it is kept at most; Grumpy, Cat 25; Panda 30
-        measure: Literal["anew", "in_step"] = "anew"  # distances held against tau; in_step: those last trained on
+        staleness: int = 5  # official only: minimum epochs that a latent is kept
+        force_resample: int = 15  # official only: maximum epochs that it is kept; Grumpy, Cat 25; Panda 30
+        measure: Literal["anew", "in_step"] = "anew"  # distance compared with tau: measured again, or in the last step
 
     def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         super().__init__(config, resolution, channels, images, streams)
@@ -58,15 +58,15 @@ class AdaptiveIMLE(IMLE):
         """Lines 8 to 14 of the paper's Algorithm 1, after the update of line 7."""
         is_due = self.reached(indices) <= self.config.delta * self.tau[indices]  # line 10
         due = indices[is_due]
-        if len(due):  # the pool of line 8 is drawn only if line 12 is to look at it
+        if len(due):  # the pool of line 8 is drawn only if line 12 needs it
             self.tau[due] *= self.config.delta  # line 11
             self.reassign(due)  # line 12
 
     def official_schedule(self) -> None:
-        """The released code's schedule: checked once an epoch, between a least and a greatest age.
+        """The released code's schedule: checked once an epoch, between a minimum and a maximum age.
 
         A threshold becomes delta times the distance that was *reached*, rather than delta times itself.  All images
-        share one pool until one of them would take from it a second time.
+        share one pool until one of them needs a second candidate from it.
         """
         delta, staleness, oldest = self.config.delta, self.config.staleness, self.config.force_resample
         self.age += 1
@@ -83,7 +83,7 @@ class AdaptiveIMLE(IMLE):
         self.reassign(due, share_pool=True)
 
     def reached(self, indices: Tensor) -> Tensor:
-        """d(x_i, T(z_i)) of these images: under the current generator, or as it was when they were last trained."""
+        """d(x_i, T(z_i)) of these images: with the current generator, or as it was when they were last trained."""
         return self.current_distance(indices) if self.config.measure == "anew" else self.trained_distance[indices]
 
     def scalars(self) -> dict[str, float]:

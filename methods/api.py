@@ -1,8 +1,8 @@
 """The contract between a method and the benchmark.
 
-A method is one class in one file of `methods/`; naming it in the configuration is all that adding a baseline takes
-(CONTRIBUTING.md walks through one).  The benchmark trains it (training/loop.py), samples it (training/sampling.py) and
-backtracks through it (metrics/lpips_backtracking.py) by way of this interface alone.
+A method is one class in one file of `methods/`.  To add a baseline, write this file and name the method in the
+configuration (CONTRIBUTING.md has an example).  The benchmark trains it (training/loop.py), samples it
+(training/sampling.py) and backtracks through it (metrics/lpips_backtracking.py) through this interface only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from common.hashing import derive_seed
 
 @dataclass(frozen=True)
 class Latents:
-    """Everything random that a generator consumes, so that `generate` itself is deterministic.
+    """All random inputs of a generator, so that `generate` itself is deterministic.
 
     z: (n, d), the latent codes.  noise: further random inputs by name, each with leading dimension n; empty for a
     generator without any.  Backtracking optimises z and keeps the noise fixed.
@@ -53,8 +53,8 @@ class Latents:
 class Streams:
     """The random streams of one run.
 
-    Every draw is a pure function of (seed, dataset, method, split, purpose, step), never of what was drawn before:
-    an interrupted run resumes to the same bits with no generator state to save.
+    Every draw is a pure function of (seed, dataset, method, split, purpose, step) and independent of earlier draws:
+    an interrupted run resumes to the same bits, and no generator state has to be saved.
     """
 
     seed: int
@@ -91,7 +91,7 @@ class Method:
 
     def __init__(self, config: Any, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         """config: an instance of `Config`.  images: the training set, float32 (n, channels, resolution, resolution)
-        in [-1, 1], on the device that the method shall use.
+        in [-1, 1], on the device that the method uses.
         """
         self.config, self.resolution, self.channels = config, resolution, channels
         self.images, self.streams = images, streams
@@ -105,7 +105,7 @@ class Method:
         raise NotImplementedError
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
-        """Draw n latents from the prior with a CPU generator; they lie on `self.device`."""
+        """Draw n latents from the prior with a CPU generator; they are on `self.device`."""
         raise NotImplementedError
 
     def generate(self, latents: Latents) -> Tensor:
@@ -138,9 +138,9 @@ class Method:
         raise NotImplementedError
 
     def minibatch(self, step: int, size: int) -> Tensor:
-        """Indices (<= size,) of step's mini-batch: each epoch is a fresh permutation, cut into consecutive pieces.
+        """Indices (<= size,) of step's mini-batch: each epoch is a new permutation, cut into consecutive pieces.
 
-        The last piece of an epoch may be smaller; with n < size a piece is the whole set.
+        The last piece of an epoch may be smaller; with n < size, a piece is the complete set.
         """
         n = len(self.images)
         per_epoch = -(-n // size)
@@ -152,7 +152,7 @@ class Method:
 def to_uint8(images: Tensor) -> Tensor:
     """[-1, 1] NCHW float to 0..255 NHWC uint8, clipped and truncated as the official code writes its samples.
 
-    The thousandth of a level makes this the inverse of `to_float`, whose rounding would else lose whole levels.
+    The thousandth of a level makes this the inverse of `to_float`, whose rounding would otherwise lose whole levels.
     """
     return ((images.detach() + 1) * 127.5 + 1e-3).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
 

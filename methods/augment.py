@@ -1,7 +1,7 @@
 """Differentiable augmentation (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
 
-Reals and fakes pass through the same random transformations before the discriminator sees them, and the gradient
-passes back through to the generator.  Images are (n, channels, height, width) in [-1, 1]; every image draws its own
+Real and generated images pass through the same random transformations before the discriminator, and gradients flow
+back through them to the generator.  Images are (n, channels, height, width) in [-1, 1]; every image draws its own
 parameters, from a CPU generator.
 """
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHIFT = 1 / 8  # largest translation, as a share of the image
-CUT = 1 / 2  # side of the erased square, likewise
+CUT = 1 / 2  # side of the erased square, as a share of the image
 
 
 def augment(images: Tensor, policy: Sequence[str], generator: torch.Generator) -> Tensor:
@@ -37,7 +37,7 @@ def color(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def translation(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to an eighth of the image along each axis; what comes in is zero, mid-grey."""
+    """Shift by up to an eighth of the image along each axis; new pixels are zero (mid-grey)."""
     height, width = images.shape[2:]
     reach_y, reach_x = round(height * SHIFT), round(width * SHIFT)
     padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y))
@@ -59,7 +59,7 @@ POLICIES = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability 1/2.  For reals alone: no part of DiffAugment."""
+    """Mirror each image left to right with probability 1/2.  Only for real images: not part of DiffAugment."""
     return torch.where(_uniform(images, 0, 1, generator) < 0.5, images.flip(3), images)
 
 

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An evaluation copy of `model`; `update_parameters(model)` moves it by (1 - decay) towards the model.
 
-    Parameters alone are averaged; buffers are those of the model at the last update.  `.module` is the copy.
+    Only parameters are averaged; buffers are those of the model at the last update.  `.module` is the copy.
     """
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
 
@@ -23,8 +23,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 def recompute_batch_statistics(model: nn.Module, inputs: Iterable[tuple[Any, ...]]) -> None:
     """Set the running statistics of every BatchNorm of `model` to their mean over `inputs`.
 
-    Averaged weights need this: the running statistics belong to the weights of training.  Only the BatchNorm layers
-    leave evaluation mode meanwhile, so that other state (the vectors of spectral norms) stays as it is.
+    Averaged weights need this, because the running statistics belong to the weights in training.  Only the BatchNorm
+    layers leave evaluation mode, so other state (the vectors of spectral norms) does not change.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]

@@ -1,4 +1,4 @@
-"""Controls: two methods that learn nothing, run through every metric to show what its extremes look like."""
+"""Controls: two methods that learn nothing and show the extreme values of every metric."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from methods.api import Latents, Method
 
 
 class ControlReal(Method):
-    """The training images themselves: what FID and precision say of pure memorisation.
+    """The training images themselves: the values of FID and precision for pure memorisation.
 
-    Images are drawn without replacement, n_real of them at most: duplicates would zero the k-nearest-neighbour
-    radii of precision and recall.
+    Images are drawn without replacement, at most n_real of them: duplicates would make the k-nearest-neighbour radii
+    of precision and recall zero.
     """
 
     name = "control_real"
@@ -49,7 +49,7 @@ class ControlReal(Method):
 
 
 class ControlNoise(ControlReal):
-    """Uniform noise over the whole intensity range: the other end of every scale."""
+    """Uniform noise over the whole intensity range: the worst values of every metric."""
 
     name = "control_noise"
     title = "Uniform noise (control)"

@@ -18,7 +18,7 @@ from methods.averaging import moving_average, recompute_batch_statistics
 from networks.fastgan import RESOLUTIONS, Discriminator, Generator, quadrant, small_size
 from networks.lpips import LPIPS
 
-# AlexNet takes no less than 31 px: the 16 px reconstructions of a 32 px run are enlarged to this.
+# AlexNet needs at least 31 px: the 16 px reconstructions of a 32 px run are enlarged to this.
 SMALLEST_FOR_LPIPS = 32
 STATISTICS_BATCH = 50  # latents at a time while BatchNorm statistics are recomputed
 
@@ -26,7 +26,7 @@ STATISTICS_BATCH = 50  # latents at a time while BatchNorm statistics are recomp
 class FastGAN(Method):
     """Hinge GAN with skip-layer excitation, DiffAugment and a self-supervised discriminator.
 
-    The official code samples in training mode, so that an image depends on its batch.  Here BatchNorm uses statistics
+    The official code samples in training mode, so an image depends on its batch.  Here BatchNorm uses statistics
     recomputed for the averaged weights instead (`freeze`).
     """
 
@@ -88,7 +88,7 @@ class FastGAN(Method):
         return hinge, self._perceptual_distance(self.discriminator.reconstruct(features, part), targets)
 
     def _hinge(self, logits: Tensor, rng: torch.Generator) -> Tensor:
-        """Mean of ReLU(u - logit), with a margin u of its own for each logit: a smoothed label."""
+        """Mean of ReLU(u - logit), with a separate margin u for each logit: a smoothed label."""
         low, high = self.config.margin
         margin = low + (high - low) * torch.rand(logits.shape, generator=rng)
         return F.relu(margin.to(self.device) - logits).mean()
@@ -102,7 +102,7 @@ class FastGAN(Method):
 
     @cached_property
     def lpips(self) -> nn.Module:
-        """Loaded at the first training step: nothing else needs its weights."""
+        """Loaded at the first training step, because nothing else needs its weights."""
         return LPIPS(self.config.perceptual).to(self.device)
 
     def _real_images(self, step: int, rng: torch.Generator) -> Tensor:
@@ -127,7 +127,7 @@ class FastGAN(Method):
         return self.sampler()(latents.z, latents.noise)[0]
 
     def freeze(self) -> None:
-        """Recompute the averaged generator's BatchNorm statistics, over the same latents every time."""
+        """Recompute the averaged generator's BatchNorm statistics, always over the same latents."""
         recompute_batch_statistics(self.sampler(), self._statistics_inputs())
 
     def _statistics_inputs(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:

@@ -1,10 +1,10 @@
 """MixDL (Kong et al. 2022, "Few-shot Image Generation with Mixup-based Distance Learning") on StyleGAN2.
 
-From a handful of images a GAN learns a staircase: walking through latent space, one training image jumps to the next.
-MixDL asks that codes in between give images in between.  Every other step it mixes w codes with random convex
-coefficients, and pulls the similarities of a mixed image's features with those of the unmixed images towards these
-coefficients, in the generator and in the discriminator.  A mixed image need not look real as a whole, so in these steps
-the discriminator judges patches.
+With few images, a GAN's latent space becomes a staircase: along a path in it, the image jumps from one training image
+to the next.  MixDL trains intermediate codes to give intermediate images.  Every other step it mixes w codes with
+random convex coefficients, and pulls the similarities of a mixed image's features with those of the unmixed images towards
+these coefficients, in the generator and in the discriminator.  A mixed image need not look real as a whole, so in these
+steps the discriminator judges patches.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class MixDL(StyleGAN2Family):
     def update_generator(self, step: int, rng: torch.Generator) -> Scalars:
         if not self.mixes(step):
             return super().update_generator(step, rng)
-        # The distance term has latent codes of its own; it shares the coefficients with the adversarial term.
+        # The distance term has its own latent codes; it shares the coefficients with the adversarial term.
         batch, coefficients = self.config.batch, self._draw_coefficients(rng)
         w, other = self.draw_w(2 * batch, rng).chunk(2)
         images, features = self.synthesise(torch.cat([coefficients @ other, coefficients @ w, w]), rng)
@@ -89,7 +89,7 @@ class MixDL(StyleGAN2Family):
     def _similarities(self, features: list[Tensor], rng: torch.Generator) -> Tensor:
         """(batch, batch): mixed images, the first half of the features, against unmixed ones, the second half.
 
-        Each mixed image is compared by the features of one random layer, any but the first and the last.
+        Each mixed image is compared by the features of one random layer, except the first and the last.
         """
         layers = torch.randint(1, len(features) - 1, (self.config.batch,), generator=rng).tolist()
         rows = []
@@ -120,8 +120,8 @@ def cosine_similarities(mixed: Tensor, unmixed: Tensor) -> Tensor:
 def distance_loss(similarities: Tensor, coefficients: Tensor) -> Tensor:
     """KL(softmax(coefficients) || softmax(similarities)), over rows, averaged over all n x n entries.
 
-    As in the official code: the target is the softmax of the mixing coefficients, not the coefficients, and therefore
-    rather flat; and the mean over entries makes a weight count as 1/n of one on the divergence of a row.
+    As in the official code, the target is the softmax of the mixing coefficients, not the coefficients, and therefore
+    rather flat.  Because of the mean over entries, the loss is 1/n of the mean divergence of a row.
     """
     target = coefficients.softmax(dim=1)
     return (target * (target.log() - similarities.log_softmax(dim=1))).mean()

@@ -4,7 +4,7 @@ Its objective (equation 1 of the ICLR 2023 paper) treats all training images ali
 
     min over theta of E_{z_1..z_m} [ sum_i  min_j d(x_i, T_theta(z_j)) ]
 
-Here it has the generator, distance, search and optimiser of Adaptive IMLE, so that Table 3 isolates the curriculum.
+Here it has the generator, distance, search and optimiser of Adaptive IMLE, so Table 3 isolates the curriculum.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from methods.imle.family import IMLE
 
 
 class VanillaIMLE(IMLE):
-    """Reassign every training image every K epochs, however near its sample is; no thresholds."""
+    """Reassign every training image every K epochs, regardless of its distance; no thresholds."""
 
     name = "vanilla_imle"
     title = "Vanilla IMLE"

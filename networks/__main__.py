@@ -1,4 +1,4 @@
-"""Fetch the weights of the fixed networks."""
+"""Fetch the weights of the pretrained networks."""
 
 from __future__ import annotations
 

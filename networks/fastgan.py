@@ -5,7 +5,7 @@ The paper describes 256 to 1024 px; the same rules give 32, 64 and 128 px:
 - the small image is 128 px wide, or half the resolution where that is less;
 - a skip-layer excitation of the generator joins feature maps a factor 16 apart, at 32 px the only pair (4, 32);
 - one of the discriminator joins maps a factor 8 apart, which needs at least 64 px;
-- the discriminator ends at 8x8 whatever the resolution, so logit maps and decoders keep their shape.
+- the discriminator ends at 8x8 at every resolution, so logit maps and decoders keep their shape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 # Width of the generator's feature maps by their size, in units of `ngf`.
 GENERATOR_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
-NOISY_SIZES = (8, 32, 128, 512)  # reached by two convolutions with noise, the other sizes by one without
+NOISY_SIZES = (8, 32, 128, 512)  # two convolutions with noise lead to these, one without noise to other sizes
 # Width of the decoders' feature maps by their size, in units of `decoder_width`.
 DECODER_WIDTHS = {16: 1, 32: 0.5, 64: 0.5, 128: 0.25}
 
@@ -32,7 +32,7 @@ def small_size(resolution: int) -> int:
 
 
 class Generator(nn.Module):
-    """A latent code and noise maps to an image and its small companion.
+    """Maps a latent code and noise maps to an image and a small version of it.
 
     nz: size of the latent code.  ngf: the unit of width.  noise_shapes: name -> shape of the noise maps of one image,
     two for each of the sizes 8, 32, 128 and 512.
@@ -176,9 +176,9 @@ class SkipLayerExcitation(nn.Module):
 
 
 class GatedConv(nn.Module):
-    """3x3 convolution, noise if asked for, BatchNorm, gated linear unit.
+    """3x3 convolution, optional noise, BatchNorm, gated linear unit.
 
-    The noise weight starts at zero: the network learns how much noise it wants.
+    The noise weight starts at zero: the network learns how much noise to use.
     """
 
     def __init__(self, inputs: int, outputs: int, noisy: bool = False) -> None:
@@ -239,7 +239,7 @@ def conv_norm_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> l
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Module:
-    """Spectrally normalised convolution without bias; unless told, padded to keep the size (or halve it)."""
+    """Spectrally normalised convolution without bias; by default padded to keep the size (or halve it)."""
     padding = (kernel - 1) // 2 if padding is None else padding
     return _normalised(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False))
 

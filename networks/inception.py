@@ -5,7 +5,7 @@ from torchvision's Inception v3 in its weights, in average poolings that leave t
 last block, whose pooling takes the maximum.
 
 The tables below give the network with TensorFlow's scope names.  A chain is a list of steps from left to right; a
-block runs its chains side by side and concatenates what they give.
+block runs its chains in parallel and concatenates their outputs.
 
     name        convolution and ReLU, padded to keep the size (batch normalisation is folded into the weights)
     name/s      the same without padding, stride s
@@ -56,7 +56,7 @@ MIXED = {
 class Inception(nn.Module):
     """Features of images (n, 3, 299, 299) in [0, 255]; frozen.
 
-    Resizing to 299 pixels is left to the caller: how it is done moves FID, so it belongs to the metric's protocol.
+    The caller resizes to 299 pixels: the method of resizing changes FID, so it belongs to the metric's protocol.
     Raises `UserError` if the weights have not been fetched or are damaged.
     """
 

@@ -2,8 +2,8 @@
 
 The distance of two images is the squared Euclidean distance of their embeddings: five feature maps of a classifier,
 each vector scaled to unit length over channels, weighted by the square root of the learned linear head, and divided
-by the square root of the number of positions.  Written so, one network pass per image serves the loss, the
-nearest-neighbour search and the backtracking score alike.
+by the square root of the number of positions.  In this form, one network pass per image is enough for the loss, the
+nearest-neighbour search and the backtracking score.
 
 Values equal those of the reference implementation, the package `lpips` 0.1.4, up to rounding.
 """
@@ -25,10 +25,10 @@ STAGES = {
     "vgg": ("cc", "pcc", "pccc", "pccc", "pccc"),
 }
 POOL = {"alex": 3, "vgg": 2}  # window; the stride is 2
-SMALLEST = {"alex": 31, "vgg": 16}  # pixels a side: below, a pooling would have nothing left to pool
+SMALLEST = {"alex": 31, "vgg": 16}  # pixels a side; below, the input of a pooling would be too small
 EPSILON = 1e-10
 
-# ImageNet statistics, restated for images in [-1, 1]
+# ImageNet statistics, converted to images in [-1, 1]
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
@@ -37,7 +37,7 @@ class LPIPS(nn.Module):
     """Perceptual distance of images (n, 3, H, W) in [-1, 1]; frozen, differentiable in the images.
 
     H and W are at least 31 for net "alex" and 16 for "vgg".  Below 47 the last three maps of "alex" are a single
-    position, so a caller with small images had better enlarge them first.
+    position, so small images should be enlarged first.
     Raises `UserError` if the weights have not been fetched or are damaged, and for images that are too small.
     """
 
@@ -47,7 +47,7 @@ class LPIPS(nn.Module):
     def __init__(self, net: Literal["alex", "vgg"]) -> None:
         super().__init__()
         self.net = net
-        # Not persistent: a model that keeps an LPIPS for its loss need not save it.
+        # Not persistent: a model with an LPIPS loss does not have to save it.
         for name, tensor in load_tensors(f"lpips_{net}").items():
             if name.startswith("lin"):
                 tensor = tensor.sqrt().view(1, -1, 1, 1)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Mapping(nn.Module):
-    """Normalise z to unit root mean square, then `depth` times (linear, LeakyReLU 0.2), all of one width.
+    """Normalise z to unit root mean square, then `depth` times (linear, LeakyReLU 0.2), all of the same width.
 
     Plain linear layers with PyTorch's default weights and zero biases; no equalised learning rate.
     """

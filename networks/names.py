@@ -1,4 +1,4 @@
-"""The fixed networks by name.  No torch here: configuration and captions need these too."""
+"""Names of the pretrained networks.  No torch here, because configuration and captions need them too."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Generator(nn.Module):
     """Latent code z -> w (the mapping network) -> image (the synthesis network).
 
     style_dim: size of z and w.  noise_shapes: name -> shape of the noise map of one image, one for each styled
-    convolution; empty without `noise`.  n_styles: number of layers that a w of their own can be given.
+    convolution; empty without `noise`.  n_styles: number of layers that can each have a separate w.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class StyledConv(nn.Module):
 
 
 class ToImage(nn.Module):
-    """What one resolution adds to the image."""
+    """The contribution of one resolution to the image."""
 
     def __init__(self, inputs: int, channels: int, style_dim: int) -> None:
         super().__init__()
@@ -121,9 +121,9 @@ class Discriminator(nn.Module):
 
     taps: the places (block, convolution) where the trunk can be cut for a patch discriminator.  At 256 px they are the
     second convolution of the 64-to-32 block, both of the 32-to-16 block and the first of the 16-to-8 block, so the maps
-    are 32, 32, 16 and 16 px wide; so they are at every resolution from 64.  A 32 px network has no 64-to-32 block and
-    is cut one block later, counted from its end (maps of 16, 16, 8 and 8 px); a 16 px network has four convolutions in
-    all (16, 8, 8, 4).
+    are 32, 32, 16 and 16 px wide; the same holds for every resolution from 64.  A 32 px network has no 64-to-32 block
+    and is cut one block later, counted from its end (maps of 16, 16, 8 and 8 px); a 16 px network has only four
+    convolutions (16, 8, 8, 4).
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Discriminator(nn.Module):
         """Logits (n, 1) of images (n, channels, resolution, resolution).
 
         Those of a group of 4 depend on each other.  parts: number of equally large batches that `images` consists of;
-        what is judged together does not mix them.
+        no group mixes them.
         """
         return self.logit(self._penultimate(images, parts))
 

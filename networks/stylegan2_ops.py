@@ -1,7 +1,7 @@
 """The layers of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958), in plain PyTorch.
 
-Nothing here needs a compiled extension, and everything can be differentiated twice, as R1 and path-length
-regularisation ask.  Feature maps are (n, channels, height, width).
+No compiled extension is needed, and everything can be differentiated twice, as R1 and path-length regularisation
+require.  Feature maps are (n, channels, height, width).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STDDEV_GROUP = 4  # images whose features are compared by the minibatch standard
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU times sqrt(2), which about keeps the second moment of its input."""
+    """Leaky ReLU times sqrt(2), which approximately keeps the second moment of its input."""
     return F.leaky_relu(x, SLOPE) * math.sqrt(2)
 
 
@@ -85,8 +85,9 @@ class RMSNorm(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution of the discriminator: equalised learning rate; optionally halves the sides; bias and leaky ReLU
-    come together or not at all.
+    """Convolution of the discriminator with an equalised learning rate; optionally halves the sides.
+
+    activate: with bias and leaky ReLU, otherwise with neither.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, down: bool = False, activate: bool = True) -> None:
@@ -99,7 +100,7 @@ class Conv(nn.Module):
         weight = self.weight * self.scale
         if not self.down:
             x = F.conv2d(x, weight, self.bias, padding=self.kernel // 2)
-        elif self.kernel == 1:  # all but every other pixel would be thrown away: filter the remaining ones alone
+        elif self.kernel == 1:  # only every second pixel is used, so filter only those
             x = F.conv2d(blur(x, padding=1, stride=2), weight, self.bias)
         else:
             x = F.conv2d(blur(x, padding=2), weight, self.bias, stride=2)
@@ -110,7 +111,7 @@ class ModulatedConv(nn.Module):
     """Convolution whose input channels are scaled by a style, and whose output is rescaled to unit variance
     (section 2.2 of the paper).
 
-    The paper scales the weights, which gives every image weights of its own.  Scaling the input before and the output
+    The paper scales the weights, so that every image has its own weights.  Scaling the input before and the output
     after one shared convolution is the same function, and faster.
     """
 

@@ -1,9 +1,9 @@
-"""Lets torchvision be imported beside a CPU-only torch.  Import this module before torchvision, lpips or cleanfid.
+"""Makes torchvision importable with a CPU-only torch.  Import this module before torchvision, lpips or cleanfid.
 
-The Linux wheels of torchvision on PyPI are built against CUDA.  Under a CPU-only torch their compiled library cannot
-be loaded; torchvision puts up with that, but then registers shape functions for two operators of that library and
-dies because they do not exist.  Declaring the two, with no implementation behind them, is all it takes: calling one
-still fails with torchvision's own message.  Where the library loads, this module changes nothing.
+The Linux wheels of torchvision on PyPI are built against CUDA.  With a CPU-only torch their compiled library cannot be
+loaded.  torchvision tolerates that, but then registers shape functions for two operators of that library and fails
+because they do not exist.  It is enough to declare the two operators without an implementation; calling one still fails
+with torchvision's own message.  If the library can be loaded, this module changes nothing.
 
 The benchmark itself runs without torchvision; only the tests that compare with other packages need it.
 """
@@ -44,4 +44,4 @@ def _library_loads(package: Path) -> bool:
     return False
 
 
-_declarations = declare_missing_operators()  # referenced for the life of the process
+_declarations = declare_missing_operators()  # referenced until the process ends

@@ -129,7 +129,7 @@ class VDVAEDecoder(nn.Module):
         self.noise_resolutions = sorted({spec.resolution for spec in specs})
         self.mapping = Mapping(latent_dim, mapping_depth)
         self.constant = nn.Parameter(torch.randn(1, width, 1, 1))
-        # The residual branches add up over the depth: scaled so, their sum has the variance of one of them.
+        # The residual branches add up over the depth: with this scale, their sum has the variance of one of them.
         self.blocks = nn.ModuleList(Block(spec, width, inner, latent_dim, len(specs) ** -0.5) for spec in specs)
         self.to_image = nn.Conv2d(width, channels, 1)
         nn.init.zeros_(self.to_image.get_parameter("bias"))

@@ -1,4 +1,4 @@
-"""From the files that publish pretrained weights to named tensors; no reader runs anything that a file contains."""
+"""Read the files of pretrained weights into named tensors; no reader runs code that a file contains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Tensors = dict[str, Tensor]
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Reads data, runs nothing: a pickle that names a global outside `allowed` is refused with `SourceError`."""
+    """Reads data and runs no code: a pickle that names a global outside `allowed` raises `SourceError`."""
 
     def __init__(self, file: IO[bytes], allowed: dict[str, Any]) -> None:
         super().__init__(file)
@@ -60,7 +60,7 @@ SCRIPT_TENSORS = {
 
 
 class ScriptUnpickler(RestrictedUnpickler):
-    """The tree of modules in a TorchScript archive, with their tensors; the archive's code is not even parsed."""
+    """The tree of modules in a TorchScript archive, with their tensors; the archive's code is not parsed."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         [index] = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -140,7 +140,7 @@ READERS: dict[str, Callable[[IO[bytes]], Tensors]] = {
 
 
 def lpips_heads(file: str, sha256: str) -> Tensors:
-    """The five linear heads (c,) of LPIPS, out of the installed package `lpips`, which is found but not imported."""
+    """The five linear heads (c,) of LPIPS, from a file of the installed package `lpips`, which is not imported."""
     spec = importlib.util.find_spec("lpips")
     if spec is None or spec.origin is None:
         raise UserError("the package lpips is not installed: run `pip install -r requirements.txt`")

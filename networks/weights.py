@@ -53,7 +53,7 @@ def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
         )
     try:
         return load_file(path, device=str(device))
-    except SafetensorError as error:  # such as a pickle with a record of its digest: it is not unpickled
+    except SafetensorError as error:  # for example a pickle whose digest is recorded: it is not unpickled
         raise UserError(f"{path} is not a safetensors file ({error}): {_fetch_again(name)}") from None
 
 
@@ -80,9 +80,9 @@ def _fetch_again(name: str) -> str:
 
 
 def fetch(name: str) -> Path:
-    """Make the weights of network `name` and their record from the first source that has them; keep intact ones.
+    """Write the weights of network `name` and their record from the first source that has them; keep intact ones.
 
-    Raises `UserError` for an unknown name, or with every source and why it failed.
+    Raises `UserError` for an unknown name, or if every source failed, with each reason.
     """
     catalogue = read_yaml(CATALOGUE)
     if name not in catalogue:
@@ -98,7 +98,7 @@ def fetch(name: str) -> Path:
 
 
 def _intact(name: str, network: dict[str, Any]) -> bool:
-    """Are the weights as the last fetch left them, and is their source still listed?"""
+    """Are the weights unchanged since the last fetch, and is their source still listed?"""
     path, record_path = _paths(name)
     try:
         return weights_digest(name) == sha256_file(path) and read_json(record_path)["source"] in network["sources"]
@@ -107,7 +107,7 @@ def _intact(name: str, network: dict[str, Any]) -> bool:
 
 
 def _from_first_source(name: str, network: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
-    """The tensors of the first source that serves them, and that source."""
+    """The tensors of the first source that has them, and that source."""
     reasons = []
     for source in network["sources"]:
         try:

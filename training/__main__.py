@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
     _device(train)
     train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
-    train.add_argument("--resume", type=Path, help="continue the run in this folder, and refuse if it is another one")
+    train.add_argument("--resume", type=Path, help="continue the run in this folder; an error if it is another run")
 
     sample = command(
         commands, "sample", _sample, "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES

@@ -1,4 +1,4 @@
-"""From a run's configuration to its method, freshly initialised."""
+"""Create the method of a run from its configuration, newly initialised."""
 
 from __future__ import annotations
 

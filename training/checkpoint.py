@@ -1,8 +1,8 @@
-"""The saved state of a run: complete generations only, one owner at a time.
+"""The saved state of a run: only complete generations, used by one process at a time.
 
-A generation is two files: `<step>.pt`, the state, and `<step>.json`, its digest and everything that is no tensor.  The
-JSON is written last, so that a generation without it does not exist.  The two newest generations are kept: a damaged
-newest one is set aside and the one before it is used.
+A generation is two files: `<step>.pt`, the state, and `<step>.json`, its digest and all other data.  The JSON is
+written last; without it, the generation is ignored.  The two newest generations are kept: if the newest one is damaged,
+it is set aside and the one before it is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A preset: read, validated once, and from then on passed as the objects below.  No torch here.
+"""A preset: read and validated once, then passed as the objects below.  No torch here.
 
 config/README.md explains every key.  A run of the benchmark is one cell of a preset: `Preset.run` resolves it.
 """
@@ -97,7 +97,7 @@ class Preset(Section):
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
-        """Why a cell cannot exist or is skipped, or None if it is to be computed; also for samples made elsewhere."""
+        """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere."""
         info = methods().get(method)
         if split == "train90":
             if method not in self.methods:
@@ -160,9 +160,9 @@ class RunConfig:
 
 
 def read_preset(path: Path | str) -> Preset:
-    """Read and check a configuration file; `demo` means config/demo.yaml, and a .json is what the Snakefile resolved.
+    """Read and check a configuration file; `demo` means config/demo.yaml, and a .json file is a resolved preset.
 
-    Raises `UserError` naming the file and the key at fault.
+    Raises `UserError` naming the file and the wrong key.
     """
     path = Path(path)
     if not path.suffix and not path.exists():
@@ -181,12 +181,12 @@ def parse_preset(content: Mapping[str, Any], where: str) -> Preset:
 
 
 def load_preset(content: Mapping[str, Any]) -> Preset:
-    """Validate form and types alone: a saved preset may name methods and fields that no longer exist."""
+    """Validate only structure and types: a saved preset may name methods and fields that no longer exist."""
     try:
         return Preset.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise UserError(f"{explain(error, Preset)}; config/README.md lists the keys") from None
-    except (TypeError, ValueError) as error:  # a date, say, which YAML knows and JSON does not
+    except (TypeError, ValueError) as error:  # for example a date, which YAML has and JSON does not
         raise UserError(f"it holds a value that is neither text nor a number ({error})") from None
 
 
@@ -197,7 +197,7 @@ def check(preset: Preset) -> None:
     for key in ("datasets", "seeds"):
         values = getattr(preset, key)
         if len(set(values)) < len(values):
-            raise UserError(f"{key}: a value stands twice; remove one")
+            raise UserError(f"{key}: a value occurs twice; remove one")
     for dataset in preset.datasets:
         dataset_info(dataset)
     for name, entry in preset.methods.items():
@@ -217,7 +217,7 @@ def check(preset: Preset) -> None:
 
 
 def _entries(name: str, entry: MethodEntry) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each place that holds keys of a method, with these keys."""
+    """Each key of the preset that contains settings of a method, with these settings."""
     yield f"methods.{name}", {"steps": entry.steps, **(entry.model_extra or {})}
     for dataset, values in entry.by_dataset.items():
         yield f"methods.{name}.by_dataset.{dataset}", {"steps": entry.steps, **values}
@@ -239,7 +239,7 @@ def _check_listed(where: str, name: str, listed: Iterable[str]) -> None:
 def method_config(method: str, values: dict[str, Any], place: str | None = None) -> dict[str, Any]:
     """Every field of the method's Config from YAML values.  Raises `UserError` on an unknown key or a wrong type.
 
-    place: where the values stand in the preset, for messages.
+    place: the key above these values in the preset, for messages.
     """
     place, config = place or f"methods.{method}", method_info(method).config
     known = list(config.__dataclass_fields__)

@@ -1,6 +1,6 @@
-"""What the trainings of a preset cost on this machine: a few real steps of each method, times what is left to do.
+"""Estimate the cost of a preset's trainings on this machine: time a few real steps of each method and multiply.
 
-Seconds are those of the GPU, or the process time of one CPU core, which other processes do not lengthen.
+Seconds are those of the GPU, or the process time of one CPU core, which other processes do not increase.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.device import memory_advice
 
 BUDGET = 10.0  # seconds, after which no further step is timed
 MOST_STEPS = 16  # one cycle of StyleGAN2's lazy regularisation
-FALL = 20.0  # Algorithm 1 searches for an image whenever its distance has fallen by delta; this is the fall assumed
+FALL = 20.0  # assumed total fall of a distance; Algorithm 1 searches for an image each time it has fallen by delta
 ASSUMED = f"assumed of Algorithm 1: the distance of every image falls to 1/{FALL:g} of its first value"
 OMITTED = "not counted: downloads, sampling, features, backtracking, tables and figures"
 
@@ -41,20 +41,20 @@ class Timing:
 def time_method(run: RunConfig, device: torch.device) -> Timing:
     """Train a new method of the run's configuration for a few steps, on two batches of random images.
 
-    Raises `UserError` if the weights of the loss network are not fetched, or if the memory does not suffice.
+    Raises `UserError` if the weights of the loss network are not fetched, or if there is not enough memory.
     """
     imle = "pool_factor" in run.config
     if imle:
         run = replace(run, config={**run.config, "pool_size": run.config["pool_batch"]})
     shape = (2 * run.config.get("batch", 8), run.resolution, run.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    with memory_advice(f"timing {run.method}", "it needs a machine with more"):
+    with memory_advice(f"timing {run.method}", "use a machine with more memory"):
         method = build(run, images, device)
         method.train_step(0)  # not timed: it also loads networks and allocates memory
         first = timed_step(method, 0) if imle else 0.0
         spent: list[float] = []
         while len(spent) <= MOST_STEPS and sum(spent) < BUDGET:
-            # IMLE: no step that begins an epoch, since the searches are counted by themselves.
+            # IMLE: no step that begins an epoch, since the searches are counted separately.
             spent.append(timed_step(method, 1 if imle else len(spent) + 1))
     step = mean(spent[1:] or spent)
     if not imle:
@@ -94,7 +94,7 @@ def candidates(run: RunConfig) -> float:
 
 def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> str:
     """A table of what these trainings cost, as text.  threads: of one training (training.threads)."""
-    torch.set_num_threads(1)  # process time would count the waiting of further threads
+    torch.set_num_threads(1)  # process time would include the waiting of other threads
     by_method: dict[str, list[RunConfig]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)

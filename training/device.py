@@ -1,4 +1,4 @@
-"""Where a job computes, the CPU or a GPU, and what it says when memory runs out there."""
+"""Choose the device of a job, the CPU or a GPU, and explain out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from training import slots
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` takes a free slot of any visible GPU, waiting for one if need be; without GPUs it is the CPU.
+    """`auto` takes a free slot of any visible GPU and waits for one if necessary; without GPUs it is the CPU.
 
-    Raises `UserError` if a GPU is asked for and absent.
+    Raises `UserError` if a GPU is requested and there is none.
     """
     found = torch.cuda.device_count()
     if name == "auto" and found and not slots.held:
@@ -42,7 +42,7 @@ def check_gpu(name: str = "auto") -> None:
 
 @contextmanager
 def memory_advice(what: str, way_out: str) -> Iterator[None]:
-    """Turn running out of memory, on the GPU or on the CPU, into a `UserError` that says the way out."""
+    """Turn running out of memory, on the GPU or on the CPU, into a `UserError` that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch's own OutOfMemoryError is a RuntimeError

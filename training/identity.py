@@ -1,7 +1,7 @@
-"""Which run is this?  Everything that decides the bits of a training, and nothing else, is hashed here.
+"""The identity of a run: a hash of everything that decides the bits of a training, and of nothing else.
 
-A run is named by its configuration, its images, the kind of device, and the content of every source file that its
-computation reaches.  Comments, docstrings and the place of a file do not count.
+It covers the configuration, the images, the kind of device, and the content of every source file that the computation
+reaches.  Comments, docstrings and the location of the project do not count.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ BUILD = "training/build.py"  # seeds the streams and initialises the method
 NOT_TRACKED = (
     "common.console",  # messages
     "common.files",  # reading and writing
-    "data",  # hands over an array, whose hash is part of the run's
-    "networks.weights",  # hands over tensors, whose sha256 is fixed in weights.yaml
-    "training.config",  # hands over a RunConfig, which is part of the run's
+    "data",  # returns an array, whose hash is part of the identity
+    "networks.weights",  # returns tensors, whose sha256 is fixed in weights.yaml
+    "training.config",  # returns a RunConfig, which is part of the identity
     "training.device",  # chooses a GPU
-    "training.identity",  # this module: refuses or not
+    "training.identity",  # this module: only compares
     "training.protocols",  # names of the metrics' protocols
     "training.registry",  # finds the method's class
 )
@@ -52,7 +52,7 @@ def run_identity(run: RunConfig, data_hash: str, device: str) -> dict[str, str]:
 
 
 def config_hash(run: RunConfig) -> str:
-    """The hash of all settings but the preset's name."""
+    """The hash of all settings except the preset's name."""
     return digest({**asdict(run), "preset": None})
 
 
@@ -62,7 +62,7 @@ def run_hash(identity: dict[str, str]) -> str:
 
 
 def sources_hash(method: str) -> str:
-    """The hash of all code behind a method's training: an edit starts a new run beside the old one."""
+    """The hash of all code that a method's training reaches: an edit starts a new run beside the old one."""
     return digest(method_sources(method))
 
 
@@ -118,7 +118,7 @@ def imported_files(path: Path) -> list[str]:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """All nodes except those that only a type checker sees."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
@@ -138,7 +138,7 @@ def claim(folder: Path, run: RunConfig, identity: dict[str, str]) -> None:
     except UserError as error:
         if not own:
             raise
-        say(f"warning: {error}; writing it again, since the folder's name is this run's hash")
+        say(f"warning: {error}; writing it again, because the folder's name is the hash of this run")
         there = None
     if there is None:
         write_sealed(path, content)

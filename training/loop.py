@@ -1,4 +1,4 @@
-"""Train one method on one dataset: build it, resume it, step it, export it."""
+"""Train one method on one dataset: build, resume, train, export."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def train(
     fresh: bool = False,
     resume: Path | None = None,
 ) -> None:
-    """Train a run, or resume it, and leave FILES in `out`.
+    """Train a run, or resume it, and write FILES to `out`.
 
-    The work happens in `state_root/<run hash>/`, which Snakemake does not know and so never deletes; `out` receives
-    copies.  intervals: when to log, draw and save.  resume: go on with the run in this folder and with no other.
+    The state is in `state_root/<run hash>/`, which is not a declared output, so Snakemake never deletes it; `out`
+    receives copies.  intervals: when to log, draw and save.  resume: continue the run in this folder and no other.
     Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, if
     `resume` holds another run, and if `intervals.require_gpu` is set and there is no GPU.
     """
@@ -62,7 +62,7 @@ def train(
     images, manifest = load(run.dataset, run.resolution, run.split)
     identity = run_identity(run, data_hash(images), chosen.type)
     if resume and not (resume / "identity.json").exists():
-        raise UserError(f"--resume {resume}: no run was ever there; leave the option out to start one")
+        raise UserError(f"--resume {resume}: there is no run; omit the option to start one")
     with RunState(resume or state_root / identity["run_hash"]) as state:
         claim(state.folder, run, identity)
         if fresh:
@@ -77,7 +77,7 @@ def train(
 
 
 def finished(folder: Path) -> bool:
-    """Does the folder hold the files of a finished run, each as it was written?  Says so if they were damaged since."""
+    """Does the folder contain the files of a finished run, unchanged?  Prints a warning if they are damaged."""
     if not (folder / FILES[-1]).exists():
         return False
     try:
@@ -87,12 +87,12 @@ def finished(folder: Path) -> bool:
     except (UserError, OSError, KeyError):
         intact = False
     if not intact:
-        say(f"warning: finished files in {folder} are damaged; making them again from the last saved state")
+        say(f"warning: finished files in {folder} are damaged; writing them again from the last saved state")
     return intact
 
 
 def _less_memory(run: RunConfig) -> str:
-    """The keys that bound a method's memory, and what else helps."""
+    """The keys that limit a method's memory, and what else helps."""
     bounds = [key for key in ("pool_batch", "batch", "bn_latents") if key in run.config]
     keys = " or ".join(f"methods.{run.method}.{key}" for key in bounds) or "the resolution"
     return (
@@ -125,7 +125,7 @@ class Loop:
         say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
 
     def advance(self) -> None:
-        """Step to the end, saving on the way; SIGINT and SIGTERM save once more and exit."""
+        """Train to the last step, saving at intervals; SIGINT and SIGTERM save once more and exit."""
         total = self.run.steps
         with (
             caught_signals() as caught,
@@ -174,7 +174,7 @@ class Loop:
         self.state.save(self.step, self.method.state_dict(), record)
 
     def draw_grid(self) -> None:
-        """Samples of the same latents every time, so that the grids kept in the state folder show the course."""
+        """Draw samples of the same latents every time, so that the grids in the state folder show the progress."""
         self.method.freeze()
         with torch.no_grad():
             latents = self.method.latents(GRID * GRID, self.method.streams.generator("grid"))
@@ -230,13 +230,13 @@ def _copy(folder: Path, out: Path) -> None:
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second one within the block kills as usual."""
+    """Record SIGINT and SIGTERM instead of exiting; the second such signal ends the process as usual."""
     caught: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
         signal.signal(number, previous[number])
-        os.write(2, b"\nsaving the state after this step; once more to stop at once\n")
+        os.write(2, b"\nsaving the state after this step; repeat to stop at once\n")
 
     previous: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,6 +1,6 @@
-"""The names under which numbers are filed: a protocol's name fixes what its value depends on besides the images.
+"""Protocols of the metrics: the name of a protocol fixes everything that a value depends on besides the images.
 
-They are settings of a preset (`metrics:`), so that they stand below the metrics that follow them.  No torch here.
+They are settings of a preset (`metrics:`), so they are defined here and not in `metrics`.  No torch here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PrecisionRecall:
     """The protocol of precision, recall, density and coverage, written `NETWORK-kK-nN`.
 
     `vgg16fc2-k3-n1000` is the definition of Kynkäänniemi et al. with the paper's 1,000 samples;
-    `inception-k5-n1000` avoids that network, whose weights no package registry serves.
+    `inception-k5-n1000` avoids that network, whose weights are in no package registry.
     """
 
     network: str

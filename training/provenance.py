@@ -1,4 +1,4 @@
-"""What a number needs beside it to be repeated: code, versions, hardware."""
+"""What is recorded with every run so that it can be repeated: code, versions, hardware."""
 
 from __future__ import annotations
 

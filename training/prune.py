@@ -1,7 +1,7 @@
-"""Saved states that nothing refers to any more: which they are, and their removal when told to.
+"""List saved states that are no longer needed, and remove them on request.
 
-A state is superseded if the preset at hand made it, its configuration asks for another run in its place, no finished
-run in results/ came from it, and no process holds it.  Whatever cannot be told is kept.
+A state is superseded if it belongs to this preset, the preset no longer asks for its run, no finished run in results/
+came from it, and no process uses it; also if an earlier version made it.  In case of doubt a state is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.identity import FORMAT, describe_run, differences, run_identity
 
 @dataclass(frozen=True)
 class Saved:
-    """One folder of state/.  label: the run's method, dataset, split and seed; kept: why, or "" if superseded."""
+    """One folder of state/.  label: method, dataset, split and seed; kept: why it is kept, or "" if superseded."""
 
     folder: Path
     label: str
@@ -35,7 +35,7 @@ class Saved:
 
 
 def survey(preset: Preset, state: Path = Path("state"), results: Path = Path("results")) -> list[Saved]:
-    """Every saved state with what is to become of it."""
+    """Every saved state, kept or superseded."""
     shown = {_run_hash(path) for path in results.glob("*/runs/*/*/*/*/run.json")}
     folders = sorted(path for path in state.glob("*") if path.is_dir())
     return [_judge(folder, preset, shown) for folder in folders]
@@ -57,21 +57,21 @@ def _judge(folder: Path, preset: Preset, shown: set[str | None]) -> Saved:
         cell = run["dataset"], run["method"], run["seed"]
         label = f"{run['method']} on {run['dataset']}, {run['split']}, seed {run['seed']}"
         if run["preset"] != preset.preset:
-            return Saved(folder, label, f"of the preset {run['preset']}")
+            return Saved(folder, label, f"belongs to the preset {run['preset']}")
         if folder.name in shown:
-            return Saved(folder, label, "results/ shows it")
+            return Saved(folder, label, "used in results/")
         if cell not in preset.cells(run["split"]):
             return _unless_held(Saved(folder, label, "", "no longer in the configuration"))
         here = _current(preset, there)
     except (UserError, KeyError, TypeError) as error:
-        return Saved(folder, "unknown", f"cannot be told ({error})")
+        return Saved(folder, "unknown", f"cannot be checked ({error})")
     if found := differences(there, here):
         return _unless_held(Saved(folder, label, "", "; ".join(found)))
     return Saved(folder, label, "current")
 
 
 def _current(preset: Preset, there: dict[str, Any]) -> dict[str, Any]:
-    """The run that the preset asks for in the place of `there`, an identity.json."""
+    """The run that the preset now asks for instead of `there`, the content of an identity.json."""
     saved = there["settings"]
     run = preset.run(saved["dataset"], saved["method"], saved["seed"], saved["split"])
     images, _ = load(run.dataset, run.resolution, run.split)
@@ -96,17 +96,17 @@ def prune(preset: Preset, delete: bool) -> None:
     size = sum(saved.size for saved in superseded) / 2**20
     if delete:
         for saved in superseded:
-            with RunState(saved.folder):  # so that no training starts in it meanwhile
+            with RunState(saved.folder):  # locked, so that no training starts in it
                 shutil.rmtree(saved.folder)
     said = "removed" if delete else "superseded"
     say(f"{len(superseded)} of {len(found)} saved states {said}, {size:.1f} MiB")
     if superseded and not delete:
-        say("nothing was removed; to remove them, run prune_now in place of prune with the same --configfile")
+        say("nothing was removed; to remove them, run prune_now instead of prune with the same --configfile")
 
 
 def outdated_notice(state: Path = Path("state")) -> str | None:
     """One sentence about states that an earlier version of this program left, or None if there are none."""
-    mark = f'"format": {FORMAT}'.encode()  # searched for, not parsed: a damaged file must not stop every command
+    mark = f'"format": {FORMAT}'.encode()  # searched, not parsed: a damaged file must not stop every command
     folders = [path.parent for path in state.glob("*/identity.json") if mark not in path.read_bytes()]
     if not folders:
         return None

@@ -1,7 +1,7 @@
 """Which methods exist, read from their source files without importing torch.
 
-The Snakefile needs each method's title, abilities and configuration keys on a machine that may have no torch.  Each
-file of `methods/` is therefore executed in part: its classes with their constants, and its `Config` classes.
+The Snakefile needs each method's title, abilities and configuration keys on a machine that may not have torch.  So only
+parts of each file of `methods/` are executed: its classes with their constants, and its `Config` classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STANDARD = ("dataclasses", "typing")  # modules that a Config may use
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What the benchmark knows of a method before running it."""
+    """What the benchmark knows about a method before it runs."""
 
     name: str
     title: str
@@ -75,9 +75,9 @@ def method_info(name: str) -> MethodInfo:
 
 @cache
 def declarations(module: str) -> dict[str, type[Any]]:
-    """The classes of a module of `methods/` by name, each with its bases, its constants and its `Config` alone.
+    """The classes of a module of `methods/` by name, each with only its bases, its constants and its `Config`.
 
-    A class whose name ends in Config is complete.
+    A class whose name ends in Config is executed completely.
     """
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     namespace: dict[str, Any] = {"__name__": module}

@@ -18,7 +18,7 @@ from training.build import build
 from training.device import memory_advice
 from training.identity import recorded_run, sources_hash
 
-CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, since it fixes the random draws
+CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, because it determines the draws
 
 
 def load_run(folder: Path, device: torch.device) -> Method:
@@ -62,7 +62,7 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
     meta |= {
         "sources_hash": run["sources_hash"],
         "model_sha256": run["files"]["model.safetensors"],
-        "exhausted": not method.trains and len(arrays["images"]) < n,  # the real-images control has no more
+        "exhausted": not method.trains and len(arrays["images"]) < n,  # the real-images control has fewer
     }
     with atomic_path(out) as temporary:
         np.savez(temporary, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
@@ -70,7 +70,7 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
 
 @torch.no_grad()
 def draw(method: Method, n: int, label: str) -> np.ndarray:
-    """n samples, uint8 (n, H, W, 3); fewer if the method has fewer to give (`control_real`)."""
+    """n samples, uint8 (n, H, W, 3); fewer if the method has fewer (`control_real`)."""
     chunk = CHUNK if method.trains else n  # a control draws without replacement, so all at once
     pieces = []
     with Progress(n, f"sample {label}") as progress:
@@ -85,7 +85,7 @@ def draw(method: Method, n: int, label: str) -> np.ndarray:
 def interpolate(method: Method, rows: int, steps: int) -> np.ndarray:
     """Section 5.2: images along straight lines between latent codes, uint8 (rows, steps, H, W, 3).
 
-    The noise stays that of the first end, so that only z moves.
+    The noise is that of the first end, so only z changes.
     """
     images = []
     for row in range(rows):

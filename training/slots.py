@@ -1,4 +1,7 @@
-"""One GPU for one job, or for as many as the configuration allows (training.runs_per_gpu).  No torch here."""
+"""Share GPUs between jobs: one job per GPU, or as many as the configuration allows (training.runs_per_gpu).
+
+No torch here.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from common.console import say
 
 RUNS_PER_GPU = "RUNS_PER_GPU"  # environment variable, set by the workflow from training.runs_per_gpu
 POLL_SECONDS = 5.0
-held: list[TextIO] = []  # until this process ends, however it ends
+held: list[TextIO] = []  # kept open, and so locked, until this process ends
 
 
 def visible_gpus(count: int) -> list[str]:
@@ -24,10 +27,10 @@ def visible_gpus(count: int) -> list[str]:
 
 
 def take(gpus: Sequence[str], per_gpu: int, folder: Path | None = None) -> None:
-    """Claim one of `per_gpu` slots of one of `gpus` for the life of this process, and show it that GPU alone.
+    """Claim one of `per_gpu` slots of one of `gpus` until this process ends, and make only that GPU visible to it.
 
-    A slot is a locked file, so that it is free again when its process ends, killed or not.  Emptier GPUs come first.
-    Has to come before the first use of CUDA, which reads CUDA_VISIBLE_DEVICES once.
+    A slot is a locked file, so it is free again when its process ends or is killed.  GPUs with fewer jobs come first.
+    Call this before the first use of CUDA, which reads CUDA_VISIBLE_DEVICES once.
     """
     folder = folder or Path(tempfile.gettempdir(), f"few-shot-gpu-slots-{os.getuid()}")
     folder.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """The distance d(x, y) = LPIPS + 0.1 MSE that the IMLE family trains on and compares samples by.
 
-It is computed through an embedding whose squared Euclidean distance *is* d.  The training images are therefore embedded
-once, a training step runs the perceptual network on generated images only, and the nearest sample is the one whose
-embedding is nearest.
+It is computed through an embedding whose squared Euclidean distance *is* d.  So the training images are embedded once,
+a training step runs the perceptual network only on generated images, and the nearest sample is the one with the nearest
+embedding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Distance:
 
     @cached_property
     def perceptual(self) -> LPIPS:
-        """Loaded at the first use: sampling and describing a method need no weights of LPIPS."""
+        """Loaded at the first use, because sampling and `describe` need no weights of LPIPS."""
         return LPIPS(self.config.perceptual).to(self.device)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Distance:
         return torch.cat(self.parts(images), dim=1)
 
     def parts(self, images: Tensor) -> list[Tensor]:
-        """What `embed` concatenates: the pixels and each of LPIPS's layers, (n, D_i), none a view of another."""
+        """The parts that `embed` concatenates: the pixels and each LPIPS layer, (n, D_i), none a view of another."""
         pixels = images.flatten(1)
         parts = [pixels * (self.config.mse_weight / pixels.shape[1]) ** 0.5]
         if self.config.lpips_weight:
@@ -62,7 +62,7 @@ class Distance:
         return self.perceptual.layers(self.enlarge(images))
 
     def enlarge(self, images: Tensor) -> Tensor:
-        """Bilinear enlargement by `perceptual_upsample`: AlexNet's strides leave little of 32 pixels."""
+        """Bilinear enlargement by `perceptual_upsample`: AlexNet's strides make 32 px images very small."""
         net, factor = self.config.perceptual, self.config.perceptual_upsample
         side = images.shape[-1] * factor
         if side < SMALLEST[net]:
@@ -76,7 +76,7 @@ class Distance:
 
 
 class Targets:
-    """The training images as an embedding sees them: computed once if they fit into `budget` bytes, else at every use.
+    """The embedded training images: computed once if they fit into `budget` bytes, otherwise at every use.
 
     100 images of 256 px under VGG take 3.1 GiB (8.2 million values each); 32 px under AlexNet, 14 MB.
     """

@@ -1,8 +1,8 @@
-"""What all methods of the IMLE family share: everything but the question of which image gets a new sample, and when.
+"""The code that all methods of the IMLE family share.  A method decides only which image gets a new sample, and when.
 
-Each training image x_i owns a latent code z_i, chosen among a pool of candidates because its sample lay nearest to x_i;
-the generator T is trained to pull T(z_i) to x_i.  A method of the family is a policy for reassigning the z_i: see
-`adaptive_imle.py` and `vanilla_imle.py`.
+Each training image x_i has a latent code z_i: the candidate of a pool whose sample was nearest to x_i.  The generator T
+is trained to pull T(z_i) to x_i.  A method of the family is a policy for reassigning the z_i: see `adaptive_imle.py`
+and `vanilla_imle.py`.
 
 Throughout, `indices` are those of training images, a LongTensor (k,) on the method's device.
 """
@@ -49,14 +49,14 @@ class OptimisationConfig:
     weight_decay: float = 0.01  # paper: none
     warmup_steps: int = 100  # linear; paper: none
     sample_from: Literal["raw", "ema"] = "raw"  # the weights that are evaluated
-    ema_decay: float = 0.9999  # of the averaged weights, if they are
+    ema_decay: float = 0.9999  # of the averaged weights, with sample_from: ema
 
 
 class IMLE(Method):
     """Implicit maximum likelihood estimation.
 
-    Subclasses decide by `initialise`, `before_epoch` and `after_update` which images call `reassign`, and may change by
-    `search_space` and `screen` which candidates these are given.
+    Subclasses call `reassign` from `initialise`, `before_epoch` and `after_update` for the images that need a new
+    latent.  They may override `search_space` and `screen` to change which candidates these images get.
     """
 
     @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class IMLE(Method):
         """Called after each optimiser step, with the indices of its mini-batch."""
 
     def search_space(self, features: Tensor) -> Tensor:
-        """May map the features (n, d) of training images and candidates to where they are compared."""
+        """May map the features (n, d) of training images and candidates to the space in which they are compared."""
         return features
 
     def screen(self, distances: Tensor) -> Tensor:
-        """May forbid candidates by raising entries to infinity.
+        """May forbid candidates by setting entries to infinity.
 
         distances: Euclidean, (images, candidates), in the search space, for a part of the pool at a time.
         """
@@ -121,10 +121,10 @@ class IMLE(Method):
     def reassign(self, indices: Tensor, share_pool: bool = False) -> None:
         """Give each of these images the latent of its nearest sample, slightly perturbed.
 
-        share_pool: images that ask after one another may be given candidates of the same pool.
+        share_pool: successive calls may use candidates of the same pool.
         """
         chosen = (self.search.shared(indices) if share_pool else self.search.fresh(indices)).to(self.device)
-        # Indexed by image: an image is given a candidate of one search once at most, so no perturbation is used twice.
+        # Indexed by image: an image gets at most one candidate per search, so no perturbation is used twice.
         generator = self.streams.generator("perturbation", self.search.count - 1)
         perturbation = torch.randn(self.assigned.z.shape, generator=generator).to(self.device)[indices]
         self.assigned.z[indices] = chosen.z + self.config.latent_perturbation * perturbation
@@ -134,7 +134,7 @@ class IMLE(Method):
 
     @torch.no_grad()
     def current_distance(self, indices: Tensor) -> Tensor:
-        """d(x_i, T(z_i)) of these images under the current generator, (k,)."""
+        """d(x_i, T(z_i)) of these images with the current generator, (k,)."""
         return torch.cat([self.sample_distance(some) for some in indices.split(self.config.pool_batch)])
 
     def sample_distance(self, indices: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class IMLE(Method):
         return self.sampler()(latents.z, latents.noise)
 
     def generate_raw(self, latents: Latents) -> Tensor:
-        """Images by the weights in training, whichever weights `generate` uses."""
+        """Images from the weights in training, also if `generate` uses averaged weights."""
         latents = latents.to(self.device)
         return self.decoder(latents.z, latents.noise)
 

@@ -14,8 +14,8 @@ from methods.api import Latents, Streams
 class Pool:
     """Numbered pools of `size` latents each.
 
-    Candidate j of pool p is a pure function of the run, p and j: no candidate is stored, since whichever are chosen can
-    be drawn again.
+    Candidate j of pool p is a pure function of the run, p and j.  So no candidate is stored; the chosen ones are drawn
+    again.
 
     draw: n latents from the prior, by a CPU generator.
     """
@@ -29,6 +29,6 @@ class Pool:
         return Latents.cat([self.draw(1, self.streams.generator(f"pool {number}", index)) for index in indices])
 
     def batches(self, number: int, batch: int) -> Iterator[Latents]:
-        """All candidates of pool `number` in order, `batch` at a time, each drawn when it is asked for."""
+        """All candidates of pool `number` in order, `batch` at a time, each batch drawn when it is needed."""
         for start in range(0, self.size, batch):
             yield self.candidates(number, range(start, min(start + batch, self.size)))

@@ -1,8 +1,7 @@
 """Which candidate of a pool is nearest to each training image: sigma(i) = argmin_j d(x_i, T(z_j)).
 
-A search looks through a complete pool of fresh candidates.  The comparison runs in the embedding of the training
-distance (`exact`), in a short sketch of it (`sketch`) or, as in the official code, in a random projection of LPIPS's
-features (`projected`).
+A search compares all candidates of a pool.  The comparison uses the embedding of the training distance (`exact`), a
+short sketch of it (`sketch`) or, as in the official code, a random projection of LPIPS's features (`projected`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class SearchConfig:
     """Defaults are the official code's (AdaIMLE 4f785e1); "paper" marks where the ICLR 2023 text differs."""
 
     pool_factor: float = 100.0  # candidates per training image; official: Panda 200
-    pool_size: int | None = None  # m, if it shall not depend on the number of images; paper: not stated
+    pool_size: int | None = None  # a fixed m, independent of the number of images; paper: not stated
     pool_batch: int = 16  # images generated at once where no gradient is needed
     search: Literal["exact", "sketch", "projected"] = "projected"  # paper: exact
     proj_dim: int = 800  # of the projected search
@@ -50,7 +49,7 @@ def search_targets(config: SearchConfig, distance: Distance, targets: Targets, s
 class Search:
     """Gives training images, named by their indices (k,), the latents of their nearest samples.
 
-    count: searches so far; each draws a pool of its own.  generated: candidates generated so far.
+    count: searches so far; each draws a new pool.  generated: candidates generated so far.
     """
 
     def __init__(
@@ -65,14 +64,14 @@ class Search:
         """targets: the training images in the space of the comparison.  batch: candidates generated at once.
 
         generate: latents to images (n, C, H, W), by the current generator.  transform: a map (n, d) -> (n, d') of
-        images and candidates before they are compared.  screen: may forbid candidates by raising entries of the
+        images and candidates before they are compared.  screen: may forbid candidates by setting entries of the
         distances (images, candidates) to infinity.
         """
         self.pool, self.targets, self.batch = pool, targets, batch
         self.generate, self.transform, self.screen = generate, transform, screen
         self.count = 0
         self.generated = 0
-        # Of the current pool: each image's nearest candidate, and whether the image has been given it.
+        # Of the current pool: each image's nearest candidate, and whether the image has received it.
         images = targets.images
         self.candidate = torch.zeros(len(images), dtype=torch.long, device=images.device)
         self.taken = torch.ones(len(images), dtype=torch.bool, device=images.device)
@@ -84,9 +83,9 @@ class Search:
         return self.pool.candidates(self.count - 1, found.tolist())
 
     def shared(self, indices: Tensor) -> Latents:
-        """The same in the current pool; a new one is drawn if one of these images has been given a candidate of it."""
+        """The same in the current pool; a new one is drawn if one of these images already has a candidate of it."""
         if self.taken[indices].any():
-            # What a pool holds for an image does not depend on when it is asked for: one search serves all images.
+            # One search finds the candidates of all images; later calls use its result.
             self.candidate = self._search(torch.arange(len(self.taken), device=indices.device))
             self.taken[:] = False
         self.taken[indices] = True
@@ -115,7 +114,7 @@ def nearest(targets: Tensor, batches: Iterable[Tensor], screen: Callable[[Tensor
     """Indices (n,) of each target's nearest candidate, in Euclidean distance: exact, in memory of a few batches.
 
     targets: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: see `Search`; it is given the
-    distances (n, c) of c candidates at a time.  Raises UserError if it leaves a target without any candidate.
+    distances (n, c) of c candidates at a time.  Raises UserError if no candidate is left for a target.
     """
     best = torch.full((len(targets),), torch.inf, device=targets.device)
     index = torch.zeros(len(targets), dtype=torch.long, device=targets.device)

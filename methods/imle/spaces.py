@@ -1,4 +1,4 @@
-"""Short vectors that keep the distances of long ones: where a search may compare images in place of the embedding."""
+"""Low-dimensional vectors that approximately keep distances, for searches without the complete embedding."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from methods.api import Streams
 class Sketch:
     """A count sketch of an embedding: each of its D values gets a random sign and is added to one of `dim` sums.
 
-    Keeps squared distances on average, with a relative deviation of about (2 / dim)^0.5.  It takes D signs (33 MB at
-    256 px) and one pass over the values, where a dense projection takes D x dim of either.  `dim` is odd by default:
-    with a power of two, all channels of an image position would be added to the same few sums.
+    Keeps squared distances on average, with a relative deviation of about (2 / dim)^0.5.  It needs D signs (33 MB at
+    256 px) and D additions; a dense projection needs D x dim numbers and operations.  `dim` is odd by default: with a
+    power of two, all channels of an image position would be added to the same few sums.
     """
 
     def __init__(self, parts: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
-        """parts: of the embedding, (n, D_i) each, which may be overwritten."""
+        """parts: the parts of the embedding, (n, D_i) each, which may be overwritten."""
         self.parts, self.dim, self.streams = parts, dim, streams
         self.signs: list[Tensor] = []
 
@@ -45,10 +45,10 @@ class Sketch:
 class Projection:
     """The official code's search space: a fixed Gaussian projection of each LPIPS layer, concatenated.
 
-    Each of the F features of a layer is given a random direction, a unit vector in as many dimensions as the layer's
-    share of `dim` (419, 209, 104, 52, 16 of 800 at 256 px).  Unlike the training distance it lacks the pixel term and
-    the division by the number of positions, so early layers weigh more.  The matrices are drawn once a run; at 256 px
-    they take 9.3 GiB in all.
+    Each feature of a layer has a random direction: a unit vector whose dimension is the layer's share of `dim`
+    (419, 209, 104, 52, 16 of 800 at 256 px).  Unlike the training distance it has no pixel term and does not divide by
+    the number of positions, so early layers have more weight.  The matrices are drawn once per run; at 256 px they take
+    9.3 GiB in total.
     """
 
     def __init__(self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
@@ -74,6 +74,6 @@ class Projection:
 
 
 def proportional_split(total: int, sizes: Sequence[int]) -> list[int]:
-    """Whole numbers that add up to `total`, in proportion to `sizes`, rounded down; the last takes what remains."""
+    """Integers with sum `total`, in proportion to `sizes`, rounded down; the last one is the remainder."""
     parts = [total * size // sum(sizes) for size in sizes[:-1]]
     return [*parts, total - sum(parts)]

@@ -1,6 +1,6 @@
-"""StyleGAN2 (Karras et al. 2020) as a training: what MixDL and a plain StyleGAN2 share.
+"""Training of StyleGAN2 (Karras et al. 2020), shared by MixDL and a plain StyleGAN2.
 
-A step updates the discriminator, then the generator, each followed by its regulariser where that is due: R1 every 16
+A step updates the discriminator, then the generator, each followed by its regulariser when it is due: R1 every 16
 steps, the path length every 4.  Methods override `update_discriminator`, `update_generator` and `judge_real`.
 """
 
@@ -27,14 +27,14 @@ Scalars = dict[str, float]
 
 @dataclass(frozen=True)
 class StyleGAN2Config:
-    """Defaults are those of MixDL's official code (mixdl 668d158), which are StyleGAN2's but for the batch."""
+    """Defaults are those of MixDL's official code (mixdl 668d158), which are StyleGAN2's except for the batch."""
 
     # Networks (networks/stylegan2.py)
     style_dim: int = 512  # size of z and w
     mapping_depth: int = 8  # layers of the mapping network
     channel_base: int = 32768  # a map of r x r has min(channel_max, channel_base // r) channels
     channel_max: int = 512
-    noise: bool = True  # a noise map for each convolution; without, a short training shows less speckle
+    noise: bool = True  # a noise map for each convolution; without it, a short training gives less speckle
     # Regularisation
     style_mixing: float = 0.9  # probability
     r1_weight: float = 10.0
@@ -58,7 +58,7 @@ class StyleGAN2Family(Method):
     def __init__(
         self, config: StyleGAN2Config, resolution: int, channels: int, images: Tensor, streams: Streams
     ) -> None:
-        """Raises `UserError` if the resolution is no power of two or below 16."""
+        """Raises `UserError` if the resolution is not a power of two or is below 16."""
         super().__init__(config, resolution, channels, images, streams)
         base, maximum = config.channel_base, config.channel_max
         self.generator = Generator(
@@ -103,14 +103,14 @@ class StyleGAN2Family(Method):
         return {"g_loss": loss.item()}
 
     def regularise_discriminator(self, real: Tensor, step: int, rng: torch.Generator) -> Scalars:
-        """R1, at the logits that this step judges real images by."""
+        """R1 on the logits that this step uses for real images."""
         real = real.detach().requires_grad_()
         penalty = gradient_penalty(self.judge_real(real, step, rng), real)
         descend(self.config.r1_weight / 2 * self.config.r1_every * penalty, self.discriminator_optimiser)
         return {"r1": penalty.item()}
 
     def regularise_generator(self, rng: torch.Generator) -> Scalars:
-        """Path length (section 3.2): a step in w shall change the image by the same amount everywhere."""
+        """Path length (section 3.2): a step in w should change the image by the same amount everywhere."""
         config = self.config
         styles = self.draw_styles(max(1, config.batch // config.path_batch_shrink), rng)
         images, _ = self.synthesise(styles, rng)
@@ -122,7 +122,7 @@ class StyleGAN2Family(Method):
         return {"path_length": lengths.mean().item()}
 
     def judge_real(self, real: Tensor, step: int, rng: torch.Generator) -> Tensor:
-        """The logits of real images that R1 is about."""
+        """The logits of real images to which R1 applies."""
         return self.judge(real, rng)
 
     def judge(self, images: Tensor, rng: torch.Generator, parts: int = 1) -> Tensor:

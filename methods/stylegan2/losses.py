@@ -23,9 +23,9 @@ def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
 
 
 def lazy_adam(networks: list[nn.Module], lr: float, every: int) -> torch.optim.Adam:
-    """Adam(lr, betas 0 and 0.99) for a loss whose regulariser adds a step every so many iterations (appendix B).
+    """Adam(lr, betas 0 and 0.99) for a loss whose regulariser adds a step every `every` iterations (appendix B).
 
-    Rate and betas are corrected as if the additional steps were spread evenly.
+    Learning rate and betas are corrected as if the additional steps were spread evenly.
     """
     ratio = every / (every + 1)
     parameters = [parameter for network in networks for parameter in network.parameters()]
@@ -33,7 +33,7 @@ def lazy_adam(networks: list[nn.Module], lr: float, every: int) -> torch.optim.A
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
-    """One step of the optimiser's own parameters; gradients of the other network are not computed."""
+    """One step of the optimiser's parameters; gradients of the other network are not computed."""
     optimiser.zero_grad()
     loss.backward(inputs=[parameter for group in optimiser.param_groups for parameter in group["params"]])
     optimiser.step()

@@ -122,8 +122,8 @@ def test_killed_download_is_resumed(server, page, ask, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"content": b"<html><title>Quota\n exceeded</title>"}, 'a web page titled "Quota exceeded" and not the file'),
-        ({"content": b"\xef\xbb\xbf\n<!DOCTYPE html>"}, "a web page and not the file"),
+        ({"content": b"<html><title>Quota\n exceeded</title>"}, 'a web page titled "Quota exceeded" instead of'),
+        ({"content": b"\xef\xbb\xbf\n<!DOCTYPE html>"}, "a web page instead of the file"),
         ({"content": CONTENT + b"x"}, "larger than 10000 bytes"),
         ({"content": CONTENT, "length": 20_000}, "broke off after 10000 bytes"),
         ({"location": "/a"}, "the request failed .TooManyRedirects"),

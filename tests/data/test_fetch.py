@@ -61,7 +61,7 @@ def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, p
     told = capsys.readouterr().err
     for reason in (
         "/missing: the server answered 404",
-        '/page.html: it sent a web page titled "Quota exceeded" and not the file',
+        '/page.html: it sent a web page titled "Quota exceeded" instead of the file',
         "/one.zip: the archive has no single folder with 4 images; it has . (1)",
         "/bad.zip: 1.png is not a JPEG, PNG or WebP image",
         "/evil.zip: the archive names a file outside its folder",
@@ -173,12 +173,12 @@ def test_manual_folder_comes_first_is_read_each_time_and_a_failure_keeps_what_wa
         ({"5.png": saved()}, "5 images were found, 4 are expected"),
         ({"2.png": b""}, r"2\.png is empty"),
         ({"2.png": b"text"}, r"2\.png is not a JPEG"),
-        ({"readme.txt": b"mine"}, r"only JPEG, PNG and WebP images may lie there, not readme\.txt"),
-        ({"a.zip": b"PK"}, r"only .* images may lie there, not a\.zip"),
+        ({"readme.txt": b"mine"}, r"only JPEG, PNG and WebP images are allowed there, not readme\.txt"),
+        ({"a.zip": b"PK"}, r"only .* images are allowed there, not a\.zip"),
         ({"2.png": saved(), "3.png": saved()}, r"2\.png and 3\.png have the same bytes"),
         ({"2.png": saved(), "3.png": saved(level=0)}, r"2\.png and 3\.png have the same pixels"),
         ({"2.png": saved(size=(30, 20))}, r"2\.png is 30x20 pixels, but all of Toy are 20 square"),
-        ({"img": None}, "only .* images may lie there, not img"),
+        ({"img": None}, "only .* images are allowed there, not img"),
     ],
 )
 def test_unusable_folder_is_named_with_the_file(toy, get, four, place, changed, reason: str) -> None:

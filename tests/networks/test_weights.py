@@ -148,7 +148,7 @@ def test_fully_connected_vgg16_says_that_it_has_no_fallback(folder: Path, monkey
         raise SourceError("no connection")
 
     monkeypatch.setattr(download, "http", unreachable)
-    with pytest.raises(UserError, match=r"vgg16fc2\.safetensors .*no connection; no package carries"):
+    with pytest.raises(UserError, match=r"vgg16fc2\.safetensors .*no connection; no package contains"):
         weights.fetch("vgg16fc2")
 
 

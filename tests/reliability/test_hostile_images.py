@@ -167,5 +167,5 @@ def test_name_that_no_record_can_hold_is_refused(tmp_path: Path, tally, name: by
 )
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, tally, make) -> None:
     make(tmp_path / "a.png")
-    with tally.input("folder"), pytest.raises(BadImage, match=r"a\.png is no file or a link that leads nowhere"):
+    with tally.input("folder"), pytest.raises(BadImage, match=r"a\.png is not a regular file, or is a broken link"):
         list_images(tmp_path)

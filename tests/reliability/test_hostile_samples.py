@@ -51,7 +51,7 @@ def refused(samples: Path, tmp_path: Path, tally) -> Callable[[str], None]:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (npy((2**60, 32, 32, 3)), f"at 32 px at most {MAX_BYTES // 3072} are read; take some away"),
+        (npy((2**60, 32, 32, 3)), f"at 32 px at most {MAX_BYTES // 3072} are read; remove some"),
         (npy((1, 2**20, 2**20, 3)), "more than the limit of 67108864"),
         (npy((1_000_000, 32, 32, 3), bytes(10_000)), "not enough image data"),
         (npy((-1, 32, 32, 3)), "must be uint8 (n, height, width, 3)"),
@@ -74,7 +74,7 @@ def test_compressed_array_of_more_than_the_limit(samples: Path, refused, stress:
         member.write(npy((n, 32, 32, 3)))
         for _ in range(2048 if stress else 64):
             member.write(bytes(2**20))
-    refused("take some away")
+    refused("remove some")
 
 
 def flipped(folder: Path) -> None:
@@ -101,8 +101,8 @@ def loop(folder: Path) -> None:
         (loop, "openmoji_faces does not exist; put samples there"),
         (lambda folder: (folder / "a.npz").write_bytes(npy((2, 32, 32, 3), bytes(6144))), "neither a zip nor a tar"),
         (lambda folder: (folder / "a.npz").touch(), "neither a zip nor a tar"),
-        (lambda folder: (folder / "a.png").symlink_to("/no/file"), "a.png is no file or a link that leads nowhere"),
-        (lambda folder: (folder / "a.npz").symlink_to("a.npz"), "a.npz is no file or a link that leads nowhere"),
+        (lambda folder: (folder / "a.png").symlink_to("/no/file"), "a.png is not a regular file, or is a broken link"),
+        (lambda folder: (folder / "a.npz").symlink_to("a.npz"), "a.npz is not a regular file, or is a broken link"),
     ],
 )
 def test_file_that_cannot_be_used_is_named(samples: Path, refused, make, reason: str) -> None:

@@ -23,8 +23,8 @@ TAG = "!!python/object/apply:os.system"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"{PRESET}resolution: 32\n", "is not valid YAML: the key 'resolution' stands twice"),
-        (f"{PRESET}skip:\n  - {{reason: a, reason: b}}\n", "is not valid YAML: the key 'reason' stands twice"),
+        (f"{PRESET}resolution: 32\n", "is not valid YAML: the key 'resolution' occurs twice"),
+        (f"{PRESET}skip:\n  - {{reason: a, reason: b}}\n", "is not valid YAML: the key 'reason' occurs twice"),
         (f"{PRESET}skip: no\n", "skip: input should be"),
         (f"{PRESET}skip:\n  - {{reason: 2020-01-01}}\n", "neither text nor a number"),
         (f"{PRESET}sampling: {{n: .inf}}\n", "sampling.n: "),

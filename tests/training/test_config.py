@@ -45,7 +45,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("methods", "fastgan", "by_dataset"), {"obama": {}}, r"by_dataset: 'obama' is not in the preset"),
         (("methods", "fastgen"), {}, r"no method is named 'fastgen'; methods/ holds adaptive_imle"),
         (("datasets",), ["obma"], r"unknown dataset 'obma'; known"),
-        (("datasets",), ["openmoji_faces", "openmoji_faces"], r"datasets: a value stands twice"),
+        (("datasets",), ["openmoji_faces", "openmoji_faces"], r"datasets: a value occurs twice"),
         (("preset",), "rendered", r"preset: 'rendered' is the name of another folder"),
         (("metrics", "precision_recall"), ["inception-k5"], r"precision_recall.0: 'inception-k5' is not a precision"),
         (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),

@@ -77,7 +77,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
 
 
 def test_resume_goes_on_with_the_named_run_and_with_no_other(workplace: Path) -> None:
-    with pytest.raises(UserError, match="--resume state/none: no run was ever there"):
+    with pytest.raises(UserError, match="--resume state/none: there is no run; omit"):
         train_toy(resume=Path("state/none"))
     train_toy()
     (folder,) = Path("state").iterdir()

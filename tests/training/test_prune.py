@@ -61,10 +61,10 @@ def test_what_others_need_is_kept() -> None:
     Path("state/0123").mkdir()
     with RunState(held):
         found = {folder: kept for folder, (kept, _) in verdicts(toy_preset()).items()}
-    assert found[shown] == "results/ shows it"
-    assert found[other] == "of the preset paper"
+    assert found[shown] == "used in results/"
+    assert found[other] == "belongs to the preset paper"
     assert "is training in" in found[held]
-    assert found[Path("state/0123")].startswith("cannot be told")
+    assert found[Path("state/0123")].startswith("cannot be checked")
 
 
 def test_states_of_an_earlier_version_are_announced_and_can_be_removed() -> None:

@@ -104,7 +104,7 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
         ("Versions", ", ".join(sorted(versions))),
         (
             "Repeatable",
-            f"to the last bit with the same versions, device and training.threads ({threads}), "
+            f"to the last bit with the same versions, type of processor and training.threads ({threads}), "
             "however many jobs run at a time; other numbers of threads change the last bits",
         ),
     ]

@@ -1,4 +1,4 @@
-# Functions only: which cells the preset asks for, and where their files lie.
+# Only functions: the cells of the preset, and the paths of their files.
 import importlib.util
 import os
 import re
@@ -19,15 +19,15 @@ from training.registry import method_info
 
 
 def config_files():
-    """The configuration files of this run, later ones laid over earlier ones."""
+    """The configuration files of this run; keys of later ones override those of earlier ones."""
     return [os.path.relpath(path) for path in workflow.configfiles]
 
 
 def checked_preset():
-    """The validated preset.  A mistake in it ends the run with one sentence that names the key."""
+    """The validated preset.  An error in it ends the run with one sentence that names the key."""
     try:
         for path in workflow.configfiles:
-            read_yaml(path)  # unlike Snakemake's own reader, it refuses a key that stands twice
+            read_yaml(path)  # unlike Snakemake's own reader, it refuses duplicate keys
         preset = parse_preset(config, " and ".join(config_files()))
     except UserError as error:
         sys.exit(f"error: {error}")
@@ -36,26 +36,26 @@ def checked_preset():
 
 
 def check_conda():
-    """Snakemake's own message about a missing conda runs over many lines."""
+    """End with one sentence if conda is missing; Snakemake's own message has many lines."""
     asked = "CONDA" in {method.name for method in workflow.deployment_settings.deployment_method}
     if asked and not shutil.which("conda"):
         sys.exit(
-            "error: --use-conda needs conda 24.7 or newer on the PATH (Miniforge has one); without it, leave the "
-            "flag out and install the same pins by: pip install -r requirements.txt"
+            "error: --use-conda needs conda 24.7 or newer on the PATH (Miniforge has one); without conda, omit "
+            "the flag and install the same versions: pip install -r requirements.txt"
         )
 
 
 def check_writable():
-    """Snakemake ends in a long trace where it may not remove what a job is about to make again."""
+    """End with one sentence if results cannot be written; Snakemake would print a long traceback."""
     folder = next(path for path in (Path(P), *Path(P).parents) if path.exists())
     if not os.access(folder, os.W_OK):
         sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
 
 
 def check_gpus():
-    """Ends a run on this machine before any download if its trainings need a GPU and there is none.
+    """End a run on this machine before any download if its trainings need a GPU and there is none.
 
-    Elsewhere (a cluster, a conda environment), each training checks for itself.
+    Elsewhere (a cluster, a conda environment), each training checks this itself.
     """
     trainings = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"]
     needed = PRESET.training.require_gpu and any(method_info(job.wildcards.method).trains for job in trainings)
@@ -75,8 +75,8 @@ P = f"results/{PRESET.preset}"
 PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 THREADS = PRESET.training.threads
-# glibc returns large blocks to the system between steps unless told to keep them, which causes page faults.
-# The prefix replaces Snakemake's own, bash's strict mode.
+# The MALLOC variables stop glibc from returning large blocks to the system between steps, which causes page faults.
+# This prefix replaces Snakemake's own, so it sets bash's strict mode again.
 shell.prefix(
     "set -euo pipefail; export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
     f" RUNS_PER_GPU={PRESET.training.runs_per_gpu} PYTHONPATH='{workflow.basedir}'; "
@@ -104,16 +104,16 @@ def externals():
             dataset_info(dataset)
         except UserError as error:
             sys.exit(f"error: {folder}: {error}")
-        for path in folder.iterdir():  # Snakemake cannot have such inputs
+        for path in folder.iterdir():  # Snakemake cannot use such names as inputs
             if not path.name.isprintable() or set(path.name) & set("{}") or not path.exists():
                 sys.exit(
-                    f"error: {folder}: {path.name!a} cannot be used; rename it, or remove a link that leads nowhere"
+                    f"error: {folder}: {path.name!a} cannot be used; rename it, or remove it if it is a broken link"
                 )
     return [(path.name, path.parent.name, 0) for path in folders if path.name in PRESET.datasets]
 
 
 def datasets_in_use():
-    """The datasets of any cell: one that `skip` leaves out completely is neither fetched nor measured."""
+    """The datasets that have a cell; those that `skip` leaves out completely are neither fetched nor measured."""
     used = {dataset for dataset, _, _ in PRESET.cells() + externals()}
     return [dataset for dataset in PRESET.datasets if dataset in used]
 
@@ -145,7 +145,7 @@ def weights():
 
 
 def code(*paths):
-    """A digest of these sources and what they import: as a parameter, it makes an edit redo what it can change."""
+    """A digest of these sources and what they import; as a rule's parameter, it reruns the rule after an edit."""
     return digest(code_hashes(*paths))
 
 
@@ -160,7 +160,7 @@ def run_identity(wildcards):
 
 
 def either(names):
-    """A wildcard constraint that matches exactly these names (and nothing where there are none)."""
+    """A wildcard constraint that matches exactly these names (and nothing if there are none)."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 

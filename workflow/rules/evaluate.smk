@@ -1,4 +1,4 @@
-# Features once per sample set and network; every metric from them; one tidy table of all numbers.
+# Extract features once per sample set and network, compute all metrics, and collect them in one table.
 
 
 rule real_features:

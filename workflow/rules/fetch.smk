@@ -1,5 +1,5 @@
-# Everything that needs a network.  Only the records are declared: Snakemake deletes declared outputs before a job, and a
-# complete download must never be repeated.
+# All downloads.  Only the records are declared as outputs: Snakemake deletes outputs before a job, and a complete
+# download must not be repeated.
 
 
 rule fetch_dataset:

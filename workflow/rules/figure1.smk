@@ -1,4 +1,4 @@
-# Figure 1, live: both schedules on points of the plane.  It needs no configuration, data, weights or GPU.
+# Figure 1: train both schedules on points in the plane.  It needs no configuration, data, weights or GPU.
 
 
 rule figure1_toy:

@@ -1,4 +1,4 @@
-# What the trainings that are left to do will cost on this machine.  Without outputs: every call measures again.
+# Estimate the time of the remaining trainings on this machine.  No outputs, so every call measures again.
 
 
 rule plan:

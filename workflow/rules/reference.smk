@@ -1,4 +1,4 @@
-# Tables and figures from the committed results alone: nothing is trained, downloaded or measured.
+# Tables and figures from the committed results only: nothing is trained, downloaded or measured.
 import sys
 from pathlib import Path
 
@@ -12,7 +12,7 @@ shell.prefix("set -euo pipefail; export PYTHONPATH='" + workflow.basedir + "':${
 
 saved = sorted(path.parent.name for path in Path("results/reference").glob("*/config.json"))
 if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):
-    sys.exit(f"error: `reference` stands alone and lists folders of results/reference: {', '.join(saved)}")
+    sys.exit(f"error: `reference` must be the only key and list folders of results/reference: {', '.join(saved)}")
 
 rendered = expand("results/rendered/{preset}/report.html", preset=config["reference"])
 
@@ -44,7 +44,7 @@ rule render:
         "../scripts/render.py"
 
 
-# Without inputs: it looks at what is there and writes nothing but its log.
+# No inputs: it checks the existing files and writes only its log.
 rule verify:
     log:
         "results/rendered/verify.log",

@@ -1,4 +1,4 @@
-# One page that needs nothing else: tables, figures, curves, provenance.
+# One self-contained page: tables, figures, curves, provenance.
 
 
 rule report:

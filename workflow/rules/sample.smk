@@ -1,4 +1,4 @@
-# Samples as one .npz per run, and the same from folders of samples made elsewhere.
+# Samples as one .npz per run; also from folders with samples of other models.
 
 
 rule sample:

@@ -50,7 +50,7 @@ rule tables:
         rules.published.output,
 
 
-# Without inputs: it looks at what is there and runs nothing again.
+# No inputs: it checks the existing files and runs no other rule.
 rule verify:
     log:
         f"{P}/logs/verify.log",
@@ -59,6 +59,6 @@ rule verify:
     params:
         results=P,
     message:
-        "following every number of {params.results} back to the images"
+        "tracing every number of {params.results} back to the images"
     shell:
         "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"

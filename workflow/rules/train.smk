@@ -1,4 +1,4 @@
-# Train a method.  The resumable state lives in state/<run hash>/, undeclared, so that no rerun deletes it; the outputs
+# Train a method.  The resumable state in state/<run hash>/ is not a declared output, so no rerun deletes it; the outputs
 # declared here are copies.
 
 
