@@ -17,6 +17,7 @@ def remount(project: Project, folder: str, options: str) -> None:
     subprocess.run([*project.prefix, "mount", "-o", f"remount,{options}", folder], cwd=project.folder, check=True)
 
 
+@pytest.mark.long
 def test_a_disk_full_at_a_checkpoint_costs_no_more_than_the_steps_since_the_last_one(
     copy: Project, baseline: Project, stress: bool, tally: Tally
 ) -> None:
