@@ -1,10 +1,10 @@
 """MixDL (Kong et al. 2022, "Few-shot Image Generation with Mixup-based Distance Learning") on StyleGAN2.
 
 With few images, a GAN's latent space becomes a staircase: along a path in it, the image jumps from one training image
-to the next.  MixDL trains intermediate codes to give intermediate images.  Every other step it mixes w codes with random
-convex coefficients, and pulls the similarities of a mixed image's features with those of the unmixed images towards
-these coefficients, in the generator and in the discriminator.  A mixed image need not look real as a whole, so in these
-steps the discriminator judges patches.
+to the next.  MixDL trains intermediate codes to give intermediate images.  Every other step it mixes w codes with
+random convex coefficients, and pulls the similarities of a mixed image's features with those of the unmixed images
+towards these coefficients, in the generator and in the discriminator.  A mixed image need not look real as a whole, so
+in these steps the discriminator judges patches.
 """
 
 from __future__ import annotations
