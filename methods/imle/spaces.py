@@ -45,10 +45,10 @@ class Sketch:
 class Projection:
     """The official code's search space: a fixed Gaussian projection of each LPIPS layer, concatenated.
 
-    Each of the F features of a layer has a random direction: a unit vector whose dimension is the layer's share of
-    `dim` (419, 209, 104, 52, 16 of 800 at 256 px).  Unlike the training distance it has no pixel term and does not
-    divide by the number of positions, so early layers have more weight.  The matrices are drawn once per run; at 256 px
-    they take 9.3 GiB in total.
+    Each feature of a layer has a random direction: a unit vector whose dimension is the layer's share of `dim`
+    (419, 209, 104, 52, 16 of 800 at 256 px).  Unlike the training distance it has no pixel term and does not divide by
+    the number of positions, so early layers have more weight.  The matrices are drawn once per run; at 256 px they take
+    9.3 GiB in total.
     """
 
     def __init__(self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
