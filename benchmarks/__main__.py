@@ -63,7 +63,7 @@ def seconds(side: Callable[[], Any]) -> float:
 
 
 def chosen(names: list[str]) -> list[Case]:
-    """The cases of these names, of which several may share one; without names, all.
+    """The cases with these names (several cases can have the same name); without names, all cases.
 
     Raises `UserError` for an unknown name.
     """

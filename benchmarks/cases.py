@@ -89,7 +89,7 @@ def prdc(n: int = 5000) -> Sides:
 
 
 def inception(n: int = 96) -> Sides:
-    """From PNG files to features; theirs with the TorchScript network of the package in networks/weights.yaml."""
+    """From PNG files to features; theirs uses the TorchScript network of the package in networks/weights.yaml."""
     folder = tempfile.TemporaryDirectory()  # removed with the functions that use it
     for index, image in enumerate(load(DATASET, 32)[0][:n]):
         Image.fromarray(image).save(f"{folder.name}/{index:03d}.png")
@@ -105,7 +105,7 @@ def inception(n: int = 96) -> Sides:
 
 
 def backtracking(name: str) -> Sides:
-    """Of an untrained method of the demo, at the demo's protocol with fewer steps."""
+    """Backtracking of an untrained method of the demo, with the demo's protocol and fewer steps."""
     run = read_preset("demo").run(DATASET, name, 0, "train90")
     method = build(run, load(DATASET, run.resolution, "train90")[0], torch.device("cpu"))
     method.sampler().eval()
@@ -154,7 +154,7 @@ def sketch(side: int = 128) -> Sides:
 
 
 def training_step(steps: int = 20) -> Sides:
-    """Losses of the demo's Adaptive IMLE; theirs are LPIPS + 0.1 MSE as one would write them with the package lpips."""
+    """Losses of the demo's Adaptive IMLE; theirs compute LPIPS + 0.1 MSE with the package lpips."""
     run = read_preset("demo").run(DATASET, "adaptive_imle", 0, "full")
     method = build(run, load(DATASET, run.resolution)[0], torch.device("cpu"))
     assert isinstance(method, IMLE)
@@ -169,7 +169,7 @@ def training_step(steps: int = 20) -> Sides:
 
 
 def package_lpips(method: IMLE) -> nn.Module:
-    """The package's LPIPS with the convolutions that we fetch; its own come from the web."""
+    """The package's LPIPS with the convolutions that we fetch, because the package downloads its own from the web."""
     import lpips
 
     with warnings.catch_warnings():

@@ -142,7 +142,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
-    """Raises `UserError` if a method of this project was edited since it drew these samples."""
+    """Raises `UserError` if the sources of the method have changed since it drew these samples."""
     recorded = samples.get("sources_hash")  # absent from real images and from samples made elsewhere
     if recorded and recorded != sources_hash(samples["method"]):
         raise UserError(

@@ -1,4 +1,4 @@
-"""All metric files of a preset in one tidy table: metrics.csv, one row a number."""
+"""Collect all metric files of a preset in one table: metrics.csv, one row per number."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def collect(paths: Iterable[Path | str], out: Path | str) -> None:
 def to_csv(paths: Sequence[Path]) -> str:
     """The table of all metric files, sorted by KEY.
 
-    Raises `UserError`, naming the file, for one that was edited, for NaN or infinite values, for two values of one KEY
-    and for files of different presets.
+    Raises `UserError` naming the file if it was edited, for NaN or infinite values, for two values of one KEY, and for
+    files of different presets.
     """
     table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*COLUMNS, "path"])
     if table.empty:
@@ -51,7 +51,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     missing = [key for key in (*HEADER, "rows") if key not in content]
     missing += [f"rows.{i}.{key}" for i, row in enumerate(content.get("rows", [])) for key in ROW if key not in row]
     if missing:
-        raise UserError(f"{path} is no metric file: it lacks {', '.join(missing)}; delete it and run again")
+        raise UserError(f"{path} is not a metric file: it lacks {', '.join(missing)}; delete it and run again")
     header = {key: content[key] for key in HEADER}
     for row in content["rows"]:
         value = row["value"]

@@ -1,4 +1,4 @@
-"""From feature files to metric files: FID and KID, precision and recall, and the floor that real images set.
+"""Compute metric files from feature files: FID and KID, precision and recall, and the floor of FID for real images.
 
 A metric file is JSON: what was measured (HEADER), then `rows`, one number each.
 """
@@ -24,12 +24,12 @@ def evaluate(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of fid.json and precision_recall.json of one sample set.
 
-    real, fake: one per feature network.  n_fake: how many samples FID and KID take; precision and recall take as many
-    as their protocol says.  The real-images control, which has no more, is measured as it is, and `n_fake` of its rows
-    says how many.
+    real, fake: one per feature network.  n_fake: number of samples for FID and KID; precision and recall use the number
+    in their protocol.  The real-images control has fewer samples and is measured with all of them; `n_fake` in its rows
+    is their number.
 
-    Raises `UserError` for fewer samples than a protocol takes, if its network is missing, and if real and fake features
-    do not belong together.
+    Raises `UserError` if there are fewer samples than a protocol needs, if its network is missing, and if real and fake
+    features are not comparable.
     """
     pairs = _pair(real, fake)
     reference, samples = _of_network(pairs, "inception", "FID")

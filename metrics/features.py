@@ -40,7 +40,7 @@ class Features:
 def extract(
     images: NDArray[np.uint8], network: str = "inception", batch: int = 32, device: torch.device | str = "cpu"
 ) -> NDArray[np.float32]:
-    """The features (n, d) of uint8 images (n, H, W, 3), in their order; `batch` bounds memory and changes nothing.
+    """The features (n, d) of uint8 images (n, H, W, 3), in their order; `batch` only limits memory.
 
     `inception`: FID's Inception, 2048-d pool3, of images resized as clean-fid's mode "clean" does.
     `vgg16fc2`: VGG16's second fully connected layer before its ReLU, 4096-d.
@@ -63,7 +63,7 @@ def extract(
 def _resized_ahead(
     images: NDArray[np.uint8], resize: Callable[[NDArray[np.uint8]], NDArray[np.float32]], batch: int, workers: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Batches of resized images, in order; the next one is resized while the network is busy with this one."""
+    """Batches of resized images, in order; the next one is resized while the network processes this one."""
     with ThreadPoolExecutor(workers) as pool:
         parts = (images[start : start + batch] for start in range(0, len(images), batch))
         ahead = pool.map(resize, next(parts))
@@ -74,7 +74,7 @@ def _resized_ahead(
 
 
 def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
-    """The network, images (n, 3, side, side) in [0, 255] to features (n, d), and the resizing that belongs to it."""
+    """The network, from images (n, 3, side, side) in [0, 255] to features (n, d), and the resizing that it needs."""
     if network == "inception":
         from networks.inception import Inception
 
@@ -89,7 +89,7 @@ def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]],
 def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float32]:
     """clean-fid's resize of one (H, W, 3) image: PIL's antialiased bicubic filter, each channel in float, no rounding.
 
-    Parmar et al. 2022 (arXiv:2104.11222) show that rounding and filters without antialiasing move FID by whole points.
+    Parmar et al. 2022 (arXiv:2104.11222): rounding and filters without antialiasing change FID by more than one point.
     """
     from PIL import Image
 
@@ -109,13 +109,13 @@ def resize_8bit(image: NDArray[np.uint8], side: int = 224) -> NDArray[np.float32
 
 
 def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """The images of a sample file and whose they are (its meta).  Raises `UserError` naming the file."""
+    """The images of a sample file and its meta, which states their origin.  Raises `UserError` naming the file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             images, meta = file["images"], json.loads(str(file["meta"]))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; sample the run with: python -m training sample --out {path}") from None
-    except Exception as error:  # damaged archives and headers make zipfile and numpy raise nearly anything
+    except Exception as error:  # for damaged archives and headers, zipfile and numpy raise many types
         raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
     return images, meta
 
@@ -160,7 +160,7 @@ def load(path: Path) -> Features:
 
 
 def check_comparable(real: Features, fake: Features) -> None:
-    """Refuse features of two networks, of two versions of one network's weights, or of two datasets."""
+    """Raise `UserError` for features of different networks, different weights of one network, or different datasets."""
     for key, what in (("network", "networks"), ("weights", "weights")):
         if real.meta[key] != fake.meta[key]:
             raise UserError(

@@ -1,7 +1,7 @@
 """Fréchet Inception distance and kernel Inception distance between two sets of features.
 
 FID: Heusel et al. 2017, eq. 6 (arXiv:1706.08500).  KID: Bińkowski et al. 2018, section 4 (arXiv:1801.01401).
-Both see features only (metrics/features.py extracts them); argument order is (real, fake) everywhere.
+Both use only features (metrics/features.py extracts them); argument order is (real, fake) everywhere.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from metrics.features import check_pair
 from training.protocols import FID
 
-# FID and KID also depend on the numbers of images, which stand beside every value; the name of KID's protocol is FID's,
-# followed by the number of subsets.
+# FID and KID also depend on the numbers of images, which are stored with every value; the name of KID's protocol is
+# that of FID, followed by the number of subsets.
 KID_SUBSETS = 100  # clean-fid's values
 KID_SUBSET_SIZE = 1000
 
@@ -25,7 +25,7 @@ def frechet_distance(real: NDArray[Any], fake: NDArray[Any]) -> float:
 
     With A and B the centred features over sqrt(n - 1), the covariances are A'A and B'B, and the trace of the matrix
     root is the sum of the singular values of A B'.  This is exact, needs no d x d root (d = 2048, 20 s) and stays
-    well-conditioned when there are fewer images than dimensions, the rule in few-shot synthesis.
+    well-conditioned when there are fewer images than dimensions, as usual in few-shot synthesis.
 
     Raises `UserError` for NaN, for dimensions that differ and for fewer than two images.
     """
@@ -88,7 +88,7 @@ def kid(
 def halves(real: NDArray[Any], generator: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """A random half of the real features and the rest: the distance between them is the floor of a few-shot FID.
 
-    FID is biased upwards for small sets, so a score means nothing without the one that real images reach.
+    FID is biased upwards for small sets, so a score must be compared with that of real images.
     """
     order = generator.permutation(len(real))
     return real[order[: len(real) // 2]], real[order[len(real) // 2 :]]

@@ -2,9 +2,9 @@
 
 Liu et al. 2021 (arXiv:2101.04775), section 4.3, with the common protocol of this benchmark: a generator trained on 90 %
 of a dataset; for each image of the other 10 %, R latent codes drawn from the prior and moved by Adam; the score is the
-LPIPS of the best restart at its best step, lower is better.  The latent code z alone moves, the generator's other noise
-is fixed, for every method alike: tens of thousands of noise values would make scores incomparable with those of a
-generator that has 256.  The variant that moves both is a protocol of another name.
+LPIPS of the best restart at its best step, lower is better.  For every method, only the latent code z is optimised and
+the generator's other noise is fixed: otherwise a generator with tens of thousands of noise values could not be compared
+with one that has only 256 latent values.  The variant that optimises both is a protocol of another name.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Backtracked:
     reconstruction: (k, C, H, W), nominally in [-1, 1].
     score: (k,) LPIPS.
     start: (k,) LPIPS of the best restart before any step.
-    pooled: (k,) LPIPS at half the resolution, as FastGAN's script scores; None where that is too small.
-    z_norm: (k,) |z| / sqrt(d), 1 under the prior: a large learning rate leaves it.
+    pooled: (k,) LPIPS at half the resolution, as FastGAN's script scores; None if that is too small.
+    z_norm: (k,) |z| / sqrt(d), about 1 under the prior: a large learning rate moves z away from it.
     """
 
     reconstruction: Tensor
@@ -63,9 +63,9 @@ def backtrack(
 ) -> Backtracked:
     """Reconstruct `targets`, float32 (k, C, H, W) in [-1, 1] on the method's device.
 
-    items: the targets' indices in the dataset.  The latents that a target starts from depend on its index and on the
-    method's streams only, and no latent's loss on another's.  So its score depends neither on the other targets nor on
-    `batch`, the number of latents optimised at once (it bounds memory), up to float rounding, which steps amplify.
+    items: the targets' indices in the dataset.  The initial latents of a target depend only on its index and on the
+    method's streams, and the loss of a latent does not depend on other latents.  So a score depends neither on other
+    targets nor on `batch` (latents optimised at once, which limits memory), except for rounding, which steps amplify.
 
     Raises `UserError` if an image is too small for LPIPS or a score becomes NaN.
     """
@@ -96,7 +96,7 @@ def _prior(method: Method, item: int, restart: int) -> Latents:
 
 @dataclass(frozen=True)
 class _Descent:
-    """Per latent: where it was best, its LPIPS there (n,), and its LPIPS before any step (n,)."""
+    """Per latent: its best value, its LPIPS there (n,), and its LPIPS before any step (n,)."""
 
     latents: Latents
     score: Tensor
@@ -132,7 +132,7 @@ def _descend(
         _assign(best, current, better)
         if step == protocol.steps:
             break
-        # Sums over the batch of per-image terms: no image's gradient depends on how many others there are.
+        # Sums of per-image terms: the gradient of an image does not depend on the size of the batch.
         loss = score.sum() + protocol.mse_weight * (images - targets).square().mean(dim=(1, 2, 3)).sum()
         optimiser.zero_grad()
         loss.backward(inputs=moving)
@@ -156,7 +156,7 @@ def _assign(best: Latents, current: Latents, where: Tensor) -> None:
 def _measure(
     method: Method, found: Latents, targets: Tensor, start: Tensor, lpips: LPIPS, protocol: Backtracking, batch: int
 ) -> Backtracked:
-    """Generate the reconstructions once more and score those, so that images and numbers belong together."""
+    """Generate the reconstructions again and score these images, so that images and scores agree."""
     images = torch.cat([method.generate(piece) for piece in found.chunks(batch)])
 
     def score(x: Tensor, y: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ A real image's neighbourhood is the ball around its features that reaches its k-
 the share of fakes inside any such ball, recall the share of real images inside any ball around a fake.  A collapsed
 generator therefore has high precision and low recall.  Argument order is (real, fake).
 
-The numbers are those of the prdc package, whose three whole matrices of distances are tiles here.
+The numbers are those of the prdc package.  It stores three full distance matrices; here they are computed in tiles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metrics.features import check_pair
 from training.protocols import PrecisionRecall
 
-TILE = 1000  # points on either side whose distances are held at a time: bounds memory, changes no number
+TILE = 1000  # points on either side of a tile of distances: limits memory, does not change the results
 
 
 def precision_recall(real: NDArray[Any], fake: NDArray[Any], k: int) -> dict[str, float]:
@@ -69,7 +69,7 @@ def distances(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float32]:
     """Euclidean distances (n, m) between x (n, d) and y (m, d).
 
     Summed in float64 and rounded to float32, as scikit-learn does for prdc: |x - y|^2 is a small difference of large
-    terms, and a rounding error there would move points across the edge of a ball.
+    terms, and a rounding error would move points into or out of a ball.
     """
     x, y = x.astype(np.float64), y.astype(np.float64)
     squared = -2 * (x @ y.T)

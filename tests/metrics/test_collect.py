@@ -73,7 +73,7 @@ def test_refuses_mixed_presets(tmp_path: Path) -> None:
 
 def test_refuses_files_that_are_no_metric_files(tmp_path: Path) -> None:
     write_sealed(tmp_path / "a.json", {"dataset": "faces"})
-    with pytest.raises(UserError, match=r"a\.json is no metric file: it lacks preset, method"):
+    with pytest.raises(UserError, match=r"a\.json is not a metric file: it lacks preset, method"):
         collect([tmp_path / "a.json"], tmp_path / "metrics.csv")
     with pytest.raises(UserError, match=r"lacks rows\.0\.protocol"):
         collect([metric_file(tmp_path / "a.json", {"metric": "fid", "value": 1})], tmp_path / "metrics.csv")

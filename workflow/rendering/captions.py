@@ -1,4 +1,4 @@
-"""Captions: what a number or picture is, how it was measured, and at what scale, in words."""
+"""Captions: what a number or picture is, how it was measured, and at what scale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADLINES = {
 
 
 def scale(preset: Preset) -> str:
-    """The sentence that keeps a demo number from being taken for a paper number."""
+    """Preset and resolution, and for other presets than the paper's a warning that numbers are not comparable."""
     warning = "" if paper_scale(preset) else " Not comparable with published numbers."
     return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px.{warning}"
 
@@ -27,7 +27,7 @@ def scale(preset: Preset) -> str:
 def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: Iterable[Cell]) -> str:
     """Preset, resolution, sample counts, feature network, k, seeds, steps and commit behind one table.
 
-    Counts and steps are those of the ranked rows' cells, as measured; other ones are notes of the table.
+    Counts and steps are those of the ranked rows' cells, as measured; differing ones are footnotes of the table.
     """
     cells, preset = list(cells), results.preset
     main = [cell for cell in cells if cell.row.ranked and cell.values]
@@ -65,7 +65,7 @@ def figure_caption(name: str, results: Results) -> str:
 
 
 def footer(results: Results, what: str, attributions: bool = True) -> list[str]:
-    """The last lines of a figure, so that the file alone tells its scale, rule, commit and licence."""
+    """The last lines of a figure, so that the file itself states its scale, selection, commit and licence."""
     preset = results.preset
     size = f"{preset.resolution} × {preset.resolution} px"
     origin = f"; {stamp.commits(results.runs)}" if results.runs else ""

@@ -1,4 +1,4 @@
-"""Which rows, tables and figures a preset has: for the rules and for rendering alike.  No pandas, no matplotlib."""
+"""The rows, tables and figures of a preset, for the rules and for rendering.  No pandas, no matplotlib."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Entry:
 
     @property
     def ranked(self) -> bool:
-        """Controls and the floor do not compete."""
+        """Controls and the floor are not ranked."""
         return self.kind in ("method", "external")
 
 
@@ -40,7 +40,7 @@ FLOOR = Entry("floor", "Floor (real halves)", "floor")
 
 
 def tables_of(preset: Preset) -> list[int]:
-    """Table 3 exists only where the preset names its datasets."""
+    """The tables of a preset; Table 3 exists only if the preset names its datasets."""
     return [number for number in TABLES if number < 3 or preset.tables.ablation_datasets]
 
 
@@ -60,7 +60,7 @@ def entries(preset: Preset) -> list[Entry]:
 
 
 def dataset_title(name: str) -> str:
-    """As in data/datasets.yaml; the name itself where that no longer lists the dataset."""
+    """As in data/datasets.yaml; the name itself if the dataset is no longer listed there."""
     try:
         return dataset_info(name).title
     except UserError:
@@ -68,7 +68,7 @@ def dataset_title(name: str) -> str:
 
 
 def printed(preset: Preset) -> dict[str, Any]:
-    """What tables, figures and captions print of a preset: as a parameter of a rule, a change renders again."""
+    """The values of a preset that tables, figures and captions print; as a rule's parameter, a change renders again."""
     keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables"}
     titles = {entry.id: entry.title for entry in entries(preset)}
     titles |= {name: dataset_title(name) for name in preset.datasets}

@@ -1,4 +1,4 @@
-"""Training curves as small multiples: a panel for every scalar of every method, a line for every dataset and seed."""
+"""Training curves: a panel for every scalar of every method, a line for every dataset and seed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Row = tuple[str, list[Run], list[str]]
 
 @styled
 def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
-    """Draw every history.csv of the full-set trainings; with none, the figure says so."""
+    """Draw every history.csv of the full-set trainings; if there are none, the figure says so."""
     rows = [row for method in results.generators for row in _rows(results, method)]
     height = HEAD + ROW * max(len(rows), 1) - (ROW - PANEL) + FOOT
     figure = new_figure(height)
@@ -57,7 +57,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
 
 
 def _grid(figure: Figure, rows: int, height: int) -> np.ndarray:
-    """Axes (rows, ACROSS), placed by hand: matplotlib's constrained layout does not repeat to the last bit."""
+    """Axes (rows, ACROSS) at fixed positions, because matplotlib's constrained layout is not bit-exact."""
     width = (WIDTH - LEFT - GAP * (ACROSS - 1) - 8) / ACROSS
     return figure.add_gridspec(
         rows, ACROSS, left=LEFT / WIDTH, right=1 - 8 / WIDTH, top=1 - HEAD / height, bottom=FOOT / height,

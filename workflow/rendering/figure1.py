@@ -1,6 +1,6 @@
-"""Figure 1: what vanilla and Adaptive IMLE make of a tight and a wide cluster, at four epochs, and their coverage.
+"""Figure 1: samples of vanilla and Adaptive IMLE for a tight and a wide cluster at four epochs, and their coverage.
 
-Its numbers are those of toy.py, which defines coverage.
+The numbers come from toy.py, which defines coverage.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def _draw_row(panels: Sequence[Axes], method: str, coverage: pd.DataFrame, array
 
 
 def _window(points: np.ndarray, aspect: float) -> dict[str, tuple[float, float]]:
-    """Limits of axes of this width to height that hold all points (n, 2) and some room around them."""
+    """Axis limits with this ratio of width to height that contain all points (n, 2) and a margin."""
     low, high = points.min(axis=0), points.max(axis=0)
     (x, y), half = (low + high) / 2, 0.7 * max((high - low) / (aspect, 1))
     return {"xlim": (x - half * aspect, x + half * aspect), "ylim": (y - half, y + half)}
 
 
 def _draw_points(axes: Axes, points: np.ndarray, frame: Arrays, colour: str, scale: float) -> None:
-    """Samples below, then the way that each point's own sample has to go, then the points."""
+    """Samples first, then a line from each point's assigned sample to the point, then the points."""
     axes.set(xticks=[], yticks=[], facecolor="white")
     axes.grid(visible=False)
     axes.spines[:].set(visible=True, color="#c4c4c4", linewidth=0.5)

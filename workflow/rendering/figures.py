@@ -70,7 +70,7 @@ def memorisation(results: Results) -> tuple[list[Band], str]:
 
 
 def figure3(results: Results) -> tuple[list[Band], str]:
-    """Held-out images above each method's reconstructions, whose LPIPS stands below them."""
+    """Held-out images above each method's reconstructions, with their LPIPS below."""
     bands = [_reconstructions(results, dataset) for dataset in results.preset.datasets]
     return bands, "held-out images in order, without selection; LPIPS below, lower is better"
 
@@ -97,7 +97,7 @@ def _reconstructions(results: Results, dataset: str) -> Band:
 
 
 def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> Line:
-    """Pictures, and below them their scores, bold where no method does better, with the mean at the left."""
+    """Pictures with their scores below, bold if no method is better, and the mean at the left."""
     score, images = arrays["score"], arrays["reconstruction"][None, :MAX_TARGETS]
     texts = [(f"{value:.3f}", bool(value <= least)) for value, least in zip(score, best, strict=True)]
     return Line(row.title, (images,), f"mean {score.mean():.3f}", texts[:MAX_TARGETS])

@@ -39,7 +39,7 @@ def write(table: Table, csv_path: Path | str, md: Path | str, tex: Path | str) -
 
 
 def csv(table: Table) -> str:
-    """One line a cell, with every digit: mean, deviation, n, interval, counts, steps, or the reason for no number."""
+    """One line per cell, with all digits: mean, deviation, n, interval, counts, steps, or why there is no number."""
     return pd.DataFrame([_csv_line(table, key) for row in table.rows for key in table.keys(row)]).to_csv(index=False)
 
 
@@ -107,9 +107,9 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: C
 
 
 def latex(table: Table) -> str:
-    """A complete float; the preamble needs \\usepackage{booktabs} alone.
+    """A complete float; the preamble needs only \\usepackage{booktabs}.
 
-    More than BAND columns do not fit a page: further datasets follow below, in bands of whole datasets.
+    More than BAND columns do not fit the page: further datasets follow below, in bands of complete datasets.
     """
     per_band = max(BAND // len(table.metrics), 1)
     bands = [table.datasets[start : start + per_band] for start in range(0, len(table.datasets), per_band)]
@@ -150,7 +150,7 @@ def _latex_band(table: Table, datasets: tuple[str, ...]) -> list[str]:
 
 
 def _latex_row(table: Table, row: Entry, keys: list[Key]) -> list[str]:
-    """The numbers, and in small type below them deviations, then intervals, so that columns stay narrow."""
+    """The numbers, and below them in small type deviations, then intervals, so that columns stay narrow."""
     cells = []
     for key in keys:
         text, signs = _tex(table.cells[key].text), table.signs(key)

@@ -1,4 +1,4 @@
-"""From metrics.csv to the cells of a table: selection, mean and deviation over seeds, bootstrap intervals."""
+"""Compute the cells of a table from metrics.csv: selection, mean and deviation over seeds, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Cell:
 
     @property
     def uncertainty(self) -> list[str]:
-        """ "± 0.4" over seeds, "[1.2, 1.9]" over held-out images: whichever there are."""
+        """ "± 0.4" over seeds, "[1.2, 1.9]" over held-out images, if they exist."""
         parts = []
         if self.std is not None:
             parts.append(f"± {self.metric.format(self.std)}")
@@ -117,7 +117,7 @@ class Cell:
 
 
 def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: str = "") -> Cell:
-    """The number of one row, dataset and metric, under the protocol of the tables or the one that is named."""
+    """The number of one row, dataset and metric, by the protocol of the tables or the given one."""
     empty = Cell(dataset, row, metric)
     frame, name = results.metrics, protocol or metric.protocol(results.preset).name
     here = frame[(frame["dataset"] == dataset) & (frame["method"] == row.id) & (frame["protocol"] == name)]
@@ -126,7 +126,7 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
     if found.empty:
         _refuse_other_protocols(frame[frame["metric"] == metric.id], metric, name)
         return replace(empty, reason=_why_missing(results, dataset, row, metric))
-    # Seeds share the held-out images: average them per image first, so that images alone are resampled.
+    # Seeds share the held-out images: average over seeds first, so that only images are resampled.
     scores = here[here["metric"] == f"{metric.id}_image"].groupby("item")["value"].mean().to_numpy()
     counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
     return replace(
@@ -147,7 +147,7 @@ def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def _refuse_other_protocols(found: pd.DataFrame, metric: Metric, name: str) -> None:
-    """A metric measured by other protocols alone is a stale file, not a missing run."""
+    """Raise `UserError` if a metric has only other protocols: metrics.csv is then outdated, and no run is missing."""
     if len(found) and name not in set(found["protocol"]):
         others = ", ".join(sorted(set(found["protocol"])))
         raise UserError(f"metrics.csv has {metric.id} under {others}, but the preset asks for {name}; evaluate again")

@@ -1,7 +1,7 @@
-"""What was published beside what was measured here, as CSV and Markdown.
+"""Published and measured numbers side by side, as CSV and Markdown.
 
-A difference is printed only where both numbers mean the same: a run of the `official` preset, whose constants are those
-behind the ICML 2023 tables, measured by their protocol.  Runs of every other preset are listed without one.
+A difference is printed only if both numbers are comparable: a run of the `official` preset, whose constants are those
+of the ICML 2023 tables, measured by their protocol.  Runs of all other presets are listed without a difference.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # alig
 
 
 def comparable(preset: Preset) -> bool:
-    """Are these runs those behind the ICML 2023 tables?"""
+    """Do these runs have the settings of the ICML 2023 tables?"""
     return (preset.preset, preset.resolution) == ("official", 256)
 
 

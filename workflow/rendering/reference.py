@@ -1,6 +1,6 @@
-"""Results that a repository can keep: saved without pictures whose licence forbids copies, rendered without torch.
+"""Save results in the repository, without pictures whose licence forbids copies, and render them without torch.
 
-After a run, a person saves its results by hand, and adds a README.md that says how they were measured:
+After a run, save its results by hand and add a README.md that says how they were measured:
 
     python -m workflow.rendering.reference --results results/demo --out results/reference/demo
 
@@ -25,8 +25,9 @@ PICTURES = ("figures/*", "report.html")
 
 
 def save(results: Results, out: Path) -> None:
-    """Copy a preset's numbers, each training's record, tables and curves; and what shows pictures, if the licence of
-    every dataset allows it.
+    """Copy a preset's numbers, each training's record, tables and curves.
+
+    Files that show pictures are copied only if the licence of every dataset allows it.
     """
     manifests = [results.prepared / name / "manifest.json" for name in results.preset.datasets]
     shareable = all(read_json(path)["shareable"] for path in manifests)
@@ -37,12 +38,12 @@ def save(results: Results, out: Path) -> None:
 
 
 def render(saved: Path, out: Path) -> None:
-    """Tables, figures and report from what `save` kept.
+    """Render tables, figures and report from saved results.
 
-    Figures that show images are taken as they were saved; one that was not saved prints the reason in its place.
+    Figures that show images are copied; for one that was not saved, a figure with the reason is drawn.
     """
     for name in ("runs", "prepared", "figures", "tables"):
-        shutil.rmtree(out / name, ignore_errors=True)  # files of an earlier call must not stay
+        shutil.rmtree(out / name, ignore_errors=True)  # remove files of an earlier call
     _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
     results = open_results(out)
     for number in tables_of(results.preset):

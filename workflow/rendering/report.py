@@ -1,4 +1,4 @@
-"""One self-contained page: tables, figures, curves and the provenance of every run, readable with no network."""
+"""One self-contained page: tables, figures, curves and the provenance of every run, readable without a network."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def page(results: Results) -> str:
 
 
 def figure(name: str, title: str, results: Results) -> dict[str, Any]:
-    """A figure's title, caption, attribution lines and PNG in base64 (None where it was not drawn)."""
+    """A figure's title, caption, attribution lines and PNG in base64 (None if it was not drawn)."""
     path = results.folder / "figures" / f"{name}.png"
     return {
         "id": name,
@@ -64,7 +64,7 @@ def figure(name: str, title: str, results: Results) -> dict[str, Any]:
 
 
 def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
-    """One training as (what is shown, what it sorts by) in the order of RUN_COLUMNS."""
+    """One training as pairs (text, sort key) in the order of RUN_COLUMNS."""
     hardware = record.get("hardware", {})
     device = hardware.get("gpu") or f"{hardware.get('cpu', 'CPU')}, {_counted(hardware.get('threads', 1), 'thread')}"
     commit = stamp.commit(record)
@@ -83,7 +83,7 @@ def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
 
 
 def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, str]]:
-    """The few lines at the head of the page."""
+    """The lines at the top of the page."""
     preset = results.preset
     lines = [
         ("Preset", f"{preset.preset}, {preset.resolution} × {preset.resolution} px"),

@@ -1,4 +1,4 @@
-"""The files of one preset: reading what earlier stages wrote, or saying why something is missing."""
+"""Read the files of one preset that earlier stages wrote, or say why something is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Results:
     """The results of one preset, finished or in part.
 
     folder: results/<preset>, which holds config.json.  prepared: data/prepared/<resolution>.
-    Every reader of pictures returns None where the file is absent; `why` says what to print in its place.
+    Every reader of pictures returns None if the file is missing; `why` gives the text to print instead.
     """
 
     folder: Path
@@ -58,12 +58,12 @@ class Results:
 
     @property
     def ranked(self) -> list[Entry]:
-        """What competes and is shown in figures: every row but controls and floor."""
+        """The rows that are ranked and shown in figures: all except controls and floor."""
         return [row for row in self.rows if row.ranked]
 
     @property
     def generators(self) -> list[Entry]:
-        """What has a latent space: neither controls nor samples made elsewhere."""
+        """The rows with a latent space: neither controls nor samples made elsewhere."""
         return [row for row in self.rows if row.kind == "method"]
 
     @cached_property
@@ -80,24 +80,24 @@ class Results:
         return [read_json(path) for path in paths if path.is_file()]
 
     def why_missing(self, dataset: str, row: Entry, split: str = "full") -> str:
-        """What stands in a cell without a number: "n/a (reason)" where it cannot exist, else "not run"."""
+        """The text of a cell without a number: "n/a (reason)" if it cannot exist, otherwise "not run"."""
         reason = self.preset.why_left_out(dataset, row.id, split)
         return f"n/a ({reason})" if reason else NOT_RUN
 
     def why(self, dataset: str, row: Entry, split: str = "full") -> str:
-        """Why pictures of a row are missing: it was left out, not run, or run without its pictures being here."""
+        """Why pictures of a row are missing: left out, not run, or run but the pictures are not on this machine."""
         reason = self.why_missing(dataset, row, split)
         ran = (self._run(dataset, row.id, self._seed(row), split) / "run.json").is_file()
         return self.why_no_images(dataset) if reason == NOT_RUN and ran else reason
 
     def why_no_images(self, dataset: str) -> str:
-        """Saved results hold no photographs without a licence, and no figure that shows them."""
+        """Why images are missing: results saved in the repository have no photographs without a licence."""
         if self.manifest(dataset).get("shareable", True):
             return "n/a (the images are not on this machine)"
         return "n/a (no licence allows copies of these photographs, or of images made from them)"
 
     def manifest(self, dataset: str) -> dict[str, Any]:
-        """The manifest that `prepare` wrote; empty where the dataset is not here."""
+        """The manifest that `prepare` wrote; empty if the dataset is not on this machine."""
         path = self.prepared / dataset / "manifest.json"
         return dict(read_json(path)) if path.is_file() else {}
 
@@ -140,12 +140,12 @@ class Results:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split
 
     def _seed(self, row: Entry) -> int:
-        """The seed that figures show.  Samples made elsewhere have none and are filed under 0."""
+        """The seed that figures show.  Samples made elsewhere have no seed and are stored as seed 0."""
         return 0 if row.kind == "external" else self.preset.seeds[0]
 
 
 def open_results(path: Path | str) -> Results:
-    """The results in a folder, or beside a metrics.csv.  Saved ones hold their manifests themselves."""
+    """The results in a folder, or beside a metrics.csv.  Saved results contain their manifests."""
     folder = Path(path).parent if Path(path).suffix else Path(path)
     results = Results(folder, folder / "prepared")
     saved = results.prepared.is_dir()
@@ -153,7 +153,7 @@ def open_results(path: Path | str) -> Results:
 
 
 def read_metrics(path: Path, preset: str) -> pd.DataFrame:
-    """The table of metrics/collect.py.  Raises `UserError` if it is damaged or holds a number of another preset."""
+    """The table of metrics/collect.py.  Raises `UserError` if it is damaged or has numbers of another preset."""
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(("preset", "dataset", "method", "split", "protocol"), str))
     except FileNotFoundError:
@@ -167,7 +167,7 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
 
 @cache
 def read_arrays(path: Path) -> Arrays | None:
-    """The arrays of an .npz, or None where there is none.  Raises `UserError` naming a damaged file."""
+    """The arrays of an .npz, or None if there is none.  Raises `UserError` naming a damaged file."""
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""A page of small images: lines of panels whose every size is a whole number of pixels, so that images stay sharp."""
+"""A page of small images: lines of panels with sizes in whole pixels, so that images stay sharp."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GUTTER = 16  # between the two panels of a band
 GAP = 4  # between images
 ROW_GAP = 14  # below a line
 HEADER = 36
-NOTHING = 48  # height of a line that has a reason in place of pictures
+NOTHING = 48  # height of a line with a reason instead of pictures
 SCORES = 30
 MAX_SIDE = 128  # of an image
 FOOTER = 20  # a line of the footer
@@ -64,7 +64,7 @@ class Band:
         return tile_size(width, columns, resolution)
 
     def width(self, panel: int) -> int:
-        """How much of a panel the images take, or all of it where there are none."""
+        """The width of the images of a panel, or of the panel if there are none."""
         columns = max((block.shape[1] for block in self.pictures), default=0)
         return columns * (self.side(panel) + GAP) - GAP if columns else panel
 
@@ -74,7 +74,7 @@ class Band:
 
 
 def tile_size(width: int, columns: int, resolution: int) -> int:
-    """Side in pixels of one of `columns` images in `width`: a whole multiple of the resolution if it fits at all."""
+    """Side in pixels of one of `columns` images in `width`: a multiple of the resolution if possible."""
     side = min((width - GAP * (columns - 1)) // columns, MAX_SIDE)
     return side // resolution * resolution if side >= resolution else side
 
@@ -104,7 +104,7 @@ def _sheet(bands: list[Band], footer: Sequence[str], scale: int) -> Figure:
 
 
 def _draw_band(figure: Figure, band: Band, y: int, width: int, scale: int) -> None:
-    """Titles and lines from height `y` down."""
+    """Draw titles and lines, from `y` downwards."""
     page, side = figure.axes[0], band.side(width)
     lefts = [LABEL + index * (width + GUTTER) for index in range(len(band.titles))]
     for x, title in zip(lefts, band.titles, strict=True):
@@ -125,7 +125,7 @@ def _draw_band(figure: Figure, band: Band, y: int, width: int, scale: int) -> No
 
 
 def _draw_labels(page: Axes, line: Line, y: int, height: int) -> None:
-    """In the left column, in lines of about nine letters; longer words are set smaller."""
+    """Draw the labels in the left column, in lines of about nine letters; longer words get a smaller font."""
     if line.title:
         words = wrap(line.title, 10, break_long_words=False)
         size = SMALL * min(1.0, 9 / max(map(len, words)))
@@ -150,7 +150,7 @@ def _draw_reason(page: Axes, reason: str, x: int, y: int, width: int, height: in
 
 
 def mosaic(images: np.ndarray, side: int, gap: int, rule: int) -> np.ndarray:
-    """Images (rows, columns, H, W, 3) in one picture, each `side` pixels wide and framed by `rule` pixels."""
+    """Images (rows, columns, H, W, 3) in one picture, each `side` pixels wide with a frame of `rule` pixels."""
     rows, columns = images.shape[:2]
     step, frame = side + gap, side + 2 * rule
     canvas = np.full((rows * step - gap + 2 * rule, columns * step - gap + 2 * rule, 3), 255, np.uint8)
@@ -163,6 +163,6 @@ def mosaic(images: np.ndarray, side: int, gap: int, rule: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 (H, H, 3) -> (side, side, 3): enlarged by repeating pixels where the factor is whole, else filtered."""
+    """uint8 (H, H, 3) -> (side, side, 3): pixels are repeated if the factor is an integer, otherwise filtered."""
     sampling = Image.Resampling.NEAREST if side % len(image) == 0 else Image.Resampling.LANCZOS
     return np.asarray(Image.fromarray(image).resize((side, side), sampling))

@@ -1,4 +1,4 @@
-"""Where numbers come from: the commit that trained them, and whether the sources have changed since."""
+"""The origin of numbers: the commit that trained them, and whether the sources have changed since."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PRESENT = "present sources."
 
 
 def sources_changed(record: Record) -> bool:
-    """Would this checkout train the run with other code?  So it would if the method no longer exists."""
+    """Would this checkout train the run with other code?  Also true if the method no longer exists."""
     method = record["method"]
     return method not in methods() or sources_hash(method) != record["sources_hash"]
 
 
 def commit(record: Record) -> str:
-    """The short commit of a run, "+ changes" where its checkout had uncommitted ones."""
+    """The short commit of a run, with "+ changes" if its checkout had uncommitted changes."""
     return (record.get("git_commit") or "unknown")[:7] + (" + changes" if record.get("git_dirty") else "")
 
 
@@ -35,7 +35,7 @@ def commits(records: Sequence[Record]) -> str:
 
 
 def sentence(records: Sequence[Record], rows: Collection[Entry]) -> str:
-    """From which commit the numbers of these rows come, and which of their sources have changed since."""
+    """The commits of the numbers of these rows, and the methods whose sources have changed since."""
     titles = {row.id: row.title for row in rows}
     records = [record for record in records if record["method"] in titles]
     if not records:
@@ -48,7 +48,7 @@ def sentence(records: Sequence[Record], rows: Collection[Entry]) -> str:
 
 
 def without(text: str) -> str:
-    """A text without such a sentence: what remains does not depend on the present sources."""
+    """A text without such a sentence; the result does not depend on the present sources."""
     return re.sub(rf"Numbers of commit.*?({re.escape(PRESENT)}|have changed since\.)", "", text)
 
 

@@ -1,4 +1,4 @@
-"""How every figure looks and is saved: fonts, colours, sizes; the same data give the same bytes."""
+"""Style of all figures (fonts, colours, sizes) and saving; the same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.2,
     "pdf.fonttype": 42,
 }
-styled = matplotlib.rc_context(STYLE)  # a decorator of what draws
+styled = matplotlib.rc_context(STYLE)  # a decorator for drawing functions
 
 
 def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
@@ -61,6 +61,6 @@ def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
 
 
 def save(figure: Figure, path: Path | str) -> None:
-    """Write the file as a PNG or PDF without date or version.  After an error, an older file stays as it was."""
+    """Write the file as a PNG or PDF without date or version.  After an error, an older file is unchanged."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=figure.dpi, metadata={"Software": None, "CreationDate": None, "Producer": None})

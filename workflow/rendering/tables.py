@@ -1,4 +1,4 @@
-"""Tables 1-3 of the paper: which rows and cells they have, what is bold, and what the footnotes say.
+"""Tables 1-3 of the paper: their rows and cells, bold numbers, and footnotes.
 
 Table 1: FID and LPIPS backtracking.  Table 2: precision and recall.  Table 3: Adaptive against vanilla IMLE.
 """
@@ -22,7 +22,7 @@ Cells = dict[Key, Cell]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows are methods; columns are datasets, each with one sub-column a metric.
+    """Rows are methods; columns are datasets, each with one sub-column per metric.
 
     best: the cells to print bold.  notes: the footnotes; marks: which of them a cell carries.
     """
@@ -52,7 +52,7 @@ class Table:
 
     @property
     def blocks(self) -> list[list[Entry]]:
-        """Rows between rules: what is ranked, then controls and floor."""
+        """Rows in two blocks: ranked rows, then controls and floor."""
         blocks = [[row for row in self.rows if row.ranked == ranked] for ranked in (True, False)]
         return [block for block in blocks if block]
 
@@ -88,7 +88,7 @@ def build(number: int, results: Results) -> Table:
 
 
 def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
-    """Keys of the best ranked cells of one column; cells that print alike tie, a tie of all is no contest."""
+    """Keys of the best ranked cells of one column.  Cells with equal text tie; if all tie, none is best."""
     ranked = {
         key: cell for key, cell in cells.items() if key[1:] == (dataset, metric.id) and cell.row.ranked and cell.values
     }
@@ -100,7 +100,7 @@ def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
 
 
 def footnotes(cells: Cells, n_seeds: int) -> tuple[list[str], dict[Key, list[int]]]:
-    """Notes in reading order, each text once, and which cells carry which: reasons, other counts, fewer seeds."""
+    """Notes in reading order, each text once, and the notes of each cell: reasons, other counts, fewer seeds."""
     usual: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
     for column in {key[1:] for key in cells}:
         ranked = [cell.counts for key, cell in cells.items() if key[1:] == column and cell.row.ranked and cell.counts]

@@ -1,11 +1,11 @@
-"""Figure 1, live: vanilla and Adaptive IMLE on one tight and one wide cluster of points in the plane.
+"""The trainings of Figure 1: vanilla and Adaptive IMLE on one tight and one wide cluster of points in the plane.
 
-A point of the plane is an image of one pixel with two channels: both methods are the benchmark's own classes, generator
-and all (at one pixel it is a modulated MLP), and d is the squared Euclidean distance.  The two share points, first
-weights, mini-batches, pools and every constant; they differ in the schedule alone.
+A point of the plane is an image of one pixel with two channels.  Both methods are the benchmark's own classes with
+their generator (at one pixel it is a modulated MLP), and d is the squared Euclidean distance.  They have the same
+points, initial weights, mini-batches, pools and constants; only the schedule differs.
 
 A data point is *covered* by a set of generated samples if one of them lies within half the distance to the nearest
-other data point: near enough for its cluster, and never counted for two points.
+other data point.  So the required distance depends on the cluster, and no sample counts for two points.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ SHARED: dict[str, Any] = {
     "width": 32,
     "latent_dim": 8,
     "mapping_depth": 2,
-    # d = 2 * mean over two channels: the squared Euclidean distance, which the search is exact in.
+    # d = 2 * mean over two channels: the squared Euclidean distance, for which the search is exact.
     "lpips_weight": 0.0,
     "mse_weight": 2.0,
     "search": "exact",
-    # m: ten candidates a point.  The released code has 100, but then drawing would take the whole minute.
+    # m: ten candidates per point.  The released code has 100, which would take too long for a live figure.
     "pool_size": 200,
     "pool_batch": 200,
     # The paper's batch, optimiser (with Adam's own defaults for what the paper does not state) and unperturbed latents.
@@ -56,11 +56,11 @@ SHARED: dict[str, Any] = {
 METHODS: dict[type[IMLE], dict[str, Any]] = {VanillaIMLE: {}, AdaptiveIMLE: {"schedule": "paper", "delta": 0.9}}
 
 SEEDS = (0, 1, 2)  # each draws its own points and weights; the first is shown
-# The four epochs of the figure, in even ratios.  All follow right before a reassignment of vanilla IMLE: its best.
+# The four epochs of the figure, in even ratios.  All come right before a reassignment of vanilla IMLE, its best moment.
 SNAPSHOTS = (10, 30, 80, 200)
 EVERY = 10  # epochs from one measurement to the next
-SAMPLES = 1000  # that have to cover the points: as many as the paper's precision and recall draw
-DRAWS = 10  # sets of so many samples that a coverage is the mean over
+SAMPLES = 1000  # samples in a set, as many as for the paper's precision and recall
+DRAWS = 10  # sets of samples; a coverage is the mean over them
 
 Row = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -85,7 +85,7 @@ def radii(data: Tensor) -> Tensor:
 
 
 def epochs(imle: IMLE, last: int) -> Iterator[int]:
-    """Train, one epoch at a time; yields how many are done."""
+    """Train one epoch at a time; yields the number of finished epochs."""
     steps = -(-len(imle.images) // imle.config.batch)
     for epoch in range(last):
         for step in range(epoch * steps, (epoch + 1) * steps):
@@ -115,17 +115,17 @@ def measure(imle: IMLE, samples: Tensor) -> tuple[list[Row], Tensor]:
 
 @torch.no_grad()
 def snapshot(imle: IMLE, samples: Tensor, covered: Tensor) -> Arrays:
-    """What a panel shows: samples of the first draw, the points that they cover, and each point's T(z_sigma(i))."""
+    """The contents of a panel: samples of the first draw, the points that they cover, and each T(z_sigma(i))."""
     assigned = imle.generate(imle.assigned).flatten(1)
     return {"samples": samples[0].numpy(), "covered": covered[0].numpy(), "assigned": assigned.numpy()}
 
 
 def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> tuple[pd.DataFrame, Arrays]:
-    """Train either method with each seed: all measurements, and the first seed's snapshots, stacked by epoch.
+    """Train both methods with each seed.  Returns all measurements, and the first seed's snapshots, stacked by epoch.
 
     Arrays: points (n, 2), epochs (4,), and METHOD_samples (4, SAMPLES, 2), METHOD_covered, METHOD_assigned.
     """
-    torch.set_num_threads(1)  # matrices this small gain nothing from more
+    torch.set_num_threads(1)  # more threads do not speed up such small matrices
     rows: list[Row] = []
     arrays: Arrays = {"epochs": np.array(snapshots)}
     with Progress(total=len(METHODS) * len(seeds), label="toy trainings") as progress:
@@ -149,7 +149,7 @@ def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> 
 
 
 def write(coverage: Path | str, samples: Path | str) -> None:
-    """Train and write all measurements as CSV, and what the panels of the figure show as NPZ."""
+    """Train, and write all measurements as CSV and the contents of the figure's panels as NPZ."""
     measured, arrays = race()
     with atomic_path(coverage) as temporary:
         measured.to_csv(temporary, index=False, float_format="%.5f")

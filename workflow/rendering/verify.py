@@ -1,12 +1,12 @@
-"""From table cell to training data: does every file still hold what the next one was made from?
+"""Check all files from tables to training data: is each still the file that the next one was made from?
 
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
-Tables are rendered again from metrics.csv, and metrics.csv is collected again from the metric files.  From there on,
-each file records the sha256 of what it was made from: metric file, features, samples, run, prepared images, fetched
-images.  Saved results hold tables, metrics.csv and run.json alone: these are compared with each
-other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
+Tables are rendered again from metrics.csv, and metrics.csv is collected again from the metric files.  All other files
+record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
+images.  Saved results contain only tables, metrics.csv and run.json.  These are compared with each other, and each run
+is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": 
 
 
 class Links:
-    """The links of one preset's results.  counts: what was looked at, by kind; broken: one sentence a broken link."""
+    """The links of one preset's results.  counts: checked files by kind; broken: one sentence per broken link."""
 
     def __init__(self, results: Results) -> None:
         self.results, self.folder = results, results.folder
@@ -47,7 +47,7 @@ class Links:
         self._seen: set[tuple[str, Path]] = set()
 
     def link(self, kind: str, path: Path, check: Callable[[Path], None]) -> None:
-        """Check one file, once, and note what is wrong with it."""
+        """Check one file once, and record what is wrong with it."""
         if (kind, path) in self._seen:
             return
         self._seen.add((kind, path))
@@ -59,7 +59,7 @@ class Links:
             self.broken.append(str(error) if known else f"{path} cannot be read ({error!r})")
 
     def check_tables(self) -> None:
-        """Every table is what metrics.csv renders to, apart from what its caption says of the present sources."""
+        """Every table is what metrics.csv renders to, except for the caption's sentence about the present sources."""
         for number in tables_of(self.results.preset):
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
@@ -77,7 +77,7 @@ class Links:
 
 
 class SavedLinks(Links):
-    """What a repository keeps: tables, metrics.csv and run.json, without the files that they were made from."""
+    """Results saved in the repository: tables, metrics.csv and run.json, without the files that they were made from."""
 
     def walk(self) -> None:
         self.check_tables()
@@ -86,7 +86,7 @@ class SavedLinks(Links):
             self.link("runs", folder / record["split"] / "run.json", self._run)
 
     def listing(self) -> list[str]:
-        """One line a run: which it is, the commit that trained it, and whether its sources have changed since."""
+        """One line per run: its name, the commit that trained it, and whether its sources have changed since."""
         lines = []
         for record in self.results.runs:
             name = "/".join(str(record[key]) for key in ("method", "dataset", "split")) + f"/seed{record['seed']}"
@@ -171,7 +171,7 @@ class Chain(Links):
         self._from_run(path, meta["run_hash"], folder)
 
     def _from_run(self, path: Path, run_hash: str, folder: Path) -> None:
-        """`path` was made from the run in `folder`, if it is still the one of that hash."""
+        """Check that the run in `folder`, from which `path` was made, still has this hash."""
         if (actual := read_sealed(folder / "run.json")["run_hash"]) != run_hash:
             raise UserError(f"{folder} holds the run {actual}, but {path} was made from {run_hash}")
         self.link("runs", folder / "run.json", self._run)
