@@ -6,6 +6,7 @@ config/README.md explains every key.  A run of the benchmark is one cell of a pr
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ t
 class Section(BaseModel):
     """Part of a preset.  An unknown key or a value of another type is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Metrics(Section):
@@ -203,6 +204,8 @@ def check(preset: Preset) -> None:
     for name, entry in preset.methods.items():
         for dataset in entry.by_dataset:
             _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
+        if method_info(name).trains and "steps" not in entry.model_fields_set:
+            raise UserError(f"methods.{name}.steps: this key is required")
         for place, values in _entries(name, entry):
             _check_entry(name, place, values)
     for position, skip in enumerate(preset.skip):
@@ -243,7 +246,9 @@ def method_config(method: str, values: dict[str, Any], place: str | None = None)
     """
     place, config = place or f"methods.{method}", method_info(method).config
     known = list(config.__dataclass_fields__)
-    for key in values:
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{place}.{key}: the number must be finite, not {value!r}")
         if key not in known:
             raise UserError(f"unknown configuration key {place}.{key}; {method} knows {', '.join(['steps', *known])}")
     try:
@@ -271,4 +276,4 @@ def _fields_at(model: type[BaseModel] | None, keys: tuple[int | str, ...]) -> li
     for key in keys:
         annotation = model.model_fields[str(key)].annotation if model and str(key) in model.model_fields else None
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Skip
-    return list(model.model_fields) if model else []
+    return [name for name in model.model_fields if name != "command"] if model else []

@@ -121,7 +121,9 @@ def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> s
 
 def finish(hours: list[float], device: torch.device, threads: int) -> str:
     """When trainings of these hours (of one core, or of a GPU) end if they use the whole machine."""
-    cores = len(os.sched_getaffinity(0))
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )  # macOS: no affinity
     jobs, speed = (torch.cuda.device_count(), 1) if device.type == "cuda" else (max(1, cores // threads), threads)
     clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
     end = datetime.now() + timedelta(hours=clock_hours)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from common.console import UserError, say
-from common.files import read_sealed, write_sealed
+from common.files import read_json, read_sealed, write_sealed
 from common.hashing import digest, sha256_bytes
 from training.config import RunConfig
 from training.registry import ROOT, method_info, parse
 
 FORMAT = 2  # of identity.json; state folders without it are of version 0.1
-PARTS = ("config_hash", "data_hash", "device", "sources_hash")
+PARTS = ("config_hash", "data_hash", "device", "sources_hash", "loss_weights")
 BUILD = "training/build.py"  # seeds the streams and initialises the method
 
 # Modules whose edits cannot change what a training computes.
@@ -31,7 +31,7 @@ NOT_TRACKED = (
     "common.console",  # messages
     "common.files",  # reading and writing
     "data",  # returns an array, whose hash is part of the identity
-    "networks.weights",  # returns tensors, whose sha256 is fixed in weights.yaml
+    "networks.weights",  # returns tensors, whose sha256 is part of the identity
     "training.config",  # returns a RunConfig, which is part of the identity
     "training.device",  # chooses a GPU
     "training.identity",  # this module: only compares
@@ -48,7 +48,18 @@ def run_identity(run: RunConfig, data_hash: str, device: str) -> dict[str, str]:
         "device": device,
         "sources_hash": sources_hash(run.method),
     }
+    if weights := loss_weights(run):
+        parts["loss_weights"] = weights
     return {**parts, "run_hash": run_hash(parts)}
+
+
+def loss_weights(run: RunConfig) -> str | None:
+    """The recorded sha256 of the LPIPS weights that the run trains with; None without LPIPS, or if it is not fetched.
+
+    A run without its weights ends when it loads them; the pixel distance of the IMLE family does not need them.
+    """
+    record = Path("data/raw/weights", f"lpips_{run.config.get('perceptual')}.json")
+    return str(read_json(record)["sha256"]) if record.is_file() else None
 
 
 def config_hash(run: RunConfig) -> str:
@@ -58,7 +69,7 @@ def config_hash(run: RunConfig) -> str:
 
 def run_hash(identity: dict[str, str]) -> str:
     """The name of the run's folder in state/."""
-    return digest({part: identity[part] for part in PARTS})[:16]
+    return digest({part: identity[part] for part in PARTS if part in identity})[:16]
 
 
 def sources_hash(method: str) -> str:
@@ -172,9 +183,23 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ]
     if there["data_hash"] != here["data_hash"]:
         found.append("the training images differ")
+    if there.get("loss_weights") != here.get("loss_weights"):
+        found.append("the weights of the loss network differ")
     if there["device"] != here["device"]:
         found.append(f"it ran on {there['device']}, not on {here['device']}")
     return found
+
+
+def outdated_notice(state: Path = Path("state")) -> str | None:
+    """One sentence about states that an earlier version of this program left, or None if there are none."""
+    mark = f'"format": {FORMAT}'.encode()  # searched, not parsed: a damaged file must not stop every command
+    folders = [path.parent for path in state.glob("*/identity.json") if mark not in path.read_bytes()]
+    if not folders:
+        return None
+    return (
+        f"note: {len(folders)} folders in {state}/ hold trainings of an earlier version of this program, which cannot "
+        "be resumed and are not used; `snakemake --cores 1 prune_now` removes them"
+    )
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ PrecisionRecallName = Annotated[PrecisionRecall, BeforeValidator(_protocol), Pla
 class Backtracking(BaseModel):
     """The protocol of LPIPS backtracking."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     net: Literal["alex", "vgg"] = "vgg"
     upsample: int = Field(1, ge=1)  # bilinear enlargement before LPIPS

@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def peak_memory_mb(device: torch.device) -> int:
     """Highest resident memory of this process, or of the GPU's allocator, in MiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> 20 if sys.platform == "darwin" else peak >> 10  # bytes on macOS, KiB on Linux
 
 
 def cpu_model() -> str:

@@ -102,15 +102,3 @@ def prune(preset: Preset, delete: bool) -> None:
     say(f"{len(superseded)} of {len(found)} saved states {said}, {size:.1f} MiB")
     if superseded and not delete:
         say("nothing was removed; to remove them, run prune_now instead of prune with the same --configfile")
-
-
-def outdated_notice(state: Path = Path("state")) -> str | None:
-    """One sentence about states that an earlier version of this program left, or None if there are none."""
-    mark = f'"format": {FORMAT}'.encode()  # searched, not parsed: a damaged file must not stop every command
-    folders = [path.parent for path in state.glob("*/identity.json") if mark not in path.read_bytes()]
-    if not folders:
-        return None
-    return (
-        f"note: {len(folders)} folders in {state}/ hold trainings of an earlier version of this program, which cannot "
-        "be resumed and are not used; `snakemake --cores 1 prune_now` removes them"
-    )

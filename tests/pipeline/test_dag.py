@@ -92,3 +92,11 @@ def test_use_conda_without_conda_is_one_sentence() -> None:
     assert done.returncode != 0
     assert "error: --use-conda needs conda" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_driver_needs_no_torch(tmp_path: Path) -> None:
+    """With --use-conda, only the environment of the jobs has it."""
+    (tmp_path / "torch.py").write_text("raise ImportError('torch is blocked')")
+    prefix = ("env", f"PYTHONPATH={tmp_path}")
+    done = run_snakemake(ROOT, "--dry-run", "--quiet", "rules", prefix=prefix, config="config/demo.yaml")
+    assert done.returncode == 0, done.stderr

@@ -39,6 +39,12 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("sampling", "n"), 1.5, r"sampling.n: .*integer.*not 1.5"),
         (("methods", "fastgan", "learning_rate"), "2e-4", r"fastgan.learning_rate: .* not '2e-4' \(YAML reads 1e-3 as"),
         (("methods", "fastgan", "perceptual"), "squeeze", r"fastgan.perceptual: .*'vgg' or 'alex', not 'squeeze'"),
+        (
+            ("methods", "fastgan", "learning_rate"),
+            float("nan"),
+            r"fastgan.learning_rate: the number must be finite, not nan",
+        ),
+        (("methods", "fastgan"), {"batch": 2}, r"methods.fastgan.steps: this key is required"),
         (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps must be a whole number of at least 1, not 0"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": -5}}, r"faces.steps must be .* not -5"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"nzz": 3}}, r"by_dataset.openmoji_faces.nzz"),

@@ -137,3 +137,17 @@ def test_a_folder_is_claimed_by_one_run(tmp_path: Path) -> None:
             claim(tmp_path, other, run_identity(other, "images", "cpu"))
     with pytest.raises(UserError, match="the training images differ; it ran on cpu, not on cuda"):
         claim(tmp_path, run, run_identity(run, "others", "cuda"))
+
+
+def test_other_weights_of_the_loss_network_are_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = dataclasses.replace(toy_run(), config={**toy_run().config, "perceptual": "alex"})
+    record = tmp_path / "data/raw/weights/lpips_alex.json"
+    record.parent.mkdir(parents=True)
+    names = set()
+    for sha256 in ("1" * 64, "2" * 64):
+        record.write_text(f'{{"sha256": "{sha256}"}}')
+        names.add(run_identity(run, "data", "cpu")["run_hash"])
+    record.unlink()
+    names.add(run_identity(run, "data", "cpu")["run_hash"])
+    assert len(names) == 3

@@ -13,8 +13,8 @@ from data.load import data_hash
 from tests.training.conftest import toy_preset, toy_run
 from training.checkpoint import RunState
 from training.config import RunConfig
-from training.identity import claim, run_identity
-from training.prune import outdated_notice, prune, survey
+from training.identity import claim, outdated_notice, run_identity
+from training.prune import prune, survey
 
 pytestmark = pytest.mark.usefixtures("workplace")
 

@@ -13,8 +13,7 @@ from common.files import read_yaml, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from training.config import parse_preset
-from training.identity import code_hashes, config_hash, sources_hash
-from training.prune import outdated_notice
+from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.registry import method_info
 
 
@@ -32,6 +31,8 @@ def checked_preset():
     except UserError as error:
         sys.exit(f"error: {error}")
     command = f"snakemake --cores all --configfile {' '.join(config_files())}"
+    if overrides := workflow.config_settings.config:
+        command += " --config " + " ".join(f"{key}={value}" for key, value in overrides.items())
     return preset.model_copy(update={"command": command})
 
 

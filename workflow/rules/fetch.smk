@@ -24,6 +24,8 @@ rule fetch_weights:
         "results/logs/fetch/weights_{network}.log",
     conda:
         "../../environment.yml"
+    params:
+        entry=lambda wildcards: digest(read_yaml("networks/weights.yaml")[wildcards.network]),
     message:
         "fetching the weights of {wildcards.network}"
     shell:

@@ -21,6 +21,7 @@ rule render:
     input:
         "workflow/rendering/report.html.j2",
         "workflow/published.csv",
+        "data/datasets.yaml",
         lambda wildcards: sorted(
             path
             for path in Path("results/reference", wildcards.preset).rglob("*")
