@@ -27,6 +27,7 @@ class MixDL(StyleGAN2Family):
 
     name = "mixdl"
     title = "MixDL"
+    projects = True
 
     @dataclass(frozen=True)
     class Config(StyleGAN2Config):
