@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from snakemake.utils import update_config
 from torch import Tensor, nn
 
+from common.files import read_yaml
 from methods.api import Streams
 from methods.augment import augment, random_flip
 from methods.stylegan2.lecam import LeCam
 from methods.stylegan2_diffaugment import StyleGAN2, deceive
 from networks.stylegan2 import Discriminator, Generator
+from tests.conftest import ROOT
 from tests.methods.reference import Adam, assert_parameters
+from training.config import parse_preset
 
 TINY: dict[str, Any] = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8, "batch": 4}
 LOW_SHOT: dict[str, Any] = {"joint_r1": False, "r1_every": 16, "path_weight": 2.0, "flip": False, "ema_start": 0}
@@ -38,6 +42,22 @@ def test_parameters_are_those_of_the_256_px_networks() -> None:
         assert count(Generator(256, mapping_depth=8)) == 30_034_338
         assert count(Generator(256, mapping_depth=2)) == 28_458_402
         assert count(Discriminator(256, projects=StyleGAN2.projects)) == 28_864_129
+
+
+def test_the_paper_s_constants_reach_its_preset() -> None:
+    """Typed from the DiffAugment paper's code, not read from the preset."""
+    content = read_yaml(ROOT / "config/paper.yaml")
+    update_config(content, read_yaml(ROOT / "config/overlays/field.yaml"))
+    preset = parse_preset(content, "field")
+    kimg = {"obama": 300, "grumpy_cat": 300, "panda": 300, "ffhq_100": 300, "cat": 500, "dog": 500}
+    for dataset, images in kimg.items():
+        run = preset.run(dataset, "stylegan2", 0, "full")
+        assert run.steps * 16 == images * 1000
+        expected = {"batch": 16, "learning_rate": 0.002, "mapping_depth": 8, "channel_base": 32768, "channel_max": 512}
+        expected |= {"r1_weight": 10.0, "r1_every": 4, "joint_r1": True, "path_weight": 0.0, "style_mixing": 0.9}
+        expected |= {"flip": True, "augment": "diffaugment", "augmentation": ("color", "translation", "cutout")}
+        expected |= {"ema_decay": pytest.approx(0.998892, abs=1e-6), "apa": False, "lecam": 0.0}
+        assert {key: run.config[key] for key in expected} == expected
 
 
 class Reference:
