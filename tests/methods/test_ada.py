@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from methods.resampling import transform, warp
 from methods.stylegan2.ada import (
     ALL,
     GEOMETRY,
@@ -17,9 +18,7 @@ from methods.stylegan2.ada import (
     geometry,
     rotation,
     scaling,
-    transform,
     translation,
-    warp,
 )
 from methods.stylegan2.adaptive import Controller
 
@@ -157,11 +156,11 @@ def test_each_change_of_colour_by_hand() -> None:
 
 
 def test_an_image_is_changed_without_regard_to_the_others() -> None:
-    """Other neighbours, same draws: same result.  Equal images are not changed alike."""
-    images = noise(8)
-    other = images.flip(0)
-    other[0] = images[0]
-    assert torch.equal(adaptive_augment(images, 0.8, rng(2))[0], adaptive_augment(other, 0.8, rng(2))[0])
+    """Resampled alone and in a batch, where others need a wider border.  Equal images are not changed alike."""
+    images = noise(32)
+    matrices = geometry(Draws(32, 0.8, ALL, rng(2)), side=16)
+    alone = torch.cat([transform(images[i : i + 1], matrices[i : i + 1]) for i in range(32)])
+    torch.testing.assert_close(transform(images, matrices), alone, rtol=0, atol=1e-4)
     equal = adaptive_augment(images[:1].expand(8, -1, -1, -1), 0.8, rng(2))
     assert len(equal.flatten(1).unique(dim=0)) == 8
 
