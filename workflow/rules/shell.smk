@@ -1,0 +1,44 @@
+# The environment of every job: its Python, its import path, and what a closed terminal does.
+import shlex
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+
+def uses_conda():
+    return "CONDA" in {method.name for method in workflow.deployment_settings.deployment_method}
+
+
+def check_conda():
+    """End with one sentence if conda is missing; Snakemake's own message has many lines."""
+    if uses_conda() and not shutil.which("conda"):
+        sys.exit(
+            "error: --use-conda needs conda 24.7 or newer on the PATH (Miniforge has one); without conda, omit "
+            "the flag and install the same versions: pip install -r requirements.txt"
+        )
+
+
+def job_prefix(exports):
+    """Shell text that runs before every command of a job.  It replaces Snakemake's own, so it sets strict mode again.
+
+    `python` is the Python that runs Snakemake, whatever the PATH holds; with --use-conda, that of the environment.
+    exports: `NAME=value` of environment variables, quoted for a shell.
+    """
+    python = "" if uses_conda() else f'python() {{ {sys.executable} "$@"; }}; '
+    # Snakemake would replace single braces.
+    return f"set -euo pipefail; {python}export {exports}; ".replace("{", "{{").replace("}", "}}")
+
+
+def hang_up(number, frame):
+    """A closed terminal ends Snakemake as Ctrl-C does, so that no lock is left.  Shells repeat the signal."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+check_conda()
+FOLDER = shlex.quote(workflow.basedir)
+sys.executable = shlex.quote(sys.executable)  # Snakemake puts it into the commands of `script:` jobs as it is
+if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+    signal.signal(signal.SIGHUP, hang_up)
