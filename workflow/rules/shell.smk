@@ -3,6 +3,9 @@ import shlex
 import shutil
 import signal
 import sys
+from contextlib import suppress
+
+import psutil  # a requirement of Snakemake
 
 sys.path.insert(0, workflow.basedir)
 
@@ -32,8 +35,11 @@ def job_prefix(exports):
 
 
 def hang_up(number, frame):
-    """A closed terminal ends Snakemake as Ctrl-C does, so that no lock is left.  Shells repeat the signal."""
-    signal.signal(number, signal.SIG_IGN)
+    """A closed terminal ends Snakemake as Ctrl-C does, so that no lock is left; trainings save their state."""
+    signal.signal(number, signal.SIG_IGN)  # shells repeat it
+    for process in psutil.Process().children(recursive=True):  # only some terminals signal the jobs, too
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
     raise KeyboardInterrupt
 
 
