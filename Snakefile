@@ -6,19 +6,13 @@
 #   snakemake --cores 1 plan                                 estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
 #   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)
-import os
-import shlex
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.19")
 
-if not os.path.samefile(workflow.basedir, os.curdir):  # the paths of all rules begin there
-    folder = shlex.quote(workflow.basedir)
-    sys.exit(f"error: the benchmark runs only in its own folder: cd {folder}, or add the option: -d {folder}")
-if set(workflow.basedir) & set("{}:"):
-    sys.exit(f"error: {workflow.basedir}: Snakemake does not work in a folder with a brace or a colon; rename it")
+
+include: "workflow/rules/machine.smk"
+
 
 # Conditional, because Snakemake would merge this file with the one from the command line.
 if not workflow.overwrite_configfiles:
@@ -32,9 +26,6 @@ wildcard_constraints:
     seed="[0-9]+",
     split="full|train90",
     network="[a-z0-9_]+",
-
-
-include: "workflow/rules/shell.smk"
 
 
 if "reference" in config:

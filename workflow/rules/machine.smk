@@ -1,4 +1,5 @@
-# The environment of every job: its Python, its import path, and what a closed terminal does.
+# Where it runs: checks of folder and conda, the environment of every job, and what a closed terminal does.
+import os
 import shlex
 import shutil
 import signal
@@ -8,6 +9,19 @@ from contextlib import suppress
 import psutil  # a requirement of Snakemake
 
 sys.path.insert(0, workflow.basedir)
+
+
+def check_folder():
+    """End with one sentence where rules or Snakemake itself cannot work; Snakemake would print tracebacks."""
+    folder = os.path.realpath(workflow.basedir)
+    if not os.path.samefile(folder, os.curdir):  # the paths of all rules begin there
+        own = shlex.quote(folder)
+        sys.exit(f"error: the benchmark runs only in its own folder: cd {own}, or add the option: -d {own}")
+    if set(folder) & set("{}:"):
+        sys.exit(f"error: {folder}: Snakemake cannot work in a folder with a brace or a colon in its path; rename it")
+    notes = ".snakemake" if os.path.exists(".snakemake") else os.curdir  # written to even by a dry run
+    if not os.access(notes, os.W_OK):
+        sys.exit(f"error: {folder} cannot be written to; copy it to a folder of yours, or mount it writable")
 
 
 def uses_conda():
@@ -43,6 +57,7 @@ def hang_up(number, frame):
     raise KeyboardInterrupt
 
 
+check_folder()
 check_conda()
 FOLDER = shlex.quote(workflow.basedir)
 sys.executable = shlex.quote(sys.executable)  # Snakemake puts it into the commands of `script:` jobs as it is
