@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import subprocess
@@ -37,7 +38,8 @@ def _git(*arguments: str) -> str:
 
 
 def _output(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=True)
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=ROOT, env=english, capture_output=True, text=True, errors="replace", check=True)
     return done.stdout.strip()
 
 

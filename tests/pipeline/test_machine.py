@@ -18,7 +18,9 @@ import pytest
 
 from tests.pipeline.conftest import ENVIRONMENT, ROOT, Completed, copy_project
 
-BARE = {"PATH": "/usr/bin:/bin", "HOME": "/dev/null/home"}  # no environment is active, HOME cannot be written to
+# No environment is active, HOME cannot be written to, and the user has only a number (see `project`).
+BARE = {"PATH": "/usr/bin:/bin", "HOME": "/dev/null/home", "PYTHONPATH": "nameless"}
+NAMELESS = "import pwd\ndef unknown(number):\n    raise KeyError(number)\npwd.getpwuid = unknown\n"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, downloads: None) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("machine") / 'it\'s "my" $folder')
     shutil.copytree(ROOT / "results/reference/demo", folder / "results/reference/demo")
     (folder / "config/reference.yaml").write_text("reference: [demo]")
+    (folder / "nameless").mkdir()
+    (folder / "nameless/sitecustomize.py").write_text(NAMELESS)
     own = folder / ".venv" / "bin" / "python3.11"
     own.parent.mkdir(parents=True)
     own.symlink_to(Path(sys.executable).resolve())

@@ -1,4 +1,5 @@
 # Where it runs: checks of folder and conda, the environment of every job, and what a closed terminal does.
+import getpass
 import os
 import shlex
 import shutil
@@ -37,6 +38,14 @@ def check_conda():
         )
 
 
+def name_user():
+    """Name a user that has only a number, as in `docker run --user 1000`: Snakemake and torch ask for a name."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"
+
+
 def job_prefix(exports):
     """Shell text that runs before every command of a job.  It replaces Snakemake's own, so it sets strict mode again.
 
@@ -59,6 +68,7 @@ def hang_up(number, frame):
 
 check_folder()
 check_conda()
+name_user()
 FOLDER = shlex.quote(workflow.basedir)
 sys.executable = shlex.quote(sys.executable)  # Snakemake puts it into the commands of `script:` jobs as it is
 if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
