@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from common.console import UserError
-from common.files import read_yaml, write_text
+from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from training.config import parse_preset
@@ -31,8 +32,9 @@ def checked_preset():
     except UserError as error:
         sys.exit(f"error: {error}")
     command = f"snakemake --cores all --configfile {' '.join(config_files())}"
-    if overrides := workflow.config_settings.config:
-        command += " --config " + " ".join(f"{key}={value}" for key, value in overrides.items())
+    overrides = {**workflow.config_settings.config, **({"images": IMAGES} if IMAGES is not None else {})}
+    if overrides:
+        command += " --config " + " ".join(shlex.quote(f"{key}={value}") for key, value in overrides.items())
     return preset.model_copy(update={"command": command})
 
 
@@ -76,6 +78,9 @@ P = f"results/{PRESET.preset}"
 PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 THREADS = PRESET.training.threads
+OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
+ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
+INTAKE = f"{P}/intake.json"  # what was found in their folder; for the report
 # The MALLOC variables stop glibc from returning large blocks to the system between steps, which causes page faults.
 # This prefix replaces Snakemake's own, so it sets bash's strict mode again.
 shell.prefix(
@@ -88,8 +93,22 @@ onstart:
     check_writable()
     check_gpus()
     write_text(CONFIG, PRESET.model_dump_json(indent=2))
+    if OWN_PICTURES:
+        write_json(INTAKE, intake())
     if notice := outdated_notice():
         print(notice, file=sys.stderr)
+
+
+onsuccess:
+    if OWN_PICTURES and Path(P, "report.html").exists():
+        print(f"\nYour page: {Path(P, 'report.html').absolute()}", file=sys.stderr)
+
+
+def intake():
+    """What was found in the folder of the user's own pictures, for the report."""
+    from data.mine import report
+
+    return report(read_json(MINE_RECORD), PRESET.resolution)
 
 
 def externals():
