@@ -83,9 +83,13 @@ def adopt(root: Path | str = "data/raw") -> Path:
         for copy in Path(directory).iterdir():
             copy.replace(root / MINE / copy.name)
     files = [{"file": picture["file"], "sha256": picture["sha256"]} for picture in record["taken"]]
-    pixels = sha256_bytes("\n".join(picture["pixels_sha256"] for picture in record["taken"]).encode())
-    fetched = {"dataset": MINE, "source": {"kind": "folder", "path": record["folder"]}}
-    fetched |= {"manifest_sha256": manifest_sha256(files), "pixels_sha256": pixels, "files": files}
+    fetched = {
+        "dataset": MINE,
+        "source": {"kind": "folder", "path": record["folder"]},
+        "manifest_sha256": manifest_sha256(files),
+        "pixels_sha256": record["entry"]["pixels_sha256"],
+        "files": files,
+    }
     write_json(root / MINE / "fetched.json", fetched)
     say(f"{root / MINE}: {len(files)} pictures from {record['folder']}")
     return root / MINE / "fetched.json"
@@ -212,7 +216,7 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
     """Decode every file that may be a picture."""
     taken: list[Record] = []
     left_out: list[Record] = []
-    pictures: dict[str, str] = {}  # digest of the decoded pixels: the path of the first file that shows them
+    pictures: dict[tuple[str, ...], str] = {}  # pixels and size: the path of the first file that shows them
     with Progress(total=len(contents), label=f"reading {place.name}") as progress:
         for path, sha256 in contents.items():
             name = path.relative_to(place).as_posix()
@@ -223,7 +227,8 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
                 except BadImage as error:
                     reason = str(error).removeprefix("is ")
                 else:
-                    original = pictures.setdefault(picture["pixels_sha256"], name)
+                    shown = (picture["pixels_sha256"], *map(str, picture["size"]))
+                    original = pictures.setdefault(shown, name)
                     if original != name:
                         reason = f"the same picture as {original}"
             if reason is None:
@@ -231,14 +236,15 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
             else:
                 left_out.append({"path": name if name.isprintable() else ascii(name)[1:-1], "reason": reason})
             progress.advance()
-    entry = _entry(place, len(taken))
+    pixels = sha256_bytes("\n".join(picture["pixels_sha256"] for picture in taken).encode())
+    entry = {**_entry(place), "count": len(taken), "pixels_sha256": pixels}
     return {"folder": str(place), "digest": current, "entry": entry, "taken": taken, "left_out": left_out}
 
 
 def _picture(path: Path) -> Record:
     """Size, pixels and changes of one picture.  Raises `BadImage`."""
     image = decode(path)
-    pixels = digest([image.size, sha256_bytes(image.tobytes())])
+    pixels = sha256_bytes(image.tobytes())
     with Image.open(path, formats=FORMATS) as original:
         changes = list(_changes(original))
     return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
@@ -259,15 +265,14 @@ def _changes(image: Image.Image) -> Iterator[str]:
 def _copy_name(index: int, path: str) -> str:
     """A number, so that names from different sub-folders never clash, and as much of the path as is readable."""
     stem, suffix = os.path.splitext(path)
-    return f"{index + 1:04d}_{re.sub(r'[^A-Za-z0-9-]+', '_', stem)[-60:]}{suffix.lower()}"
+    return f"{index + 1:05d}_{re.sub(r'[^A-Za-z0-9-]+', '_', stem)[-60:]}{suffix.lower()}"
 
 
-def _entry(place: Path, count: int) -> Record:
+def _entry(place: Path) -> Record:
     """The dataset's entry in the registry.  Its title is printed in tables and figures: no signs of their languages."""
     title = " ".join(re.sub(r"[^\w .,()-]", " ", place.name).split())[:40] or "own pictures"
     return {
         "title": title,
-        "count": max(count, 2),
         "licence": "your own pictures: for yourself, unless you have the rights to publish them",
         "citation": "your own pictures",
         "attribution": f"Pictures from your folder {title}, and samples of models trained on them.",
