@@ -37,7 +37,6 @@ else:
     if OWN_PICTURES:
 
         include: "workflow/rules/mine.smk"
-
     include: "workflow/rules/prepare.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/sample.smk"

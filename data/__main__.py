@@ -40,7 +40,9 @@ def main() -> None:
     fetch.add_argument("--manual", default="data/manual", help="folder of sets placed by hand (default: %(default)s)")
     fetch.add_argument("--accept", action="store_true", help="accept images that differ from those of the first fetch")
 
-    summary = "Copy the pictures of data/mine.json, which `snakemake --config images=FOLDER` writes, into data/raw/mine/."
+    summary = (
+        "Copy the pictures of data/mine.json, which `snakemake --config images=FOLDER` writes, into data/raw/mine/."
+    )
     command(commands, "adopt", _adopt, summary, ADOPT_EXAMPLES)
 
     summary = "Decode, check, resize and split a fetched dataset."

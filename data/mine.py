@@ -30,7 +30,14 @@ HEIC = (".heic", ".heif", ".hif", ".avif")
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
 OTHER = f"name does not end in {', '.join(SUFFIXES)}"
 EXPORT = "export as JPEG to use it"
-MODES = {"1": "black and white", "L": "grey", "LA": "grey", "P": "a palette", "RGBA": "RGB with alpha", "I;16": "16 bits"}
+MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey",
+    "P": "a palette",
+    "RGBA": "RGB with alpha",
+    "I;16": "16 bits",
+}
 
 Record = dict[str, Any]
 
@@ -144,7 +151,10 @@ def _usable(folder: str) -> Path:
     """The folder as an absolute path.  Raises `UserError` if its pictures cannot be looked for."""
     if not folder.strip():
         raise UserError("images: no folder is named; write --config images=path/to/folder")
-    place = Path(os.path.abspath(Path(folder).expanduser()))
+    try:
+        place = Path(folder).expanduser().resolve()
+    except (RuntimeError, OSError):  # ~name of nobody; a loop of links
+        place = Path(folder).absolute()
     if MINE in dataset_names():
         raise UserError(f"data/datasets.yaml has an entry {MINE!r}, the name of your own pictures; rename that entry")
     if not str(place).isprintable():
@@ -153,10 +163,9 @@ def _usable(folder: str) -> Path:
         raise UserError(f"images: {place} is a file; name the folder that holds the pictures (unpack archives first)")
     if not place.is_dir():
         raise UserError(f"images: {place} does not exist; name the folder that holds the pictures")
-    here, real = Path.cwd().resolve(), place.resolve()
-    if here.is_relative_to(real):
+    if Path.cwd().resolve().is_relative_to(place):
         raise UserError(f"images: {place} contains this checkout; put the pictures into a folder of their own")
-    if real.is_relative_to(Path("data/raw").resolve()):
+    if place.is_relative_to(Path("data/raw").resolve()):
         raise UserError(f"images: {place} is in data/raw, where runs keep their copies; move the pictures elsewhere")
     return place
 
@@ -164,7 +173,7 @@ def _usable(folder: str) -> Path:
 def _files(place: Path) -> list[Path]:
     """All visible files below the folder, links followed, in the order of their paths."""
     found: list[Path] = []
-    seen = {place.resolve()}
+    seen = {place}
 
     def refuse(error: OSError) -> None:
         raise UserError(f"images: {error.filename} cannot be read ({error.strerror}); set permissions, then run again")
@@ -264,8 +273,9 @@ def _changes(image: Image.Image) -> Iterator[str]:
 
 def _copy_name(index: int, path: str) -> str:
     """A number, so that names from different sub-folders never clash, and as much of the path as is readable."""
-    stem, suffix = os.path.splitext(path)
-    return f"{index + 1:05d}_{re.sub(r'[^A-Za-z0-9-]+', '_', stem)[-60:]}{suffix.lower()}"
+    suffix = Path(path).suffix
+    readable = re.sub("[^A-Za-z0-9-]+", "_", path.removesuffix(suffix))
+    return f"{index + 1:05d}_{readable[-60:]}{suffix.lower()}"
 
 
 def _entry(place: Path) -> Record:

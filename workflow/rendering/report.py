@@ -57,7 +57,11 @@ def page(results: Results) -> str:
 def own_pictures(results: Results) -> dict[str, Any] | None:
     """What was found in the folder of the user's own pictures (`data.mine.report`); None for other datasets."""
     path = results.folder / "intake.json"
-    return {**read_json(path), "title": dataset_title(MINE)} if MINE in results.preset.datasets and path.is_file() else None
+    return (
+        {**read_json(path), "title": dataset_title(MINE)}
+        if MINE in results.preset.datasets and path.is_file()
+        else None
+    )
 
 
 def figure(name: str, title: str, results: Results) -> dict[str, Any]:

@@ -32,7 +32,10 @@ def checked_preset():
     except UserError as error:
         sys.exit(f"error: {error}")
     command = f"snakemake --cores all --configfile {' '.join(config_files())}"
-    overrides = {**workflow.config_settings.config, **({"images": read_json(MINE_RECORD)["folder"]} if IMAGES is not None else {})}
+    overrides = {
+        **workflow.config_settings.config,
+        **({"images": read_json(MINE_RECORD)["folder"]} if IMAGES is not None else {}),
+    }
     if overrides:
         command += " --config " + " ".join(shlex.quote(f"{key}={value}") for key, value in overrides.items())
     return preset.model_copy(update={"command": command})

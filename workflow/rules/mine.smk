@@ -4,7 +4,11 @@
 ruleorder: adopt_pictures > fetch_dataset
 
 
+# The record names the folder and its files; in parameters, Snakemake would read their braces as wildcards.  It is
+# written anew only if it changes, so this also holds after `make clean`, which forgets parameters.
 rule adopt_pictures:
+    input:
+        os.path.relpath(MINE_RECORD),
     output:
         f"data/raw/{MINE}/fetched.json",
     log:
@@ -12,8 +16,6 @@ rule adopt_pictures:
     conda:
         "../../environment.yml"
     params:
-        # Neither the folder nor its names are here: Snakemake would read their braces as wildcards.
-        pictures=lambda wildcards: read_json(MINE_RECORD)["digest"],
         code=code("data/mine.py"),
     message:
         "copying your pictures"
