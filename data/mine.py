@@ -108,7 +108,7 @@ def report(record: Record, resolution: int) -> dict[str, Any]:
     paths = [entry["path"] for entry in [*taken, *left_out]]
     folders = {path.rpartition("/")[0] for path in paths} - {""}
     inside = f", also in {_counted(len(folders), 'sub-folder')}" if folders else ""
-    found = f"{_counted(len(paths), 'file')} found{inside}; {len(taken)} pictures taken, {len(left_out)} files left out"
+    found = f"{_counted(len(paths), 'file')} found{inside}; {len(taken)} pictures taken, {len(left_out)} left out"
     lines = left_out_lines(record)
     return {"folder": record["folder"], "found": found, "changed": _changed_lines(taken, resolution), "left_out": lines}
 

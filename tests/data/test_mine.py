@@ -85,7 +85,7 @@ def mixed(tmp_path: Path) -> Path:
 def test_forty_pictures_of_mixed_formats_are_reported_and_prepared(mixed: Path, tmp_path: Path) -> None:
     record = look(str(mixed), "")
     told = report(record, 32)
-    assert told["found"] == "49 files found, also in 1 sub-folder; 40 pictures taken, 9 files left out"
+    assert told["found"] == "49 files found, also in 1 sub-folder; 40 pictures taken, 9 left out"
     assert "the same picture as 12.jpg: 1 (zz the same.png)" in told["left_out"]
     assert "RAW format of a camera, export as JPEG to use it: 1 (IMG_3.CR2)" in told["left_out"]
     assert "HEIC or AVIF format, export as JPEG to use it: 2 (IMG_1.HEIC, IMG_2.jpg)" in told["left_out"]

@@ -35,7 +35,7 @@ def test_one_line_plans_everything_from_the_folder_to_the_page(project: Path, tm
     assert {rule: int(counts[rule]) for rule in expected} == expected
     assert int(counts["train"]) == 2 * 2 + 2  # two methods, full and 90 %; two controls
     assert "fetch_dataset" not in counts
-    assert f"images: {folder}: 12 files found; 12 pictures taken, 0 files left out" in done.stderr
+    assert f"images: {folder}: 12 files found; 12 pictures taken, 0 left out" in done.stderr
     assert "no GPU is visible, so the pictures have 32 pixels a side" in done.stderr
 
 

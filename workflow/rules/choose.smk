@@ -30,8 +30,8 @@ def gpu_visible():
     return done.returncode == 0 and b"GPU" in done.stdout
 
 
-def looked_at_images():
-    """The record of the pictures; what was found and changed is printed."""
+def look_at_images():
+    """Make the folder's pictures the dataset `mine`, and print what was found and changed."""
     if MINE not in config.get("datasets", []):
         sys.exit(
             f"error: images= makes the dataset `{MINE}`, which this configuration does not list; add it under "
@@ -43,14 +43,15 @@ def looked_at_images():
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
     try:
         record = look(IMAGES, digest(code_hashes("data/mine.py")))
+        save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
     except UserError as error:
         sys.exit(f"error: {error}")
-    save({**record, "gpu": GPU})
+    except OSError as error:
+        sys.exit(f"error: images: {error.strerror}: {error.filename}")
     told = report(record, config.get("resolution", 32))
     say(f"images: {told['folder']}: {told['found']}")
     for line in [*told["changed"], *(f"left out: {line}" for line in told["left_out"])]:
         say(f"images:   {line}")
-    return record
 
 
 IMAGES = typed_images() if "images" in config else None
@@ -76,12 +77,12 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
         other = "config/mine.yaml" if GPU else "config/mine.yaml config/overlays/mine_gpu.yaml"
         say(
             f"images: {'a GPU is' if GPU else 'no GPU is'} visible, so the pictures have {config['resolution']} pixels a "
-            f"side; for {32 if GPU else 64}: --configfile {other}"
+            f"side; for {32 if GPU else 64}, add --configfile {other}"
         )
 
 
 config.pop("images", None)  # not a key of presets
 if IMAGES is not None and workflow.is_main_process:
-    looked_at_images()
+    look_at_images()
 elif MINE in config.get("datasets", []) and MINE not in dataset_names() and not MINE_RECORD.is_file():
     sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")
