@@ -1,20 +1,26 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
+# make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
 # make lint    formatters, linters, types and import order
 # make clean   remove what runs made (not downloads, not saved trainings)
 
 PYTHON ?= python3
+export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo test stress lint clean
+.PHONY: demo mine test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
 	$(BIN)/snakemake --cores all --configfile config/demo.yaml
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 	@echo; echo "For other commands, activate the environment first: source .venv/bin/activate"
+
+mine: .venv/.installed
+	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
+	snakemake --cores all --config "images=$$IMAGES"
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2
@@ -31,7 +37,7 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache \
+	rm -rf results/demo results/mine results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache \
 	  .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt

@@ -2,6 +2,7 @@
 #
 #   snakemake --cores all --use-conda                        the paper (config/paper.yaml; needs GPUs)
 #   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
+#   snakemake --cores all --config images=path/to/folder     your own pictures (config/mine.yaml; about 15 minutes)
 #   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (seconds)
 #   snakemake --cores 1 plan                                 estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
@@ -12,12 +13,7 @@ min_version("9.19")
 
 
 include: "workflow/rules/machine.smk"
-
-
-# Conditional, because Snakemake would merge this file with the one from the command line.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config/paper.yaml"
+include: "workflow/rules/choose.smk"
 
 
 wildcard_constraints:
@@ -38,6 +34,10 @@ else:
 
     include: "workflow/rules/common.smk"
     include: "workflow/rules/fetch.smk"
+
+    if OWN_PICTURES:
+
+        include: "workflow/rules/mine.smk"
     include: "workflow/rules/prepare.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/sample.smk"

@@ -14,6 +14,9 @@ LIST_EXAMPLES = """examples:
 FETCH_EXAMPLES = """examples:
   python -m data fetch openmoji_faces openmoji_animals
 """
+ADOPT_EXAMPLES = """examples:
+  python -m data adopt
+"""
 PREPARE_EXAMPLES = """examples:
   python -m data prepare --dataset openmoji_faces --resolution 32
 """
@@ -36,6 +39,11 @@ def main() -> None:
     fetch.add_argument("--out", default="data/raw", help="where the original images go (default: %(default)s)")
     fetch.add_argument("--manual", default="data/manual", help="folder of sets placed by hand (default: %(default)s)")
     fetch.add_argument("--accept", action="store_true", help="accept images that differ from those of the first fetch")
+
+    summary = (
+        "Copy the pictures of data/mine.json, which `snakemake --config images=FOLDER` writes, into data/raw/mine/."
+    )
+    command(commands, "adopt", _adopt, summary, ADOPT_EXAMPLES)
 
     summary = "Decode, check, resize and split a fetched dataset."
     prepare = command(commands, "prepare", _prepare, summary, PREPARE_EXAMPLES)
@@ -64,6 +72,12 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
     for name in arguments.datasets:
         fetch(name, arguments.out, arguments.manual, arguments.accept)
+
+
+def _adopt(arguments: argparse.Namespace) -> None:
+    from data.mine import adopt
+
+    adopt()
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

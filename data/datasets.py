@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.console import UserError
-from common.files import read_yaml
+from common.files import read_json, read_yaml
 
 DATASETS = Path(__file__).with_name("datasets.yaml")
+MINE = "mine"  # the user's own pictures: `--config images=FOLDER`
+MINE_RECORD = Path(__file__).with_name("mine.json")  # written by data/mine.py; `entry` is this dataset's entry
 
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -99,13 +101,18 @@ class Dataset(Entry):
 
 
 def dataset_names() -> list[str]:
-    """All datasets of datasets.yaml, in its order."""
+    """All datasets of datasets.yaml, in its order; not `mine`."""
     return list(_datasets(DATASETS))
 
 
 def dataset_info(name: str) -> Dataset:
-    """One dataset's entry.  Raises `UserError` listing the known ones if there is none of this name."""
+    """One dataset's entry; that of `mine` is of the user's own pictures.
+
+    Raises `UserError` listing the known ones if there is none of this name.
+    """
     datasets = _datasets(DATASETS)
+    if name == MINE and name not in datasets and MINE_RECORD.is_file():
+        return _parse(MINE_RECORD, name, read_json(MINE_RECORD).get("entry"))
     if name not in datasets:
         raise UserError(f"unknown dataset {name!r}; known: {', '.join(datasets)} (add one in data/datasets.yaml)")
     return datasets[name]

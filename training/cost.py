@@ -125,4 +125,5 @@ def finish(hours: list[float], device: torch.device, threads: int) -> str:
     jobs, speed = (torch.cuda.device_count(), 1) if device.type == "cuda" else (max(1, cores // threads), threads)
     clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
     end = datetime.now() + timedelta(hours=clock_hours)
-    return f"finished at {end:%Y-%m-%d %H:%M}, in {clock_hours:,.1f} hours, with {jobs} trainings at a time"
+    took = f"{clock_hours:,.1f} hours" if clock_hours >= 2 else f"{math.ceil(clock_hours * 60)} minutes"
+    return f"finished at {end:%Y-%m-%d %H:%M}, in {took}, with {jobs} trainings at a time"

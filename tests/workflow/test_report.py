@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.files import read_json, write_json
 from workflow.rendering import figures, report
 from workflow.rendering.results import Results
 
@@ -122,3 +123,19 @@ def test_without_runs_it_still_renders(make, tmp_path):
 )
 def test_durations(seconds, text):
     assert report.duration(seconds) == text
+
+
+def test_the_page_of_your_own_pictures_begins_with_the_folder_and_shows_samples_before_numbers(
+    benchmark: Path, tmp_path: Path
+) -> None:
+    """Names of files are text, never HTML."""
+    root = Path(shutil.copytree(benchmark, tmp_path / "benchmark"))
+    preset = read_json(root / "results/config.json")
+    write_json(root / "results/config.json", {**preset, "datasets": ["mine"], "skip": [], "tables": {}})
+    lines = {"changed": ["not square: 2 (a <b>.png)"], "left_out": ["HEIC: 1 (c&d.heic)"]}
+    write_json(root / "results/intake.json", {"folder": "/my/{pictures}", "found": "12 files found", **lines})
+    html = report.page(Results(root / "results", root / "prepared"))
+    assert Page(html).stack == []
+    assert re.findall(r'<section id="(\w+)"', html)[:3] == ["own", "figures", "tables"]
+    for text in ("Your own pictures", "/my/{pictures}", "12 files found", "a &lt;b&gt;.png", "c&amp;d.heic"):
+        assert text in html

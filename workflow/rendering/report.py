@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+from common.files import read_json
+from data.datasets import MINE
 from workflow.rendering import captions, stamp, tables
 from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
 from workflow.rendering.results import Results
@@ -38,6 +40,7 @@ def page(results: Results) -> str:
     runs = [record for record in results.runs if record["method"] in trained]
     return environment.get_template("report.html.j2").render(
         preset=preset,
+        own=own_pictures(results),
         warn=not paper_scale(preset),
         version=__version__,
         tables=[tables.build(number, results) for number in tables_of(preset)],
@@ -48,6 +51,16 @@ def page(results: Results) -> str:
         licences=[licence(results, dataset) for dataset in preset.datasets],
         number_columns=NUMBER_COLUMNS,
         numbers=number_rows(results),
+    )
+
+
+def own_pictures(results: Results) -> dict[str, Any] | None:
+    """What was found in the folder of the user's own pictures (`data.mine.report`); None for other datasets."""
+    path = results.folder / "intake.json"
+    return (
+        {**read_json(path), "title": dataset_title(MINE)}
+        if MINE in results.preset.datasets and path.is_file()
+        else None
     )
 
 

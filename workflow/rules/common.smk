@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from common.console import UserError
-from common.files import read_yaml, write_text
+from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from training.config import parse_preset
@@ -35,7 +35,10 @@ def checked_preset():
 def this_command():
     """The command that makes these results, quoted for a shell; its settings are read as YAML."""
     words = ["snakemake", "--cores", "all", "--configfile", *config_files()]
-    if overrides := workflow.config_settings.config:
+    overrides = dict(workflow.config_settings.config)
+    if IMAGES is not None:
+        overrides["images"] = read_json(MINE_RECORD)["folder"]
+    if overrides:
         texts = {
             key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in overrides.items()
         }
@@ -72,6 +75,9 @@ P = f"results/{PRESET.preset}"
 PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 THREADS = PRESET.training.threads
+OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
+ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
+INTAKE = f"{P}/intake.json"  # what was found in their folder; for the report
 # The MALLOC variables stop glibc from returning large blocks to the system between steps, which causes page faults.
 shell.prefix(
     job_prefix(
@@ -85,8 +91,22 @@ onstart:
     check_writable()
     check_gpus()
     write_text(CONFIG, PRESET.model_dump_json(indent=2))
+    if OWN_PICTURES:
+        write_json(INTAKE, intake())
     if notice := outdated_notice():
         print(notice, file=sys.stderr)
+
+
+onsuccess:
+    if OWN_PICTURES and Path(P, "report.html").exists():
+        print(f"\nYour page: {Path(P, 'report.html').absolute()}", file=sys.stderr)
+
+
+def intake():
+    """What was found in the folder of the user's own pictures, for the report."""
+    from data.mine import report
+
+    return report(read_json(MINE_RECORD), PRESET.resolution)
 
 
 def externals():

@@ -16,7 +16,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        printed=[printed(PRESET), PRESET.command],
+        printed=digest([printed(PRESET), PRESET.command, intake() if OWN_PICTURES else None]),
         code=code("workflow/rendering/report.py"),
     message:
         "writing {output}"

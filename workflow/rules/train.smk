@@ -6,6 +6,7 @@ rule train:
     input:
         f"{PREPARED}/{{dataset}}/manifest.json",
         lambda wildcards: expand("data/raw/weights/{network}.json", network=loss_networks(run_of(wildcards))),
+        [ancient(ESTIMATE)] if OWN_PICTURES else [],  # it is printed first, and starts no training again
     output:
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/model.safetensors",
         history=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/history.csv",

@@ -1,0 +1,296 @@
+"""A folder of the user's own pictures as the dataset `mine`: `snakemake --cores all --config images=FOLDER`.
+
+`look` reads the folder when the workflow starts, before any job, and decides which files are taken; its record, kept in
+data/mine.json, is the dataset's entry in the registry and the report of what was found.  `adopt` is a job: it copies
+these files into data/raw/mine/, as `data.fetch` does for the other datasets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from common.console import Progress, UserError, say
+from common.files import read_json, write_json
+from common.hashing import digest, sha256_bytes, sha256_file
+from data.datasets import MINE, MINE_RECORD, dataset_names
+from data.images import FORMATS, SUFFIXES, BadImage, decode
+from data.verify import manifest_sha256
+
+MINIMUM = 10  # pictures: fewer are no set to learn from, and the smallest split trains on 9 and holds out 1
+MOST_FILES = 20_000  # a folder with more was named by mistake: a home folder, a whole disk
+HEIC = (".heic", ".heif", ".hif", ".avif")
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
+OTHER = f"name does not end in {', '.join(SUFFIXES)}"
+EXPORT = "export as JPEG to use it"
+MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey",
+    "P": "a palette",
+    "RGBA": "RGB with alpha",
+    "I;16": "16 bits",
+}
+
+Record = dict[str, Any]
+
+
+def look(folder: str, code: str) -> Record:
+    """What is in the folder and its sub-folders: {"folder", "digest", "entry", "taken", "left_out"}.
+
+    taken: {"path", "file", "sha256", "pixels_sha256", "size", "changes"} of each picture in the order of the paths,
+    which are relative to the folder; "file" is the name of its copy.  left_out: {"path", "reason"}.
+    code: a digest of the code that reads pictures.  If names, contents and code are those of data/mine.json, nothing is
+    decoded again.
+
+    Raises `UserError` if the folder cannot be used or holds fewer than MINIMUM pictures.
+    """
+    place = _usable(folder)
+    found = _files(place)
+    contents = {path: sha256_file(path) if _why_not(path) is None else "" for path in found}
+    named = {path.relative_to(place).as_posix(): sha256 for path, sha256 in contents.items()}
+    current = digest([str(place), code, named])
+    record = _known(current) or _read(place, contents, current)
+    if len(record["taken"]) < MINIMUM:
+        reasons = "".join(f"; {line}" for line in left_out_lines(record))
+        raise UserError(
+            f"images: {place} holds {len(record['taken'])} usable pictures, but at least {MINIMUM} different ones are "
+            f"needed{reasons}"
+        )
+    return record
+
+
+def save(record: Record) -> None:
+    """Make it the dataset `mine`."""
+    if not MINE_RECORD.is_file() or read_json(MINE_RECORD) != record:
+        write_json(MINE_RECORD, record)
+
+
+def adopt(root: Path | str = "data/raw") -> Path:
+    """Copy the pictures into root/mine/, their bytes unchanged, and return its fetched.json.
+
+    Raises `UserError` if one is no longer as it was when the run started.
+    """
+    record, root = read_json(MINE_RECORD), Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{MINE}-") as directory:
+        for picture in record["taken"]:
+            original, copy = Path(record["folder"], picture["path"]), Path(directory, picture["file"])
+            if not original.is_file() or sha256_file(shutil.copyfile(original, copy)) != picture["sha256"]:
+                raise UserError(f"{original} was changed or removed after the run started; run the same command again")
+        shutil.rmtree(root / MINE, ignore_errors=True)
+        (root / MINE).mkdir()
+        for copy in Path(directory).iterdir():
+            copy.replace(root / MINE / copy.name)
+    files = [{"file": picture["file"], "sha256": picture["sha256"]} for picture in record["taken"]]
+    fetched = {
+        "dataset": MINE,
+        "source": {"kind": "folder", "path": record["folder"]},
+        "manifest_sha256": manifest_sha256(files),
+        "pixels_sha256": record["entry"]["pixels_sha256"],
+        "files": files,
+    }
+    write_json(root / MINE / "fetched.json", fetched)
+    say(f"{root / MINE}: {len(files)} pictures from {record['folder']}")
+    return root / MINE / "fetched.json"
+
+
+def report(record: Record, resolution: int) -> dict[str, Any]:
+    """What to tell the user: {"folder", "found", "changed", "left_out"}; the last two are lists of sentences."""
+    taken, left_out = record["taken"], record["left_out"]
+    paths = [entry["path"] for entry in [*taken, *left_out]]
+    folders = {path.rpartition("/")[0] for path in paths} - {""}
+    inside = f", also in {_counted(len(folders), 'sub-folder')}" if folders else ""
+    found = f"{_counted(len(paths), 'file')} found{inside}; {len(taken)} pictures taken, {len(left_out)} left out"
+    lines = left_out_lines(record)
+    return {"folder": record["folder"], "found": found, "changed": _changed_lines(taken, resolution), "left_out": lines}
+
+
+def left_out_lines(record: Record) -> list[str]:
+    """One line for each reason, with the names."""
+    return list(_grouped((entry["reason"], entry["path"]) for entry in record["left_out"]))
+
+
+def _changed_lines(taken: list[Record], resolution: int) -> list[str]:
+    pairs = []
+    for picture in taken:
+        width, height = picture["size"]
+        if width != height:
+            pairs.append(("not square, cropped to the square in the centre", picture["path"]))
+        if min(width, height) < resolution:
+            pairs.append((f"smaller than {resolution} pixels, enlarged", picture["path"]))
+        pairs += [(change, picture["path"]) for change in picture["changes"]]
+    lines = list(_grouped(pairs))
+    kept = [min(picture["size"]) / max(picture["size"]) for picture in taken]
+    if min(kept) < 0.5:
+        worst = taken[kept.index(min(kept))]["path"]
+        lines.append(f"the crop keeps only {min(kept):.0%} of {worst}: crop such pictures yourself to choose the part")
+    if any("/" in picture["path"] for picture in taken):
+        lines.append(f"copies have numbered names without sub-folders, such as {taken[-1]['file']}")
+    return lines
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """ "reason: 5 (name, name, name and 2 more)" for each reason."""
+    groups: dict[str, list[str]] = {}
+    for reason, name in pairs:
+        groups.setdefault(reason, []).append(name)
+    for reason, names in groups.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield f"{reason}: {len(names)} ({', '.join(names[:3])}{more})"
+
+
+def _usable(folder: str) -> Path:
+    """The folder as an absolute path.  Raises `UserError` if its pictures cannot be looked for."""
+    if not folder.strip():
+        raise UserError("images: no folder is named; write --config images=path/to/folder")
+    try:
+        place = Path(folder).expanduser().resolve()
+    except (RuntimeError, OSError):  # ~name of nobody; a loop of links
+        place = Path(folder).absolute()
+    if MINE in dataset_names():
+        raise UserError(f"data/datasets.yaml has an entry {MINE!r}, the name of your own pictures; rename that entry")
+    if not str(place).isprintable():
+        raise UserError(f"images: {str(place)!a} has a name that cannot be used; rename the folder")
+    if place.is_file():
+        raise UserError(f"images: {place} is a file; name the folder that holds the pictures (unpack archives first)")
+    if not place.is_dir():
+        raise UserError(f"images: {place} does not exist; name the folder that holds the pictures")
+    if Path.cwd().resolve().is_relative_to(place):
+        raise UserError(f"images: {place} contains this checkout; put the pictures into a folder of their own")
+    if place.is_relative_to(Path("data/raw").resolve()):
+        raise UserError(f"images: {place} is in data/raw, where runs keep their copies; move the pictures elsewhere")
+    return place
+
+
+def _files(place: Path) -> list[Path]:
+    """All visible files below the folder, links followed, in the order of their paths."""
+    found: list[Path] = []
+    seen = {place}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"images: {error.filename} cannot be read ({error.strerror}); set permissions, then run again")
+
+    for parent, folders, names in os.walk(place, followlinks=True, onerror=refuse):
+        inside = {name: Path(parent, name).resolve() for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for name, real in inside.items() if real not in seen]
+        seen.update(inside.values())
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+        if len(found) > MOST_FILES:
+            raise UserError(f"images: {place} holds more than {MOST_FILES:,} files; name the folder of the pictures")
+    if not found:
+        raise UserError(f"images: {place} holds no files; name the folder that holds the pictures")
+    return sorted(found)
+
+
+def _why_not(path: Path) -> str | None:
+    """The reason to leave a file out that can be seen without decoding it."""
+    if not str(path).isprintable():
+        return "name has control characters or invalid UTF-8, rename to use it"
+    if not path.is_file():
+        return "not a regular file, or a broken link"
+    if not os.access(path, os.R_OK):
+        return "no permission to read"
+    suffix = path.suffix.lower()
+    if suffix in HEIC or (suffix in SUFFIXES and _is_heic(path)):
+        return f"HEIC or AVIF format, {EXPORT}"
+    if suffix in RAW:
+        return f"RAW format of a camera, {EXPORT}"
+    return None if suffix in SUFFIXES else OTHER
+
+
+def _is_heic(path: Path) -> bool:
+    """By its content: telephones write such files with the suffix .jpg, too."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
+
+
+def _known(current: str) -> Record | None:
+    """The record of an earlier run, if it is of the same files."""
+    try:
+        record = read_json(MINE_RECORD)
+        return dict(record) if record["digest"] == current else None
+    except (UserError, KeyError, TypeError):
+        return None
+
+
+def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
+    """Decode every file that may be a picture."""
+    taken: list[Record] = []
+    left_out: list[Record] = []
+    pictures: dict[tuple[str, ...], str] = {}  # pixels and size: the path of the first file that shows them
+    with Progress(total=len(contents), label=f"reading {place.name}") as progress:
+        for path, sha256 in contents.items():
+            name = path.relative_to(place).as_posix()
+            reason = _why_not(path)
+            if reason is None:
+                try:
+                    picture = _picture(path)
+                except BadImage as error:
+                    reason = str(error).removeprefix("is ")
+                else:
+                    shown = (picture["pixels_sha256"], *map(str, picture["size"]))
+                    original = pictures.setdefault(shown, name)
+                    if original != name:
+                        reason = f"the same picture as {original}"
+            if reason is None:
+                taken.append({"path": name, "file": _copy_name(len(taken), name), "sha256": sha256, **picture})
+            else:
+                left_out.append({"path": name if name.isprintable() else ascii(name)[1:-1], "reason": reason})
+            progress.advance()
+    pixels = sha256_bytes("\n".join(picture["pixels_sha256"] for picture in taken).encode())
+    entry = {**_entry(place), "count": len(taken), "pixels_sha256": pixels}
+    return {"folder": str(place), "digest": current, "entry": entry, "taken": taken, "left_out": left_out}
+
+
+def _picture(path: Path) -> Record:
+    """Size, pixels and changes of one picture.  Raises `BadImage`."""
+    image = decode(path)
+    pixels = sha256_bytes(image.tobytes())
+    with Image.open(path, formats=FORMATS) as original:
+        changes = list(_changes(original))
+    return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
+
+
+def _changes(image: Image.Image) -> Iterator[str]:
+    """What decoding does to a picture, apart from its size."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+        yield "turned upright by the EXIF orientation"
+    if getattr(image, "n_frames", 1) > 1:
+        yield "several frames or pages, only the first taken"
+    if image.has_transparency_data:
+        yield "transparent parts set on white"
+    if image.mode != "RGB":
+        yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
+
+
+def _copy_name(index: int, path: str) -> str:
+    """A number, so that names from different sub-folders never clash, and as much of the path as is readable."""
+    suffix = Path(path).suffix
+    readable = re.sub("[^A-Za-z0-9-]+", "_", path.removesuffix(suffix))
+    return f"{index + 1:05d}_{readable[-60:]}{suffix.lower()}"
+
+
+def _entry(place: Path) -> Record:
+    """The dataset's entry in the registry.  Its title is printed in tables and figures: no signs of their languages."""
+    title = " ".join(re.sub(r"[^\w .,()-]", " ", place.name).split())[:40] or "own pictures"
+    return {
+        "title": title,
+        "licence": "your own pictures: for yourself, unless you have the rights to publish them",
+        "citation": "your own pictures",
+        "attribution": f"Pictures from your folder {title}, and samples of models trained on them.",
+        "shareable": False,
+        "split": "seeded",
+        "sources": [],
+    }
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")

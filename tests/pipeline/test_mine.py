@@ -1,0 +1,73 @@
+"""`--config images=FOLDER`: which preset it takes, its jobs, and sentences for what cannot work.  Dry runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.data.test_mine import fill
+from tests.pipeline.conftest import ENVIRONMENT, Completed, copy_project
+
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("own") / "project")
+
+
+def dry_run(project: Path, *arguments: str, **environment: str) -> Completed:
+    command = ["snakemake", *arguments, "--cores", "2", "--dry-run", "--quiet", "rules"]
+    variables = {**ENVIRONMENT, **NO_GPU, **environment}
+    return subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_one_line_plans_everything_from_the_folder_to_the_page(project: Path, tmp_path: Path) -> None:
+    """The folder has a name that Snakemake, YAML and the shell would each read as something else."""
+    folder = fill(tmp_path / "it's: {best} #1 Zoë", 12)
+    done = dry_run(project, "--config", f"images={folder}/")
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    expected = {"adopt_pictures": 1, "prepare": 1, "estimate": 1, "backtrack": 2, "evaluate": 4, "report": 1}
+    assert {rule: int(counts[rule]) for rule in expected} == expected
+    assert int(counts["train"]) == 2 * 2 + 2  # two methods, full and 90 %; two controls
+    assert "fetch_dataset" not in counts
+    assert f"images: {folder}: 12 files found; 12 pictures taken, 0 left out" in done.stderr
+    assert "no GPU is visible, so the pictures have 32 pixels a side" in done.stderr
+
+
+def test_with_a_gpu_the_pictures_have_64_pixels(project: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'GPU 0: Some GPU (UUID: GPU-0)'\n")
+    tool.chmod(0o755)
+    path = f"{tool.parent}:{ENVIRONMENT['PATH']}"
+    folder = fill(tmp_path / "pictures", 10)
+    target = "data/prepared/64/mine/images.npy"
+    done = dry_run(project, target, "--config", f"images={folder}", PATH=path, CUDA_VISIBLE_DEVICES="0")
+    assert done.returncode == 0, done.stderr
+    assert "a GPU is visible, so the pictures have 64 pixels a side" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config", "images=no/such/folder"], r"images: .*/no/such/folder does not exist"),
+        (["--config", "images="], r"images: no folder is named"),
+        (["--configfile", "config/smoke.yaml", "--config", "images=docs"], r"images= makes the dataset `mine`, which"),
+    ],
+)
+def test_what_cannot_work_ends_in_one_sentence(project: Path, arguments: list[str], sentence: str) -> None:
+    done = dry_run(project, *arguments)
+    assert done.returncode != 0
+    assert re.search(rf"^error: {sentence}", done.stderr, flags=re.MULTILINE), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_preset_alone_asks_for_the_folder(project: Path) -> None:
+    (project / "data/mine.json").unlink(missing_ok=True)
+    done = dry_run(project, "--configfile", "config/mine.yaml")
+    assert "error: the dataset `mine` is made of your own pictures: add --config images=path/to/folder" in done.stderr

@@ -1,0 +1,88 @@
+# Which configuration: that of --configfile, that of your own pictures (--config images=FOLDER), or the paper.
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from common.console import UserError, say
+from common.files import read_json
+from common.hashing import digest
+from data.datasets import MINE, MINE_RECORD, dataset_names
+from training.identity import code_hashes
+
+
+def typed_images():
+    """The value of `--config images=...` as it was typed: Snakemake reads 007 as a number and `a: b` as a mapping."""
+    words = [word.removeprefix("--config=").removeprefix("-C") for word in sys.argv[1:]]
+    typed = [word.removeprefix("images=") for word in words if word.startswith("images=")]
+    return typed[-1] if typed else str(config["images"] or "")
+
+
+def gpu_visible():
+    """Without torch, which the driver may not have."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and b"GPU" in done.stdout
+
+
+def look_at_images():
+    """Make the folder's pictures the dataset `mine`, and print what was found and changed."""
+    if MINE not in config.get("datasets", []):
+        sys.exit(
+            f"error: images= makes the dataset `{MINE}`, which this configuration does not list; add it under "
+            "`datasets:`, or leave --configfile out to use config/mine.yaml"
+        )
+    try:
+        from data.mine import look, report, save
+    except ImportError as error:
+        sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
+    try:
+        record = look(IMAGES, digest(code_hashes("data/mine.py")))
+        save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: images: {error.strerror}: {error.filename}")
+    told = report(record, config.get("resolution", 32))
+    say(f"images: {told['folder']}: {told['found']}")
+    for line in [*told["changed"], *(f"left out: {line}" for line in told["left_out"])]:
+        say(f"images:   {line}")
+
+
+IMAGES = typed_images() if "images" in config else None
+GPU = False
+
+# Conditional, because Snakemake would merge these files with one from the command line.
+if not workflow.overwrite_configfiles and IMAGES is None:
+
+    configfile: "config/paper.yaml"
+
+
+if not workflow.overwrite_configfiles and IMAGES is not None:
+    # A job that another machine starts keeps the choice of the machine where the run was started.
+    GPU = gpu_visible() if workflow.is_main_process else read_json(MINE_RECORD)["gpu"]
+
+    configfile: "config/mine.yaml"
+
+    if GPU:
+
+        configfile: "config/overlays/mine_gpu.yaml"
+
+    if workflow.is_main_process:
+        other = "config/mine.yaml" if GPU else "config/mine.yaml config/overlays/mine_gpu.yaml"
+        say(
+            f"images: {'a GPU is' if GPU else 'no GPU is'} visible, so the pictures have {config['resolution']} pixels a "
+            f"side; for {32 if GPU else 64}, add --configfile {other}"
+        )
+
+
+config.pop("images", None)  # not a key of presets
+if IMAGES is not None and workflow.is_main_process:
+    look_at_images()
+elif MINE in config.get("datasets", []) and MINE not in dataset_names() and not MINE_RECORD.is_file():
+    sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")
