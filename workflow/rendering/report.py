@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common import __version__
 from workflow.rendering import captions, stamp, tables
 from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
+from workflow.rendering.figures import DIAGRAMS
 from workflow.rendering.results import Results
 
 RUN_COLUMNS = (
@@ -58,7 +59,7 @@ def figure(name: str, title: str, results: Results) -> dict[str, Any]:
         "id": name,
         "title": title,
         "caption": captions.figure_caption(name, results),
-        "attributions": [] if name == "curves" else results.attributions(),
+        "attributions": [] if name in DIAGRAMS else results.attributions(),
         "png": base64.b64encode(path.read_bytes()).decode() if path.is_file() else None,
     }
 
