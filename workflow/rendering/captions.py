@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from networks.names import NETWORK_TITLES
 from training.config import Preset
+from training.protocols import VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import Entry, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
@@ -26,7 +27,7 @@ TEST_TITLES = {
 def scale(preset: Preset) -> str:
     """Preset and resolution, and for other presets than the paper's a warning that numbers are not comparable."""
     warning = "" if paper_scale(preset) else " Not comparable with published numbers."
-    return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px.{warning}"
+    return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px, protocol version {VERSION}.{warning}"
 
 
 def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: Iterable[Cell]) -> str:
