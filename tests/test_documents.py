@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from snakemake.cli import get_argument_parser
 
 from training.config import Preset
+from training.protocols import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
-DOCUMENTS += ROOT.glob("results/reference/*/README.md")
+DOCUMENTS += [*ROOT.glob("results/reference/*/README.md"), *ROOT.glob("results/community/**/README.md")]
 PACKAGES = ("data", "networks", "training", "metrics", "benchmarks")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -29,6 +30,10 @@ def code(text: str) -> Iterator[str]:
         yield from (line.partition("#")[0].strip() for line in block.replace("\\\n", " ").splitlines())
     outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     yield from (" ".join(words.split()) for words in re.findall(r"`([^`]+)`", outside))
+
+
+def test_the_protocol_has_the_version_that_captions_print() -> None:
+    assert f"version {VERSION}\n" in (ROOT / "docs/protocol.md").read_text().splitlines(keepends=True)[0]
 
 
 @each_document

@@ -57,6 +57,14 @@ class Tables(Section):
     ablation_datasets: tuple[str, ...] = ()
 
 
+class Statistics(Section):
+    """What the statistics test, stated before the runs; docs/protocol.md says why."""
+
+    metric: Literal["fid", "lpips_backtracking", "precision", "recall"] = "fid"
+    reference: str | None = None  # the method that the others are compared with; None: the first of the preset
+    test: Literal["wilcoxon", "nemenyi"] = "wilcoxon"  # of all pairs of methods over the datasets
+
+
 class Skip(Section):
     """Cells that are left out; an absent key means all."""
 
@@ -95,6 +103,7 @@ class Preset(Section):
     sampling: Sampling = Sampling()
     metrics: Metrics = Metrics()
     tables: Tables = Tables()
+    statistics: Statistics = Statistics()
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
@@ -208,6 +217,8 @@ def check(preset: Preset) -> None:
             raise UserError(f"methods.{name}.steps: this key is required")
         for place, values in _entries(name, entry):
             _check_entry(name, place, values)
+    if preset.statistics.reference is not None:
+        _check_listed("statistics.reference", preset.statistics.reference, preset.methods)
     for position, skip in enumerate(preset.skip):
         _check_listed(f"skip.{position}.dataset", skip.dataset or preset.datasets[0], preset.datasets)
         _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from common.console import UserError
 from networks.names import FEATURE_NETWORKS
 
+VERSION = "1"  # of docs/protocol.md
 FID = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
 
 

@@ -34,7 +34,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, no_network: tuple[str, ..
     project = folder / "project"
     made = ("raw", "prepared", "manual", "external", "results", "state", "tests")
     shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(".*", "__pycache__", *made))
-    shutil.copytree(ROOT / "results/reference", project / "results/reference")
+    for name in ("reference", "community"):
+        shutil.copytree(ROOT / "results" / name, project / "results" / name)
     environment = {**ENVIRONMENT, "PYTHONPATH": str(blocked)}
     command = [*no_network, "snakemake", "--cores", "1", "--configfile", "config/reference.yaml"]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
@@ -80,7 +81,7 @@ def test_verify_lists_every_committed_run(rendered: tuple[Path, str]) -> None:
     command = ["snakemake", "--cores", "1", "verify", "--configfile", "config/reference.yaml"]
     done = subprocess.run(command, cwd=rendered[0], env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    listed = re.findall(
-        r"^results/reference/.*: commit [0-9a-f]{7}.*, sources (present|changed since)$", done.stdout, re.M
+    listed = re.findall(r"^results/.*: commit [0-9a-f]{7}.*, sources (present|changed since)$", done.stdout, re.M)
+    assert len(listed) == sum(
+        len([*(ROOT / "results" / name).rglob("run.json")]) for name in ("reference", "community")
     )
-    assert len(listed) == len([*(ROOT / "results/reference").rglob("run.json")])

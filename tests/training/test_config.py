@@ -44,6 +44,11 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
             float("nan"),
             r"fastgan.learning_rate: the number must be finite, not nan",
         ),
+        (
+            ("statistics",),
+            {"reference": "gan"},
+            r"statistics.reference: 'gan' is not in the preset, which has",
+        ),
         (("methods", "fastgan"), {"batch": 2}, r"methods.fastgan.steps: this key is required"),
         (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps must be a whole number of at least 1, not 0"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": -5}}, r"faces.steps must be .* not -5"),

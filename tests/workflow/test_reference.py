@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workflow.rendering import figures, notation, published, reference, tables
-from workflow.rendering.contents import TABLES
+from workflow.rendering import figures, notation, published, reference, statistics, tables
+from workflow.rendering.contents import FIGURES, TABLES
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -26,6 +26,7 @@ def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         paths = (results.folder / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
     published.write(results, results.folder / "tables/published.csv", results.folder / "tables/published.md")
+    statistics.write(results, results.folder / "statistics.csv", results.folder / "statistics.md")
     for name in ("figure2", "curves"):
         files = (results.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         figures.draw(name, results, *files)
@@ -88,7 +89,7 @@ def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path) ->
             assert image.size[0] > 100
     page = (out / "report.html").read_text()
     assert "a page with pictures" not in page
-    assert page.count("data:image/png;base64,") == len(PICTURES) + 1
+    assert page.count("data:image/png;base64,") == len(FIGURES)
 
 
 def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: Path) -> None:

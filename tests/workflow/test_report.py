@@ -81,7 +81,7 @@ def test_it_holds_tables_with_captions_and_bold(html):
 
 def test_it_holds_the_figures_and_names_the_missing(html):
     assert html.count("data:image/png;base64,") == 4
-    assert html.count("Not drawn in this run") == 1, "the training curves"
+    assert html.count("Not drawn in this run") == 2, "training curves and ranking"
     assert html.count("OpenDots project (https://dots.example), CC BY-SA 4.0") >= 5, "under each figure, and as licence"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from networks.names import NETWORK_TITLES
 from training.config import Preset
+from training.protocols import VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import Entry, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
@@ -17,11 +18,16 @@ HEADLINES = {
     3: "Adaptive IMLE against vanilla IMLE: FID, precision and recall",
 }
 
+TEST_TITLES = {
+    "wilcoxon": "Wilcoxon's test, adjusted by Holm, does not tell apart",
+    "nemenyi": "Nemenyi's test does not tell apart",
+}
+
 
 def scale(preset: Preset) -> str:
     """Preset and resolution, and for other presets than the paper's a warning that numbers are not comparable."""
     warning = "" if paper_scale(preset) else " Not comparable with published numbers."
-    return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px.{warning}"
+    return f"Preset {preset.preset}, {preset.resolution} × {preset.resolution} px, protocol version {VERSION}.{warning}"
 
 
 def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: Iterable[Cell]) -> str:
@@ -62,6 +68,10 @@ def figure_caption(name: str, results: Results) -> str:
         "curves": "Every scalar that a method logs, against its own steps; losses of different "
         "methods are not comparable. Full training set, one line for each dataset and seed: pale as logged, solid a "
         "moving average.",
+        "ranking": "Left: every run (dots) between noise and one half of the images against the other, the "
+        "interquartile mean of each method and its 95% interval over seeds. Right: average ranks over datasets (1 is "
+        f"best); bars join methods that {TEST_TITLES[preset.statistics.test]} at the level 0.05. The numbers are in "
+        "statistics.md.",
     }[name]
     return f"{text} {scale(preset)} {stamp.sentence(results.runs, results.ranked)}"
 

@@ -16,6 +16,7 @@ FIGURES = {
     "interpolation": "Interpolation",
     "memorisation": "Memorisation",
     "curves": "Training curves",
+    "ranking": "Ranking",
 }
 # Metrics of Tables 1-3, by the names of metrics.csv.
 TABLES = {1: ("fid", "lpips_backtracking"), 2: ("precision", "recall"), 3: ("fid", "precision", "recall")}
@@ -71,7 +72,7 @@ def dataset_title(name: str) -> str:
 
 def printed(preset: Preset) -> dict[str, Any]:
     """The values of a preset that tables, figures and captions print; as a rule's parameter, a change renders again."""
-    keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables"}
+    keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables", "statistics"}
     titles = {entry.id: entry.title for entry in entries(preset)}
     titles |= {name: dataset_title(name) for name in preset.datasets}
     return {**preset.model_dump(mode="json", include=keys), "titles": titles}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.console import UserError
-from workflow.rendering import curves
+from workflow.rendering import curves, ranking
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Arrays, Results
@@ -133,11 +133,13 @@ def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:
 
 IMAGES = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
 
+DIAGRAMS = {"curves": curves.draw, "ranking": ranking.draw}  # show no image
+
 
 def draw(name: str, results: Results, png: Path | str, pdf: Path | str) -> None:
     """Draw one of contents.FIGURES to both files."""
-    if name == "curves":
-        curves.draw(results, png, pdf)
+    if name in DIAGRAMS:
+        DIAGRAMS[name](results, png, pdf)
     else:
         bands, what = IMAGES[name](results)
         draw_sheet(bands, footer(results, f"seed {results.preset.seeds[0]}; {what}"), png, pdf)

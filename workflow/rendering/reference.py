@@ -15,12 +15,12 @@ from pathlib import Path
 
 from common.console import run, say
 from common.files import read_json, write_text
-from workflow.rendering import figures, notation, published, report, tables
+from workflow.rendering import figures, notation, published, report, statistics, tables
 from workflow.rendering.contents import FIGURES, tables_of
 from workflow.rendering.results import Results, open_results
 
 RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv")
-RENDERED = ("tables/*", "figures/curves.*")  # show no picture
+RENDERED = ("tables/*", "statistics.*", "figures/curves.*", "figures/ranking.*")  # show no picture
 PICTURES = ("figures/*", "report.html")
 
 
@@ -50,9 +50,10 @@ def render(saved: Path, out: Path) -> None:
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
     published.write(results, out / "tables" / "published.csv", out / "tables" / "published.md")
+    statistics.write(results, out / "statistics.csv", out / "statistics.md")
     for name in FIGURES:
         png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
-        if name == "curves" or not (png.exists() and pdf.exists()):
+        if name in figures.DIAGRAMS or not (png.exists() and pdf.exists()):
             figures.draw(name, results, png, pdf)
     write_text(out / "report.html", report.page(results))
 

@@ -15,6 +15,7 @@ from common.files import read_json
 from data.datasets import MINE
 from workflow.rendering import captions, stamp, tables
 from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
+from workflow.rendering.figures import DIAGRAMS
 from workflow.rendering.results import Results
 
 RUN_COLUMNS = (
@@ -71,7 +72,7 @@ def figure(name: str, title: str, results: Results) -> dict[str, Any]:
         "id": name,
         "title": title,
         "caption": captions.figure_caption(name, results),
-        "attributions": [] if name == "curves" else results.attributions(),
+        "attributions": [] if name in DIAGRAMS else results.attributions(),
         "png": base64.b64encode(path.read_bytes()).decode() if path.is_file() else None,
     }
 

@@ -3,7 +3,7 @@
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
-Tables are rendered again from metrics.csv, and metrics.csv is collected again from the metric files.  All other files
+Tables and statistics are made again from metrics.csv, which is collected again from the metric files.  All other files
 record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
 images.  Saved results contain only tables, metrics.csv and run.json.  These are compared with each other, and each run
 is listed with its commit and whether its sources have changed since.  Nothing is written.
@@ -30,7 +30,7 @@ from data.load import data_hash, load
 from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import notation, stamp, tables
+from workflow.rendering import notation, stamp, statistics, tables
 from workflow.rendering.contents import tables_of
 from workflow.rendering.results import Results, open_results
 
@@ -66,6 +66,19 @@ class Links:
             path = self.folder / "tables" / f"table{number}"
             self.link("tables", path, lambda path, table=table: self._table(path, table))  # type: ignore[misc]
 
+    def check_statistics(self) -> None:
+        """The statistics are what metrics.csv gives."""
+        self.link("statistics", self.folder / "statistics", self._statistics)
+
+    def _statistics(self, path: Path) -> None:
+        with TemporaryDirectory() as scratch:
+            again = [Path(scratch, f"statistics.{suffix}") for suffix in ("csv", "md")]
+            statistics.write(self.results, *again)
+            for file in again:
+                found = path.with_suffix(file.suffix)
+                if found.read_text("utf-8") != file.read_text("utf-8"):
+                    raise UserError(f"{found} is not what metrics.csv renders to")
+
     def _table(self, path: Path, table: tables.Table) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
@@ -81,6 +94,7 @@ class SavedLinks(Links):
 
     def walk(self) -> None:
         self.check_tables()
+        self.check_statistics()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -114,6 +128,7 @@ class Chain(Links):
 
     def walk(self) -> None:
         self.check_tables()
+        self.check_statistics()
         frame = self.results.metrics
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
         files = [

@@ -220,4 +220,5 @@ def figure_inputs(wildcards):
         "interpolation": samples,
         "memorisation": real + samples + features,
         "curves": run_files("history.csv"),
+        "ranking": [],
     }[wildcards.figure]

@@ -50,7 +50,8 @@ rule verify:
     conda:
         "../../environment.yml"
     params:
-        saved=[f"results/reference/{preset}" for preset in config["reference"]],
+        saved=[f"results/reference/{preset}" for preset in config["reference"]]
+        + sorted(str(path.parent) for path in Path("results/community").glob("*/config.json")),
     message:
         "comparing the committed tables, numbers and run records with each other"
     shell:

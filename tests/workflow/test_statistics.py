@@ -1,0 +1,76 @@
+"""statistics.csv and statistics.md of a made-up benchmark with two datasets and two seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from workflow.rendering import statistics
+from workflow.rendering.analysis import analyse, rows
+
+
+def written(results: Any, folder: Path) -> tuple[pd.DataFrame, str]:
+    csv, md = folder / "statistics.csv", folder / "statistics.md"
+    statistics.write(results, csv, md)
+    return pd.read_csv(csv), md.read_text(encoding="utf-8")
+
+
+def test_every_method_is_compared_with_the_reference_on_every_dataset_it_ran_on(make, tmp_path):
+    table, text = written(make(), tmp_path)
+    runs = table[table["analysis"] == "runs"].set_index(["dataset", "method"])
+    assert set(runs["against"]) == {"adaptive_imle"}
+    assert set(runs.loc["dots"].index) == {"vanilla_imle", "fastgan", "mixdl", "fake_clr"}
+    assert set(runs.loc["rings"].index) == {"vanilla_imle", "fake_clr"}
+    assert runs.loc[("dots", "vanilla_imle"), "estimate"] == pytest.approx(15)
+    assert "reference method Adaptive IMLE" in text
+
+
+def test_two_seeds_and_two_datasets_cannot_be_significant_and_the_text_says_so(make, tmp_path):
+    table, text = written(make(), tmp_path)
+    assert "The smallest possible p is 0.33: with so few values nothing can be significant" in text
+    assert "With 2 datasets nothing can be significant; at least 7 are needed" in text
+    assert table.loc[table["analysis"] == "runs", "low"].isna().all(), "no interval from two seeds"
+
+
+def test_images_of_backtracking_are_paired(make, tmp_path):
+    table, _ = written(make(), tmp_path)
+    paired = table[(table["analysis"] == "backtracking images") & (table["method"] == "vanilla_imle")].iloc[0]
+    assert (paired["estimate"], paired["n"]) == (pytest.approx(0.05), "6")
+    assert paired["p"] == paired["smallest_p"] == pytest.approx(2 / 64)
+
+
+def test_a_method_without_a_number_has_the_worst_rank(make):
+    found = analyse(make()).ranks
+    assert found["mixdl"] == (3 + 4.5) / 2, "third on dots; tied with FastGAN for the last two places on rings"
+    assert found["adaptive_imle"] == 1
+
+
+def test_the_controls_are_the_ends_of_the_scale_and_are_not_ranked(make, tmp_path):
+    table, _ = written(make(), tmp_path)
+    scores = table[table["analysis"] == "scaled score"].set_index("method")["estimate"]
+    assert set(scores.index) == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "fake_clr"}
+    fid = lambda seed: 110 + 2 * seed  # noqa: E731
+    noise = 450 + 1  # the mean of two seeds
+    assert scores["fastgan"] == pytest.approx(sum((noise - fid(seed)) / (noise - 22) for seed in (0, 1)) / 2, rel=1e-5)
+
+
+def test_one_dataset_gives_no_ranks_and_the_text_says_why(make, tmp_path):
+    one = lambda frame: frame[frame["dataset"] == "dots"]  # noqa: E731
+    table, text = written(make(one, datasets=["dots"], skip=[], tables={"ablation_datasets": []}), tmp_path)
+    assert "Average ranks need at least two datasets." in text
+    assert not table["analysis"].str.contains("rank").any()
+
+
+def test_another_primary_metric_and_reference(make, tmp_path):
+    chosen = {"metric": "recall", "reference": "mixdl", "test": "nemenyi"}
+    table, text = written(make(statistics=chosen), tmp_path)
+    assert "primary metric Recall ↑" in text
+    assert set(table["against"].dropna()) == {"mixdl"}
+    assert analyse(make(statistics=chosen)).ranks["adaptive_imle"] == 1, "the highest recall is the best"
+
+
+def test_a_preset_without_any_number_has_empty_statistics(make):
+    assert rows(analyse(make(lambda frame: frame[frame["metric"] == "precision"]))) == []

@@ -1,0 +1,178 @@
+"""The statistics of one preset as rows: each method against the reference method, ranks, scaled scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from metrics import statistics
+from metrics.statistics import Comparison
+from workflow.rendering.contents import FLOOR, Entry
+from workflow.rendering.numbers import METRICS, Metric, cell
+from workflow.rendering.results import Results
+
+NOISE = "control_noise"
+COLUMNS = (
+    *("analysis", "dataset", "method", "against", "estimate", "deviation", "low", "high"),
+    *("p", "p_adjusted", "smallest_p", "n"),
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All statistics of a preset's primary metric."""
+
+    results: Results
+    metric: Metric
+
+    @property
+    def methods(self) -> list[Entry]:
+        """The ranked rows that have a number on some dataset; the reference method first."""
+        measured = set(self.scores["method"])
+        rows = [row for row in self.results.ranked if row.id in measured]
+        chosen = self.results.preset.statistics.reference or next((row.id for row in rows), "")
+        return sorted(rows, key=lambda row: row.id != chosen)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """dataset, method, seed and value of every ranked run, by the protocol of the tables."""
+        frame, protocol = self.results.metrics, self.metric.protocol(self.results.preset).name
+        chosen = frame[(frame["metric"] == self.metric.id) & (frame["protocol"] == protocol)]
+        chosen = chosen[(chosen["split"] == "train90") == (self.metric.split == "train90")]
+        ranked = {row.id for row in self.results.ranked}
+        return chosen.loc[chosen["method"].isin(ranked), ["dataset", "method", "seed", "value"]]
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """The mean over seeds: rows are datasets, columns methods in the order of `methods`."""
+        table = self.scores.pivot_table(index="dataset", columns="method", values="value", sort=False)
+        return table.reindex(columns=[row.id for row in self.methods])
+
+    @property
+    def ratio(self) -> bool:
+        """FIDs of different datasets have different scales, so their ratios are tested."""
+        return self.metric.id == "fid"
+
+    @cached_property
+    def ranks(self) -> pd.Series:
+        return statistics.ranks(self.means, self.metric.better == "lower").mean()
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """p-values of all pairs of methods over datasets, by the test that the preset names."""
+        if self.results.preset.statistics.test == "nemenyi":
+            return statistics.nemenyi(self.ranks, len(self.means))
+        return statistics.wilcoxon_holm(self.means, self.ratio)
+
+    @property
+    def why_no_ranks(self) -> str | None:
+        """Why average ranks say nothing here, or None."""
+        if len(self.means) < 2:
+            return "Average ranks need at least two datasets."
+        return "Average ranks need at least three methods." if len(self.methods) < 3 else None
+
+    @cached_property
+    def scaled(self) -> dict[str, list[pd.Series]]:
+        """Scores between the controls, by method: one series of runs for each dataset.  Empty without controls."""
+        ends = [
+            {name: cell(self.results, name, row, self.metric).mean for name in self.means.index}
+            for row in (Entry(NOISE, NOISE, "control"), FLOOR)
+        ]
+        table = statistics.scaled(self.scores, *ends)
+        return {
+            str(method): [runs["value"] for _, runs in found.groupby("dataset", sort=False)]
+            for method, found in table.groupby("method", sort=False)
+        }
+
+
+def analyse(results: Results) -> Analysis:
+    return Analysis(results, METRICS[results.preset.statistics.metric])
+
+
+def rows(analysis: Analysis) -> list[Row]:
+    """Every number of statistics.csv."""
+    cells = statistics.summary(analysis.scores).rename(columns={"mean": "estimate", "std": "deviation"})
+    found: list[Any] = cells.assign(analysis="cell").to_dict("records")
+    if len(analysis.methods) > 1:
+        found += [*_differences(analysis), *_backtracking(analysis), *_over_datasets(analysis)]
+    return [*found, *_ranks(analysis), *_scaled(analysis)]
+
+
+def _differences(analysis: Analysis) -> Iterator[Row]:
+    """Each method less the reference, on each dataset."""
+    reference, *others = analysis.methods
+    for dataset in analysis.means.index:
+        here = analysis.scores[analysis.scores["dataset"] == dataset]
+        runs = {name: found["value"].to_numpy() for name, found in here.groupby("method")}
+        for row in others:
+            if row.id in runs and reference.id in runs:
+                compared = statistics.compare_runs(runs[row.id], runs[reference.id])
+                n = f"{len(runs[row.id])} and {len(runs[reference.id])}"
+                yield _row("runs", compared, row, reference, n=n, dataset=dataset)
+
+
+def _backtracking(analysis: Analysis) -> Iterator[Row]:
+    """Backtracking scores of the same held-out images, each the mean over seeds."""
+    reference, *others = analysis.methods
+    frame, metric = analysis.results.metrics, METRICS["lpips_backtracking"]
+    protocol = metric.protocol(analysis.results.preset).name
+    frame = frame[(frame["metric"] == f"{metric.id}_image") & (frame["protocol"] == protocol)]
+    images: pd.DataFrame = frame.pivot_table(index=["dataset", "item"], columns="method", values="value", sort=False)
+    for row in others:
+        if row.id in images and reference.id in images:
+            for dataset, scores in images[[row.id, reference.id]].dropna().groupby("dataset", sort=False):
+                compared = statistics.compare_paired(scores[row.id].to_numpy(), scores[reference.id].to_numpy())
+                yield _row("backtracking images", compared, row, reference, n=len(scores), dataset=dataset)
+
+
+def _over_datasets(analysis: Analysis) -> list[Row]:
+    """Each method against the reference over the datasets that both have, adjusted by Holm."""
+    reference, *others = analysis.methods
+    found = []
+    for row in others:
+        both = analysis.means[[row.id, reference.id]].dropna()
+        if len(both) > 1:
+            values = both[row.id].to_numpy(), both[reference.id].to_numpy()
+            compared = statistics.compare_over_datasets(*values, analysis.ratio)
+            found.append(_row("datasets", compared, row, reference, n=len(both)))
+    for row_found, adjusted in zip(found, statistics.holm([one["p"] for one in found]), strict=True):
+        row_found["p_adjusted"] = adjusted
+    return found
+
+
+def _ranks(analysis: Analysis) -> Iterator[Row]:
+    if analysis.why_no_ranks:
+        return
+    n = len(analysis.means)
+    for row in analysis.methods:
+        yield {"analysis": "average rank", "method": row.id, "estimate": analysis.ranks[row.id], "n": n}
+    found = statistics.friedman(analysis.ranks.to_numpy(), n)
+    yield {"analysis": "Friedman chi-square", "estimate": found.chi_square, "p": found.chi_square_p, "n": n}
+    yield {"analysis": "Iman-Davenport F", "estimate": found.f, "p": found.f_p, "n": n}
+    difference = statistics.critical_difference(len(analysis.methods), n)
+    yield {"analysis": "critical difference of ranks", "estimate": difference, "n": n}
+
+
+def _scaled(analysis: Analysis) -> Iterator[Row]:
+    reference = analysis.scaled.get(analysis.methods[0].id) if analysis.methods else None
+    for row in analysis.methods:
+        if row.id not in analysis.scaled:
+            continue
+        runs = [found.to_numpy() for found in analysis.scaled[row.id]]
+        estimate, low, high = statistics.interquartile_mean(runs)
+        here = {"method": row.id, "n": sum(map(len, runs))}
+        yield {"analysis": "scaled score", **here, "estimate": estimate, "low": low, "high": high}
+        if reference and row is not analysis.methods[0] and len(reference) == len(runs):
+            chance = statistics.probability_of_improvement(runs, [found.to_numpy() for found in reference])
+            against = analysis.methods[0].id
+            yield {"analysis": "probability of improvement", **here, "against": against, "estimate": chance}
+
+
+def _row(name: str, found: Comparison, row: Entry, reference: Entry, n: object, **where: object) -> Row:
+    numbers = {key: getattr(found, key) for key in ("estimate", "low", "high", "p", "smallest_p")}
+    return {"analysis": name, **where, "method": row.id, "against": reference.id, **numbers, "n": n}

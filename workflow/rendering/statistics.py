@@ -1,0 +1,131 @@
+"""statistics.csv, with every number of the analysis, and statistics.md, the same in words and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from common.files import write_text
+from metrics import statistics
+from metrics.statistics import ALPHA
+from workflow.rendering.analysis import COLUMNS, Analysis, analyse, rows
+from workflow.rendering.captions import scale
+from workflow.rendering.contents import dataset_title
+from workflow.rendering.notation import markdown_table
+from workflow.rendering.results import Results
+
+
+def write(results: Results, csv: Path | str, md: Path | str) -> None:
+    analysis = analyse(results)
+    table = pd.DataFrame(rows(analysis), columns=list(COLUMNS))
+    write_text(csv, table.to_csv(index=False, float_format="%.6g"))
+    write_text(md, markdown(analysis, table))
+
+
+def markdown(analysis: Analysis, table: pd.DataFrame) -> str:
+    """Captions and tables of everything in `table`, with what the number of seeds and datasets can show at all."""
+    parts = [caption(analysis)]
+    for name, head, verdict in (
+        ("runs", f"Difference of {analysis.metric.title} on one dataset, over seeds", runs_verdict),
+        ("backtracking images", "Difference of LPIPS backtracking, over the same held-out images", runs_verdict),
+        ("datasets", _datasets_head(analysis), datasets_verdict),
+    ):
+        found = table[table["analysis"] == name]
+        if len(found):
+            parts += [f"**{head}.** {verdict(found)}", _comparisons(analysis, found)]
+    parts += [ranks_sentence(analysis, table), *_standing(analysis, table)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def caption(analysis: Analysis) -> str:
+    preset, metric = analysis.results.preset, analysis.metric
+    reference = analysis.methods[0].title if analysis.methods else "none"
+    return (
+        f"**Statistics.** {scale(preset)} Stated in the preset before the runs: primary metric {metric.head} (protocol "
+        f"{metric.protocol(preset).name}), reference method {reference}, test of all pairs {preset.statistics.test}, "
+        f"level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}; datasets: {len(preset.datasets)}."
+    )
+
+
+def runs_verdict(found: pd.DataFrame) -> str:
+    smallest = found["smallest_p"].min()
+    text = "95% BCa interval; p: exact permutation test."
+    if smallest > ALPHA:
+        text += f" The smallest possible p is {smallest:.2g}: with so few values nothing can be significant."
+    return text
+
+
+def datasets_verdict(found: pd.DataFrame) -> str:
+    needed = statistics.fewest_datasets(len(found))
+    text = f"p: Wilcoxon's signed-rank test, adjusted by Holm over {len(found)} comparisons."
+    if found["n"].max() < needed:
+        text += f" With {found['n'].max()} datasets nothing can be significant; at least {needed} are needed."
+    return text
+
+
+def ranks_sentence(analysis: Analysis, table: pd.DataFrame) -> str:
+    if analysis.why_no_ranks:
+        return f"**Ranks.** {analysis.why_no_ranks}"
+    found = {row["analysis"]: row for row in table.to_dict("records")}
+    friedman, f = found["Friedman chi-square"], found["Iman-Davenport F"]
+    return (
+        f"**Ranks over {len(analysis.means)} datasets.** Friedman: chi-square {friedman['estimate']:.2f}, "
+        f"p = {friedman['p']:.2g}; Iman-Davenport: F = {f['estimate']:.2f}, p = {f['p']:.2g}. Critical difference of "
+        f"average ranks (Nemenyi): {found['critical difference of ranks']['estimate']:.2f}. A method without a number "
+        "on a dataset has the worst rank there."
+    )
+
+
+def _datasets_head(analysis: Analysis) -> str:
+    effect = "Ratio of geometric means" if analysis.ratio else "Mean difference"
+    return f"{effect} of {analysis.metric.title} over datasets"
+
+
+def _comparisons(analysis: Analysis, found: pd.DataFrame) -> str:
+    titles = {row.id: row.title for row in analysis.methods}
+    heads = ["Dataset", "Method", "Against", "Estimate", "95% interval", "p", "Adjusted p", "n"]
+    lines = [
+        [
+            dataset_title(row["dataset"]) if isinstance(row["dataset"], str) else "all",
+            titles[row["method"]],
+            titles[row["against"]],
+            number(row["estimate"]),
+            interval(row["low"], row["high"]),
+            number(row["p"]),
+            number(row["p_adjusted"]),
+            str(row["n"]),
+        ]
+        for row in found.to_dict("records")
+    ]
+    return markdown_table(heads, lines, ("Dataset", "Method", "Against"))
+
+
+def _standing(analysis: Analysis, table: pd.DataFrame) -> list[str]:
+    """One row for each method: scaled score, average rank, probability of improvement."""
+    found = {(row["analysis"], row["method"]): row for row in table.to_dict("records")}
+    known = {"average rank": "Average rank", "probability of improvement": "Better than the reference"}
+    shown = {name: title for name, title in known.items() if any(key[0] == name for key in found)}
+    if not analysis.scaled and not shown:
+        return []
+    lines = []
+    for row in analysis.methods:
+        score = found.get(("scaled score", row.id))
+        middle = [number(score["estimate"]), interval(score["low"], score["high"])] if score else ["", ""]
+        others = [found.get((name, row.id)) for name in shown]
+        lines.append([row.title, *middle, *(number(one["estimate"]) if one else "" for one in others)])
+    text = (
+        f"**Scaled score.** 0: noise; 1: one half of the images against the other, in {analysis.metric.title}. "
+        "Interquartile mean over all runs, 95% bootstrap interval over seeds. Better than the reference: the "
+        "probability that a run is."
+    )
+    return [text, markdown_table(["Method", "Scaled score", "95% interval", *shown.values()], lines, ("Method",))]
+
+
+def number(value: float) -> str:
+    """Three significant digits; nothing for a number that does not exist."""
+    return "" if pd.isna(value) else f"{value:.3g}"
+
+
+def interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"[{low:.3g}, {high:.3g}]"
