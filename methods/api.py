@@ -71,7 +71,7 @@ class Streams:
     @contextmanager
     def seeded(self, purpose: str) -> Iterator[None]:
         """Seed torch's global generator inside the block (layers initialise themselves from it), restore it after."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # layers are initialised on the CPU
             torch.manual_seed(self.seed_of(purpose))
             yield
 
