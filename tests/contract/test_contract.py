@@ -1,6 +1,6 @@
 """What every method promises the benchmark, tested for every method that is found in methods/.
 
-A method's tiny configuration is its entry in config/smoke.yaml; one that has none there runs with its defaults.
+A method's tiny configuration is its entry in config/smoke.yaml or tiny.yaml; others run with their defaults.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.files import read_yaml
 from methods.api import Latents, Method
 from training.build import build
 from training.checkpoint import RunState
@@ -21,13 +22,14 @@ from training.registry import methods
 RESOLUTION = 32
 N = 12
 SMOKE = read_preset("smoke")
+TINY = read_yaml(Path(__file__).with_name("tiny.yaml"))
 TRAINED = [name for name, info in methods().items() if info.trains]
 
 pytestmark = pytest.mark.usefixtures("lpips_weights")
 
 
 def make(name: str, seed: int = 0, **changes: Any) -> Method:
-    values = SMOKE.methods.get(name, MethodEntry()).resolved("toy")
+    values = SMOKE.methods.get(name, MethodEntry(**TINY.get(name, {}))).resolved("toy")
     steps = values.pop("steps")
     config = {**method_config(name, values), **changes}
     run = RunConfig("smoke", "toy", name, seed, "full", RESOLUTION, steps, threads=1, config=config)
