@@ -43,7 +43,9 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
     theta = to_unit[:, None] * inverse * to_pixels
     size = [n, 1, 2 * output, 2 * output]
     grid = F.affine_grid(theta[:, :2].to(images.device, images.dtype), size, align_corners=False)
-    return halve(F.grid_sample(double(extended), grid, align_corners=False))
+    taps = torch.tensor(SYM6, dtype=torch.float64).to(images)
+    taps = taps / taps.sum()
+    return halve(F.grid_sample(double(extended, taps), grid, align_corners=False), taps)
 
 
 def margin_of(inverse: Tensor, side: int) -> int:
@@ -54,24 +56,18 @@ def margin_of(inverse: Tensor, side: int) -> int:
     return min(side - 1, max(0, math.ceil(farthest - side / 2)) + REACH)
 
 
-def double(images: Tensor) -> Tensor:
+def double(images: Tensor, taps: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, c, 2h, 2w)"""
-    taps = _taps(images) * 2  # half of the values between which it interpolates are zeros
+    taps = 2 * taps  # half of the values between which it interpolates are zeros
     flat = images.flatten(0, 1).unsqueeze(1)
     flat = F.conv_transpose2d(flat, taps.view(1, 1, 1, -1), stride=(1, 2), padding=(0, REACH))
     flat = F.conv_transpose2d(flat, taps.view(1, 1, -1, 1), stride=(2, 1), padding=(REACH, 0))
     return flat.view(*images.shape[:2], *flat.shape[2:])
 
 
-def halve(images: Tensor) -> Tensor:
+def halve(images: Tensor, taps: Tensor) -> Tensor:
     """(n, c, 2h + 2 REACH, 2w + 2 REACH) -> (n, c, h, w)"""
-    taps = _taps(images)
     flat = images.flatten(0, 1).unsqueeze(1)
     flat = F.conv2d(flat, taps.view(1, 1, 1, -1), stride=(1, 2))
     flat = F.conv2d(flat, taps.view(1, 1, -1, 1), stride=(2, 1))
     return flat.view(*images.shape[:2], *flat.shape[2:])
-
-
-def _taps(like: Tensor) -> Tensor:
-    taps = torch.tensor(SYM6, dtype=torch.float64)
-    return (taps / taps.sum()).to(like)

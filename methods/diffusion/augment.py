@@ -64,8 +64,9 @@ def draw(n: int, chance: float, rng: torch.Generator) -> Transformation:
 
 def transform(images: Tensor, done: Transformation) -> Tensor:
     """Images (n, channels, side, side) after the transformation; what moves in comes from reflection."""
-    for axis, flip in ((3, done.flip_x), (2, done.flip_y)):
-        images = torch.where(flip.to(images.device)[:, None, None, None] == 1, images.flip(axis), images)
+    flips = torch.stack([done.flip_x, done.flip_y]).to(images.device) == 1
+    for axis, flip in zip((3, 2), flips, strict=True):
+        images = torch.where(flip[:, None, None, None], images.flip(axis), images)
     return warp(images, done.inverse(images.shape[-1]))
 
 

@@ -37,6 +37,7 @@ class DiffusionConfig:
     dropout: float = 0.13
     # Training
     batch: int = 512  # few-shot (LD-Diffusion): 64
+    microbatch: int = 64  # images at a time: bounds memory, gradients add up to those of the batch
     learning_rate: float = 1e-3  # Adam; few-shot: 2e-4
     warmup_steps: int = 19_531  # linear; 10 million images
     augmentation: float = 0.12  # chance of each transformation; 0: none, not even mirroring, and no label
@@ -93,20 +94,29 @@ class Diffusion(Method):
         warmup = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * warmup
-        images, label = self.images[self.endless_minibatch(step)], None
+        images = self.images[self.endless_minibatch(step)]
+        label = images.new_zeros(len(images), 0)
         if config.augmentation:
             done = draw(len(images), config.augmentation, rng)
             images, label = transform(images, done), done.label().to(self.device)
-        # One buffer, one transfer.
+        # One buffer, one transfer: a number for the noise level, and the noise.
         normal = torch.randn(len(images), 1 + images[0].numel(), generator=rng).to(self.device)
-        level, noise = normal[:, :1, None, None], normal[:, 1:].view_as(images)
-        dropout = self.streams.generator("dropout", step, self.device)
-        loss = self.loss(partial(self.network, label=label, rng=dropout), images, level, noise)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss = self.add_gradients(images, label, normal, self.streams.generator("dropout", step, self.device))
         self.descend()
         self.update_average(step)
         return {"loss": loss.item()}
+
+    def add_gradients(self, images: Tensor, label: Tensor, normal: Tensor, dropout: torch.Generator) -> Tensor:
+        """Add the gradients of the batch's mean loss, which is returned without its graph."""
+        total, size = torch.zeros((), device=self.device), self.config.microbatch
+        for part, its_label, its_normal in zip(images.split(size), label.split(size), normal.split(size), strict=True):
+            level, noise = its_normal[:, :1, None, None], its_normal[:, 1:].view_as(part)
+            network = partial(self.network, label=its_label, rng=dropout)
+            loss = self.loss(network, part, level, noise) * (len(part) / len(images))
+            loss.backward()
+            total += loss.detach()
+        return total
 
     def endless_minibatch(self, step: int) -> Tensor:
         """Indices (batch,): consecutive pieces of an endless sequence of permutations, also if batch > n."""

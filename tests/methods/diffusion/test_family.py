@@ -28,6 +28,17 @@ def test_batches_are_full_and_every_image_occurs_once_an_epoch(n: int) -> None:
         assert sorted(epoch.tolist()) == list(range(n))
 
 
+def test_parts_of_a_batch_add_up_to_its_gradients() -> None:
+    """Parts of three and one."""
+    losses, gradients = [], []
+    for microbatch in (4, 3):
+        method = build(microbatch=microbatch, dropout=0.0)
+        losses.append(method.train_step(0)["loss"])
+        gradients.append([parameter.grad for parameter in method.network.parameters()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
+
+
 def test_the_learning_rate_rises_from_zero() -> None:
     method, rates = build(learning_rate=0.01), []
     for step in range(6):
