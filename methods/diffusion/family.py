@@ -52,6 +52,7 @@ class Diffusion(Method):
     """
 
     backtracks = False
+    track = "none"
 
     config: DiffusionConfig
 
