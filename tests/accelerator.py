@@ -1,8 +1,8 @@
 """An accelerator that is not there: tensors that claim to lie on another device, computed on the CPU.
 
-Inside `with pretended() as device`, every operation is checked as a GPU would check it: tensors of two devices cannot be
-combined, and data move only by explicit copies.  The values are those of the CPU.  `Traffic` counts what a GPU would
-wait for: copies from the host to the device, and values that the host reads.
+Inside `with pretended()`, every operation is checked as a GPU would check it: tensors of two devices cannot be combined,
+and data move only by explicit copies.  The values are those of the CPU.  `Traffic` counts what a GPU would wait for:
+copies from the host to the device, and values that the host reads.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Traffic(TorchDispatchMode):
 
 
 class FromHost(TorchFunctionMode):
-    """Numbers that become a tensor of the device are copied there, as on a GPU: torch does this below a dispatch mode."""
+    """Numbers that become a tensor of the device are copied there; torch does this below the dispatch mode."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -76,6 +76,17 @@ def test_figure_2_shows_the_first_samples_in_order(make, benchmark):
     assert reasons(bands) == ["n/a (left out)"] * 2
 
 
+def test_a_method_without_interpolations_says_so_in_its_line(make):
+    """As diffusion models, which train but declare that they do not backtrack."""
+    results = make()
+    path = results.folder / "samples/dots/mixdl/seed0.npz"
+    with np.load(path) as arrays:
+        images = arrays["images"]
+    np.savez(path, images=images)
+    bands, _ = figures.interpolation(results)
+    assert [reason for reason in reasons(bands) if "latent code" in reason] == [figures.NO_PATH]
+
+
 def test_six_datasets_fill_three_bands(make):
     bands, _ = figures.figure2(make(datasets=["dots", "rings", "c", "d", "e", "f"]))
     assert [band.titles for band in bands] == [("dots", "rings"), ("c", "d"), ("e", "f")]

@@ -16,6 +16,7 @@ from workflow.rendering.results import Arrays, Results
 from workflow.rendering.sheet import Band, Block, Line, draw_sheet
 
 MAX_TARGETS = 10  # a row of Figure 3
+NO_PATH = "n/a (the method has no latent code to move along)"  # its class says `backtracks = False`
 Source = Callable[
     [str], Block
 ]  # what a line shows for a dataset: images (rows, columns, H, W, 3), or why there are none
@@ -45,7 +46,9 @@ def interpolation(results: Results) -> tuple[list[Band], str]:
 
     def block(row: Entry, dataset: str) -> Block:
         arrays = results.samples(dataset, row)
-        return arrays["interpolation"][:2] if arrays else results.why(dataset, row)
+        if arrays is None:
+            return results.why(dataset, row)
+        return arrays["interpolation"][:2] if "interpolation" in arrays else NO_PATH
 
     lines = [(row.title, partial(block, row)) for row in results.generators]
     return _bands(results, lines), "each row moves between two random latent codes; the first rows, without selection"
