@@ -1,8 +1,8 @@
 """An accelerator that is not there: tensors that claim to lie on another device, computed on the CPU.
 
 Inside `with pretended()`, every operation is checked as a GPU would check it: tensors of two devices cannot be
-combined, and data move only by explicit copies.  The values are those of the CPU.  `Traffic` counts what a GPU would wait for:
-copies from the host to the device, and values that the host reads.
+combined, and data move only by explicit copies.  The values are those of the CPU.  `Traffic` counts what a GPU would
+wait for: copies from the host to the device, and values that the host reads.
 """
 
 from __future__ import annotations
