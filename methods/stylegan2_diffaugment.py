@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from methods.api import Streams
-from methods.augment import augment
+from methods.augment import augment, random_flip
 from methods.stylegan2.ada import adaptive_augment
 from methods.stylegan2.adaptive import Controller
 from methods.stylegan2.family import Scalars, StyleGAN2Config, StyleGAN2Family, discriminator_loss, generator_loss
@@ -124,13 +124,9 @@ class StyleGAN2(StyleGAN2Family):
             images = adaptive_augment(images, self.controller.p, rng)
         return self.discriminator(images, parts)
 
-    def minibatch(self, step: int, size: int) -> Tensor:
-        """Indices (size,): consecutive pieces of an endless row of permutations of the training set."""
-        n = len(self.images)
-        epoch, start = divmod(step * size, n)
-        epochs = range(epoch, epoch + (start + size - 1) // n + 1)
-        orders = [torch.randperm(n, generator=self.streams.generator("minibatch", each)) for each in epochs]
-        return torch.cat(orders)[start : start + size].to(self.device)
+    def real_images(self, step: int, rng: torch.Generator) -> Tensor:
+        images = self.images[self.minibatch(step, self.config.batch, rest="fill")]
+        return random_flip(images, rng) if self.config.flip else images
 
     def decay(self, step: int) -> float:
         """Of the average of the generator's weights at this step."""

@@ -122,8 +122,10 @@ class IMLE(Method):
         return self.config.pool_size or int(self.config.pool_factor * len(self.images))
 
     def learning_rate(self, step: int) -> float:
-        """A linear warm-up, then constant."""
-        return self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
+        """A linear warm-up that starts at zero, then constant."""
+        return self.config.learning_rate * min(
+            1.0, step / self.config.warmup_steps if self.config.warmup_steps else 1.0
+        )
 
     def screen(self, distances: Tensor) -> Tensor:
         """May forbid candidates by setting entries to infinity.
@@ -166,9 +168,9 @@ class IMLE(Method):
     def steps_per_epoch(self) -> int:
         return -(-len(self.images) // self.config.batch)
 
-    def minibatch(self, step: int, size: int) -> Tensor:
+    def minibatch(self, step: int, size: int, rest: Literal["keep", "drop", "fill"] = "keep") -> Tensor:
         if self.config.shuffle:
-            return super().minibatch(step, size)
+            return super().minibatch(step, size, rest)
         start = step % self.steps_per_epoch * size
         return self.everyone[start : start + size]
 

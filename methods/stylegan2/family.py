@@ -133,7 +133,7 @@ class StyleGAN2Family(Method):
     # What a step draws ------------------------------------------------------------------------------------------
 
     def real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch)]
+        images = self.images[self.minibatch(step, self.config.batch, rest="drop")]
         return random_flip(images, rng) if self.config.flip else images
 
     def draw_w(self, n: int, rng: torch.Generator) -> Tensor:
