@@ -6,27 +6,29 @@
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+BIN := .venv/bin
 
 .PHONY: demo test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
-	snakemake --cores all --configfile config/demo.yaml
+	$(BIN)/snakemake --cores all --configfile config/demo.yaml
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
+	@echo; echo "For other commands, activate the environment first: source .venv/bin/activate"
 
 test: .venv/.installed
-	pytest -n 2
+	$(BIN)/pytest -n 2
 
 stress: .venv/.installed
-	pytest -n 2 tests/reliability --stress --timeout=7200
+	$(BIN)/pytest -n 2 tests/reliability --stress --timeout=7200
 
 lint: .venv/.installed
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile workflow
-	mypy
-	lint-imports
-	snakemake --lint --configfile config/demo.yaml
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
 	rm -rf results/demo results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache \
@@ -36,5 +38,5 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	@touch $@

@@ -10,6 +10,10 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
+
+include: "workflow/rules/machine.smk"
+
+
 # Conditional, because Snakemake would merge this file with the one from the command line.
 if not workflow.overwrite_configfiles:
 

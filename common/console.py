@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -79,8 +79,9 @@ class Progress:
     def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         if self.bar is not None:
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(count)
+            with suppress(OSError):  # the terminal was closed, which is no reason to lose work
+                self.bar.set_postfix_str(note, refresh=False)
+                self.bar.update(count)
         elif time.monotonic() - self.last_line >= self.every or self.done == self.total:
             self.last_line = time.monotonic()
             say(f"{self.label} {self.done}/{self.total}, {self._eta()} left{', ' + note if note else ''}")
@@ -97,7 +98,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.bar is not None:
-            self.bar.close()
+            with suppress(OSError):
+                self.bar.close()
 
 
 def say(message: str) -> None:

@@ -26,6 +26,7 @@ class AdaptiveIMLE(IMLE):
 
     name = "adaptive_imle"
     title = "Adaptive IMLE"
+    track = "loss"
 
     @dataclass(frozen=True)
     class Config(IMLE.Config):

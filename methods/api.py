@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ class Streams:
     @contextmanager
     def seeded(self, purpose: str) -> Iterator[None]:
         """Seed torch's global generator inside the block (layers initialise themselves from it), restore it after."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # layers are initialised on the CPU
             torch.manual_seed(self.seed_of(purpose))
             yield
 
@@ -85,6 +85,7 @@ class Method:
 
     name: ClassVar[str]
     title: ClassVar[str]  # what tables and figures print
+    track: ClassVar[Literal["none", "loss", "inside"]]  # outside knowledge that it uses: docs/protocol.md
     trains: ClassVar[bool] = True  # False: nothing to learn (a control); `train_step` is never called
     backtracks: ClassVar[bool] = True  # False: no latent code to optimise; its backtracking cells read "n/a"
     Config: ClassVar[type]
@@ -137,16 +138,23 @@ class Method:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         raise NotImplementedError
 
-    def minibatch(self, step: int, size: int) -> Tensor:
+    def minibatch(self, step: int, size: int, rest: Literal["keep", "drop", "fill"] = "keep") -> Tensor:
         """Indices (<= size,) of step's mini-batch: each epoch is a new permutation, cut into consecutive pieces.
 
-        The last piece of an epoch may be smaller; with n < size, a piece is the complete set.
+        rest: an incomplete last piece of an epoch is kept, dropped, or filled up from the next epoch.  With n < size,
+        a piece is the complete set (unless it is filled).
         """
         n = len(self.images)
-        per_epoch = -(-n // size)
+        if rest == "fill":
+            epoch, start = divmod(step * size, n)
+            orders = [self._permutation(each) for each in range(epoch, epoch + -(-(start + size) // n))]
+            return torch.cat(orders)[start : start + size].to(self.device)
+        per_epoch = max(1, n // size) if rest == "drop" else -(-n // size)
         epoch, position = divmod(step, per_epoch)
-        order = torch.randperm(n, generator=self.streams.generator("minibatch", epoch))
-        return order[position * size : (position + 1) * size].to(self.device)
+        return self._permutation(epoch)[position * size : (position + 1) * size].to(self.device)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.images), generator=self.streams.generator("minibatch", epoch))
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -14,9 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An evaluation copy of `model`; `update_parameters(model)` moves it by (1 - decay) towards the model.
 
+    It starts with the initial weights, as in the official codes; torch would start with those of the first update.
     Only parameters are averaged; buffers are those of the model at the last update.  `.module` is the copy.
     """
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
+    average.n_averaged.fill_(1)
+    return average
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ class ControlReal(Method):
 
     name = "control_real"
     title = "Training images (control)"
+    track = "none"
     trains = False
     backtracks = False
 
@@ -53,6 +54,7 @@ class ControlNoise(ControlReal):
 
     name = "control_noise"
     title = "Uniform noise (control)"
+    track = "none"
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
         """The images themselves: uniform in [-1, 1], flattened to (n, channels * resolution^2)."""

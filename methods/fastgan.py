@@ -32,6 +32,7 @@ class FastGAN(Method):
 
     name = "fastgan"
     title = "FastGAN"
+    track = "loss"
 
     @dataclass(frozen=True)
     class Config:
@@ -106,7 +107,7 @@ class FastGAN(Method):
         return LPIPS(self.config.perceptual).to(self.device)
 
     def _real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch)]
+        images = self.images[self.minibatch(step, self.config.batch, rest="fill")]
         return random_flip(images, rng) if self.config.flip else images
 
     def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:

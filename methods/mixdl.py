@@ -27,6 +27,8 @@ class MixDL(StyleGAN2Family):
 
     name = "mixdl"
     title = "MixDL"
+    track = "none"
+    projects = True
 
     @dataclass(frozen=True)
     class Config(StyleGAN2Config):
@@ -57,9 +59,9 @@ class MixDL(StyleGAN2Family):
             w = self.draw_w(len(coefficients), rng)
             fakes, _ = self.synthesise(torch.cat([coefficients @ w, w]), rng)
         fake = fakes[: len(w)]
-        logits = self._judge_patches(torch.cat([real, fake]), rng)
-        adversarial = discriminator_loss(*logits.split([len(real), len(fake)]))
-        mixed, unmixed = self.discriminator.embed(fakes, parts=2).chunk(2)
+        adversarial = discriminator_loss(self._judge_patches(real, rng), self._judge_patches(fake, rng))
+        # Mixed and unmixed images share groups of the minibatch deviation, as in the official code.
+        mixed, unmixed = self.discriminator.embed(fakes).chunk(2)
         distance = distance_loss(cosine_similarities(mixed, unmixed), coefficients)
         descend(adversarial + self.config.discriminator_distance * distance, self.discriminator_optimiser)
         return {"d_loss": adversarial.item(), "d_distance": distance.item()}

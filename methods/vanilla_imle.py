@@ -19,6 +19,7 @@ class VanillaIMLE(IMLE):
 
     name = "vanilla_imle"
     title = "Vanilla IMLE"
+    track = "loss"
 
     @dataclass(frozen=True)
     class Config(IMLE.Config):

@@ -8,6 +8,7 @@ A feature file is an .npz of `features`, float32 (n, d), and `meta`, JSON text w
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             images, meta = file["images"], json.loads(str(file["meta"]))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; sample the run with: python -m training sample --out {path}") from None
+        raise UserError(
+            f"{path} does not exist; sample the run with: python -m training sample --out {shlex.quote(str(path))}"
+        ) from None
     except Exception as error:  # for damaged archives and headers, zipfile and numpy raise many types
         raise UserError(f"{path} is not a sample file ({error}); delete it and sample the run again") from None
     return images, meta
@@ -149,7 +152,9 @@ def load(path: Path) -> Features:
             values, meta = file["features"], json.loads(str(file["meta"]))
             expected = (meta["n"], FEATURE_NETWORKS.get(meta["network"]))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with: python -m metrics features --out {path}") from None
+        raise UserError(
+            f"{path} does not exist; make it with: python -m metrics features --out {shlex.quote(str(path))}"
+        ) from None
     except Exception as error:
         raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
     if values.shape != expected:

@@ -127,8 +127,14 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, resolution: int, channel_base: int = CHANNEL_BASE, channel_max: int = CHANNEL_MAX, channels: int = 3
+        self,
+        resolution: int,
+        channel_base: int = CHANNEL_BASE,
+        channel_max: int = CHANNEL_MAX,
+        channels: int = 3,
+        projects: bool = True,
     ) -> None:
+        """projects: with the layer of `embed`, which is MixDL's addition."""
         super().__init__()
         width = widths(resolution, channel_base, channel_max)
         downwards = sizes(resolution)[:0:-1]
@@ -137,7 +143,7 @@ class Discriminator(nn.Module):
         self.last = Conv(width[4] + 1, width[4], 3)
         self.hidden = Linear(16 * width[4], width[4], activate=True)
         self.logit = Linear(width[4], 1)
-        self.projection = Linear(width[4], width[4])  # MixDL's addition
+        self.projection = Linear(width[4], width[4]) if projects else None
         first = min(max(2 * len(self.blocks) - 7, 1), 2 * len(self.blocks) - 4)
         self.taps = [divmod(position, 2) for position in range(first, first + 4)]
         of_all_convolutions = [outputs for size in downwards for outputs in (width[size], width[size // 2])]
@@ -153,6 +159,7 @@ class Discriminator(nn.Module):
 
     def embed(self, images: Tensor, parts: int = 1) -> Tensor:
         """(n, width of the 4x4 map): the projection of the penultimate layer, in which MixDL compares images."""
+        assert self.projection is not None
         return self.projection(self._penultimate(images, parts))
 
     def patch_features(self, images: Tensor, tap: int) -> Tensor:

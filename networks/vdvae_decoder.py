@@ -46,8 +46,9 @@ def parse_blocks(text: str) -> list[BlockSpec]:
 class AdaptiveInstanceNorm(nn.Module):
     """Normalise each channel of each image, then scale and shift it by linear functions of the style."""
 
-    def __init__(self, width: int, style_dim: int) -> None:
+    def __init__(self, width: int, style_dim: int, eps: float) -> None:
         super().__init__()
+        self.eps = eps
         self.style = nn.Linear(style_dim, 2 * width)
         with torch.no_grad():
             self.style.bias[:width] = 1  # the scales
@@ -57,7 +58,7 @@ class AdaptiveInstanceNorm(nn.Module):
         scale, shift = self.style(w)[:, :, None, None].chunk(2, dim=1)
         if x.shape[-1] > 1:  # a single pixel has no variance to normalise
             # One group a channel is instance normalisation.
-            x = F.group_norm(x, num_groups=x.shape[1], eps=1e-5)
+            x = F.group_norm(x, num_groups=x.shape[1], eps=self.eps)
         return torch.addcmul(shift, scale, x)
 
 
@@ -90,18 +91,28 @@ class Bottleneck(nn.Module):
 class Block(nn.Module):
     """Upsample (where the resolution rises), inject noise, modulate by the style, refine by a residual bottleneck."""
 
-    def __init__(self, spec: BlockSpec, width: int, inner: int, style_dim: int, output_gain: float) -> None:
+    def __init__(
+        self,
+        spec: BlockSpec,
+        width: int,
+        inner: int,
+        style_dim: int,
+        output_gain: float,
+        spatial_noise: bool,
+        norm_eps: float,
+    ) -> None:
         super().__init__()
         self.spec = spec
-        self.noise_gain = nn.Parameter(torch.randn(1, width, 1, 1))
-        self.norm = AdaptiveInstanceNorm(width, style_dim)
+        self.noise_gain = nn.Parameter(torch.randn(1, width, 1, 1)) if spatial_noise else None
+        self.norm = AdaptiveInstanceNorm(width, style_dim, norm_eps)
         # Below 3x3 pixels a 3x3 kernel would see mostly padding.
         self.bottleneck = Bottleneck(width, inner, 3 if spec.resolution > 2 else 1, output_gain)
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         if self.spec.upsampling > 1:
             x = F.interpolate(x, scale_factor=self.spec.upsampling, mode="nearest")
-        x = torch.addcmul(x, self.noise_gain, noise)
+        if self.noise_gain is not None and noise is not None:
+            x = torch.addcmul(x, self.noise_gain, noise)
         return self.bottleneck(self.norm(x, w))
 
 
@@ -109,6 +120,7 @@ class VDVAEDecoder(nn.Module):
     """Images from latent codes and noise maps, one single-channel map per resolution, shared by its blocks.
 
     blocks: the block list, see `parse_blocks`.  bottleneck: inner width of the residual blocks as a share of `width`.
+    spatial_noise: without it there are no noise maps.  norm_eps: of instance normalisation.
     The paper's size (256 px: the defaults) has 36,588,937 parameters, 8,396,800 of them in the mapping network.
     """
 
@@ -120,17 +132,21 @@ class VDVAEDecoder(nn.Module):
         latent_dim: int = 1024,
         mapping_depth: int = 8,
         channels: int = 3,
+        spatial_noise: bool = True,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.specs = specs = parse_blocks(blocks)
         inner = int(width * bottleneck)
         self.latent_dim = latent_dim
         self.resolution = specs[-1].resolution
-        self.noise_resolutions = sorted({spec.resolution for spec in specs})
+        self.noise_resolutions = sorted({spec.resolution for spec in specs}) if spatial_noise else []
         self.mapping = Mapping(latent_dim, mapping_depth)
         self.constant = nn.Parameter(torch.randn(1, width, 1, 1))
         # The residual branches add up over the depth: with this scale, their sum has the variance of one of them.
-        self.blocks = nn.ModuleList(Block(spec, width, inner, latent_dim, len(specs) ** -0.5) for spec in specs)
+        self.blocks = nn.ModuleList(
+            Block(spec, width, inner, latent_dim, len(specs) ** -0.5, spatial_noise, norm_eps) for spec in specs
+        )
         self.to_image = nn.Conv2d(width, channels, 1)
         nn.init.zeros_(self.to_image.get_parameter("bias"))
         self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
@@ -144,5 +160,5 @@ class VDVAEDecoder(nn.Module):
         w = self.mapping(z)
         x = self.constant.expand(len(z), -1, -1, -1)
         for block, spec in zip(self.blocks, self.specs, strict=True):
-            x = block(x, w, noise[str(spec.resolution)])
+            x = block(x, w, noise[str(spec.resolution)] if self.noise_resolutions else None)
         return self.to_image(x) * self.gain + self.bias

@@ -17,7 +17,7 @@ TRAIN_EXAMPLES = """examples:
   python -m training train --config paper --method mixdl --dataset panda --out results/mine --fresh
   python -m training train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
 
-A run resumes by itself from state/<run hash>/.  Ctrl-C and SIGTERM save the state before leaving.
+A run resumes by itself from state/<run hash>/.  Ctrl-C, SIGTERM and a closed terminal save the state.
 """
 SAMPLE_EXAMPLES = """examples:
   python -m training sample --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out samples.npz -n 500

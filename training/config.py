@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import dataset_info
-from training.protocols import Backtracking, PrecisionRecall, PrecisionRecallName
+from training.protocols import Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
 from training.registry import ROOT, method_info, methods
 
 Split = Literal["full", "train90"]
@@ -34,7 +34,7 @@ class Section(BaseModel):
 
 class Metrics(Section):
     precision_recall: tuple[PrecisionRecallName, ...] = Field((PrecisionRecall("inception", 5, 1000),), min_length=1)
-    backtracking: Backtracking = Backtracking()
+    backtracking: BacktrackingProtocol = Backtracking()
 
 
 class Training(Section):

@@ -6,7 +6,6 @@ Seconds are those of the GPU, or the process time of one CPU core, which other p
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from common.console import UserError, say
+from common.machine import usable_cpus
 from data.datasets import dataset_info
 from methods.api import Method
 from training.build import build
@@ -121,9 +121,7 @@ def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> s
 
 def finish(hours: list[float], device: torch.device, threads: int) -> str:
     """When trainings of these hours (of one core, or of a GPU) end if they use the whole machine."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )  # macOS: no affinity
+    cores = usable_cpus()
     jobs, speed = (torch.cuda.device_count(), 1) if device.type == "cuda" else (max(1, cores // threads), threads)
     clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
     end = datetime.now() + timedelta(hours=clock_hours)

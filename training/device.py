@@ -48,7 +48,7 @@ def memory_advice(what: str, way_out: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:  # torch's own OutOfMemoryError is a RuntimeError
         if isinstance(error, torch.OutOfMemoryError):
             raise UserError(f"{what} ran out of GPU memory{_gpu_memory()}: {way_out}") from None
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
             raise UserError(f"{what} ran out of memory: {way_out}") from None
         raise
 

@@ -125,7 +125,7 @@ class Loop:
         say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
 
     def advance(self) -> None:
-        """Train to the last step, saving at intervals; SIGINT and SIGTERM save once more and exit."""
+        """Train to the last step, saving at intervals; SIGINT, SIGTERM and SIGHUP save once more and exit."""
         total = self.run.steps
         with (
             caught_signals() as caught,
@@ -230,15 +230,24 @@ def _copy(folder: Path, out: Path) -> None:
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Record SIGINT and SIGTERM instead of exiting; the second such signal ends the process as usual."""
+    """Record SIGINT, SIGTERM and SIGHUP (a closed terminal) instead of exiting.
+
+    The second SIGINT or SIGTERM ends the process as usual; shells repeat SIGHUP.  Under nohup, SIGHUP stays ignored.
+    """
     caught: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        signal.signal(number, previous[number])
-        os.write(2, b"\nsaving the state after this step; repeat to stop at once\n")
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else previous[number])
+        try:
+            os.write(2, b"\nsaving the state after this step; repeat to stop at once\n")
+        except OSError:  # standard error was the terminal: later messages must not fail, either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
-    previous: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous: dict[int, Any] = {number: signal.signal(number, note) for number in numbers}
     try:
         yield caught
     finally:

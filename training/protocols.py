@@ -59,16 +59,21 @@ PrecisionRecallName = Annotated[PrecisionRecall, BeforeValidator(_protocol), Pla
 
 
 class Backtracking(BaseModel):
-    """The protocol of LPIPS backtracking."""
+    """The protocol of LPIPS backtracking.
+
+    The defaults are this benchmark's own.  `FASTGAN` has the settings of the script that FastGAN released.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     net: Literal["alex", "vgg"] = "vgg"
     upsample: int = Field(1, ge=1)  # bilinear enlargement before LPIPS
+    pool: int = Field(1, ge=1)  # average pooling before LPIPS
+    flip: bool = False  # mirror each target with chance 1/2, at each step and when it is scored
     steps: int = Field(1000, ge=1)
     restarts: int = Field(3, ge=1)
-    learning_rate: float = Field(0.1, gt=0)  # FastGAN's script; Adam with betas (0.5, 0.999), constant
-    mse_weight: float = Field(0.2, ge=0)  # FastGAN's script
+    learning_rate: float = Field(0.1, gt=0)  # as FastGAN: Adam with betas (0.5, 0.999), constant
+    mse_weight: float = Field(0.2, ge=0)  # of an image's mean squared error
     optimise: Literal["z", "z+noise"] = "z"
 
     def __str__(self) -> str:
@@ -79,6 +84,23 @@ class Backtracking(BaseModel):
             parts.append(f"lr{self.learning_rate:g}")
         if self.mse_weight != default.mse_weight:
             parts.append(f"mse{self.mse_weight:g}")
-        if self.optimise == "z+noise":
-            parts.append("noise")
+        parts += [f"p{self.pool}"] if self.pool > 1 else []
+        parts += ["flip"] if self.flip else []
+        parts += ["noise"] if self.optimise == "z+noise" else []
         return "-".join(parts)
+
+
+# FastGAN's script weights the mean over a batch of 4 by 0.2, which is 0.05 for each image, and makes about 100 updates
+# of an image from one start.  It differs in three points: its noise inputs are drawn anew at each step, its BatchNorm
+# uses the statistics of the batch, and it scores the last step, not the best one.
+FASTGAN = Backtracking(net="vgg", pool=2, flip=True, steps=100, restarts=1, mse_weight=0.05)
+
+
+def _backtracking(value: Any) -> Any:
+    if isinstance(value, str) and value != "fastgan":
+        raise ValueError(f"{value!r} is not a protocol; write `fastgan`, or its settings")
+    return FASTGAN if value == "fastgan" else value
+
+
+# As a field of a preset: settings, or the name of a protocol.
+BacktrackingProtocol = Annotated[Backtracking, BeforeValidator(_backtracking)]

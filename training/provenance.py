@@ -13,23 +13,34 @@ from typing import Any
 
 import torch
 
+from common.machine import usable_cpus
 from training.registry import ROOT
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors", "snakemake")
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout, and whether its code differs from it; None outside a git checkout."""
+    """Commit of the checkout, whether its code differs from it, and why git gives no commit; each None if not known."""
+    try:
+        _git("ls-files", "--error-unmatch", "Snakefile")  # fails if only a folder above is a checkout, of other files
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--", "*.py", "*.smk", "*.yaml", "Snakefile")  # untracked files too
+    except OSError as error:
+        return {"git_commit": None, "git_dirty": None, "git_error": f"git cannot be run: {error.strerror}"}
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.replace(str(ROOT), ".").partition("\n")[0]  # without the path, which nobody else has
+        return {"git_commit": None, "git_dirty": None, "git_error": reason}
+    return {"git_commit": commit, "git_dirty": bool(changes), "git_error": None}
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
 
-    changes = git("status", "--porcelain", "--", "*.py", "*.smk", "*.yaml", "Snakefile")  # untracked files too
-    return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": None if changes is None else bool(changes)}
+def _git(*arguments: str) -> str:
+    return _output("git", *arguments)
+
+
+def _output(*command: str) -> str:
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=ROOT, env=english, capture_output=True, text=True, errors="replace", check=True)
+    return done.stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -44,7 +55,7 @@ def versions() -> dict[str, str]:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"cpu": cpu_model(), "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads()}
+    return {"cpu": cpu_model(), "cores": usable_cpus(), "gpu": gpu, "threads": torch.get_num_threads()}
 
 
 def peak_memory_mb(device: torch.device) -> int:
@@ -57,7 +68,9 @@ def peak_memory_mb(device: torch.device) -> int:
 
 def cpu_model() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
+        if sys.platform == "darwin":
+            return _output("sysctl", "-n", "machdep.cpu.brand_string")
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        lines = []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

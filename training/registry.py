@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 STANDARD = ("dataclasses", "typing")  # modules that a Config may use
+TRACKS = ("none", "loss", "inside")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class MethodInfo:
     class_name: str
     trains: bool
     backtracks: bool
+    track: str
     config: type[Any]  # its Config, executed without the rest of the module
 
     def load(self) -> type[Method]:
@@ -60,6 +62,7 @@ def methods() -> dict[str, MethodInfo]:
                 class_name=cls.__name__,
                 trains=cls.trains,
                 backtracks=cls.backtracks,
+                track=_track(cls, path),
                 config=cls.Config,
             )
     return dict(sorted(found.items()))
@@ -71,6 +74,16 @@ def method_info(name: str) -> MethodInfo:
         return methods()[name]
     except KeyError:
         raise UserError(f"no method is named {name!r}; methods/ holds {', '.join(methods())}") from None
+
+
+def _track(cls: type[Any], path: Path) -> str:
+    """Raises `UserError` if a method does not say what outside knowledge it uses."""
+    if (track := getattr(cls, "track", None)) not in TRACKS:
+        raise UserError(
+            f"{path.relative_to(ROOT)}: {cls.name} needs a literal `track`, one of {', '.join(TRACKS)}: "
+            "docs/protocol.md explains them"
+        )
+    return str(track)
 
 
 @cache

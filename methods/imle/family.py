@@ -35,6 +35,8 @@ class GeneratorConfig:
     bottleneck: float = 0.25  # inner width of the residual blocks, as a share of `width`
     latent_dim: int = 1024  # paper: the same
     mapping_depth: int = 8  # layers of the mapping network
+    spatial_noise: bool = True  # does each block add a noise map?
+    norm_eps: float = 1e-5  # added to the variances that instance normalisation divides by
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class OptimisationConfig:
 
     latent_perturbation: float = 0.001  # standard deviation of the noise added to a chosen z; paper: none
     batch: int = 4  # paper: the same
+    shuffle: bool = True  # a new order of the images in each epoch
     optimizer: Literal["adam", "adamw"] = "adamw"  # paper: adam
     learning_rate: float = 1e-4  # official: Obama and Cat 5e-5; paper: 2e-6
     betas: tuple[float, float] = (0.9, 0.9)  # paper: not stated
@@ -56,8 +59,13 @@ class IMLE(Method):
     """Implicit maximum likelihood estimation.
 
     Subclasses call `reassign` from `initialise`, `before_epoch` and `after_update` for the images that need a new
-    latent.  They may override `search_space` and `screen` to change which candidates these images get.
+    latent.  They may override `screen` to change which candidates these images get, and `learning_rate`.
     """
+
+    @property
+    def screened_at_once(self) -> int | None:
+        """Candidates that `screen` needs together; None: any number."""
+        return None
 
     @dataclass(frozen=True)
     class Config(OptimisationConfig, SearchConfig, DistanceConfig, GeneratorConfig):
@@ -66,7 +74,14 @@ class IMLE(Method):
     def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         super().__init__(config, resolution, channels, images, streams)
         self.decoder = VDVAEDecoder(
-            config.blocks, config.width, config.bottleneck, config.latent_dim, config.mapping_depth, channels
+            config.blocks,
+            config.width,
+            config.bottleneck,
+            config.latent_dim,
+            config.mapping_depth,
+            channels,
+            config.spatial_noise,
+            config.norm_eps,
         ).to(self.device)
         if self.decoder.resolution != resolution:
             raise UserError(f"`blocks` ends at resolution {self.decoder.resolution}, but the images have {resolution}")
@@ -80,9 +95,10 @@ class IMLE(Method):
         )
         self.distance = Distance(config, self.device)
         self.targets = Targets(images, self.distance.embed, config.target_cache_gib * 2**30)
-        pool = Pool(config.pool_size or int(config.pool_factor * len(images)), self._prior, streams)
+        pool = Pool(self.pool_size(), self._prior, streams)
         compared = search_targets(config, self.distance, self.targets, streams)
-        self.search = Search(pool, compared, config.pool_batch, self.generate_raw, self.search_space, self.screen)
+        screen = self.screen if type(self).screen is not IMLE.screen else None
+        self.search = Search(pool, compared, config.pool_batch, self.generate_raw, screen, self.screened_at_once)
         self.everyone = torch.arange(len(images), device=self.device)
         self.reassigned = 0  # images given a new latent in this step
         self.trained_distance = torch.zeros(len(images), device=self.device)  # of each image when it was last trained
@@ -101,9 +117,15 @@ class IMLE(Method):
     def after_update(self, indices: Tensor) -> None:
         """Called after each optimiser step, with the indices of its mini-batch."""
 
-    def search_space(self, features: Tensor) -> Tensor:
-        """May map the features (n, d) of training images and candidates to the space in which they are compared."""
-        return features
+    def pool_size(self) -> int:
+        """Candidates in a pool."""
+        return self.config.pool_size or int(self.config.pool_factor * len(self.images))
+
+    def learning_rate(self, step: int) -> float:
+        """A linear warm-up that starts at zero, then constant."""
+        return self.config.learning_rate * min(
+            1.0, step / self.config.warmup_steps if self.config.warmup_steps else 1.0
+        )
 
     def screen(self, distances: Tensor) -> Tensor:
         """May forbid candidates by setting entries to infinity.
@@ -142,11 +164,21 @@ class IMLE(Method):
         samples = self.generate_raw(self.assigned[indices])
         return (self.distance.embed(samples) - self.targets[indices]).square().sum(dim=1)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.images) // self.config.batch)
+
+    def minibatch(self, step: int, size: int, rest: Literal["keep", "drop", "fill"] = "keep") -> Tensor:
+        if self.config.shuffle:
+            return super().minibatch(step, size, rest)
+        start = step % self.steps_per_epoch * size
+        return self.everyone[start : start + size]
+
     # Training ---------------------------------------------------------------------------------------------------
 
     def train_step(self, step: int) -> dict[str, float]:
         self.reassigned = 0
-        epoch, position = divmod(step, -(-len(self.images) // self.config.batch))
+        epoch, position = divmod(step, self.steps_per_epoch)
         if step == 0:
             self.initialise()
         elif position == 0:
@@ -160,7 +192,7 @@ class IMLE(Method):
     def descend(self, step: int, indices: Tensor) -> float:
         """One optimiser step on the mean distance between these images and their samples; returns that mean."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
+            group["lr"] = self.learning_rate(step)
         self.optimizer.zero_grad()
         distance = self.sample_distance(indices)
         loss = distance.mean()

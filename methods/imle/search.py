@@ -2,6 +2,8 @@
 
 A search compares all candidates of a pool.  The comparison uses the embedding of the training distance (`exact`), a
 short sketch of it (`sketch`) or, as in the official code, a random projection of LPIPS's features (`projected`).
+RS-IMLE compares vectors of length 1: projections of the pixels (`l2`), of LPIPS's features (`lpips`), or of both
+(`combined`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from common.console import UserError
+from common.console import UserError, say
 from methods.api import Latents, Streams
 from methods.imle.distance import Distance, Targets
 from methods.imle.pool import Pool
-from methods.imle.spaces import Projection, Sketch
+from methods.imle.spaces import Projection, Sketch, UnitLength, pixels
 
 GROUP_BYTES = 2**21  # of candidates compared at once: large enough for a matrix product, small enough for the cache
 
@@ -29,8 +31,8 @@ class SearchConfig:
     pool_factor: float = 100.0  # candidates per training image; official: Panda 200
     pool_size: int | None = None  # a fixed m, independent of the number of images; paper: not stated
     pool_batch: int = 16  # images generated at once where no gradient is needed
-    search: Literal["exact", "sketch", "projected"] = "projected"  # paper: exact
-    proj_dim: int = 800  # of the projected search
+    search: Literal["exact", "sketch", "projected", "l2", "lpips", "combined"] = "projected"  # paper: exact
+    proj_dim: int = 800  # of the projected searches
     sketch_dim: int = 2047  # of the search by sketches
 
 
@@ -39,11 +41,25 @@ def search_targets(config: SearchConfig, distance: Distance, targets: Targets, s
 
     targets: the same images in the embedding of the distance, which the exact search shares.
     """
-    if config.search == "projected":
-        return Targets(targets.images, Projection(distance.layers, config.proj_dim, streams))
-    if config.search == "sketch":
-        return Targets(targets.images, Sketch(distance.parts, config.sketch_dim, streams))
-    return targets
+    if config.search == "exact":
+        return targets
+    return Targets(targets.images, _space(config, distance, streams))
+
+
+def _space(config: SearchConfig, distance: Distance, streams: Streams) -> Callable[[Tensor], Tensor]:
+    dim = config.proj_dim
+    match config.search:
+        case "sketch":
+            return Sketch(distance.parts, config.sketch_dim, streams)
+        case "projected":
+            return Projection(distance.layers, dim, streams)
+        case "l2":
+            return UnitLength(Projection(pixels, dim, streams, "pixels"))
+        case "lpips":
+            return UnitLength(Projection(distance.layers, dim, streams))
+        case _:
+            halves = Projection(pixels, dim // 2, streams, "pixels"), Projection(distance.layers, dim // 2, streams)
+            return UnitLength(*halves)
 
 
 class Search:
@@ -58,17 +74,16 @@ class Search:
         targets: Targets,
         batch: int,
         generate: Callable[[Latents], Tensor],
-        transform: Callable[[Tensor], Tensor],
-        screen: Callable[[Tensor], Tensor],
+        screen: Callable[[Tensor], Tensor] | None = None,
+        chunk: int | None = None,
     ) -> None:
         """targets: the training images in the space of the comparison.  batch: candidates generated at once.
 
-        generate: latents to images (n, C, H, W), by the current generator.  transform: a map (n, d) -> (n, d') of
-        images and candidates before they are compared.  screen: may forbid candidates by setting entries of the
-        distances (images, candidates) to infinity.
+        generate: latents to images (n, C, H, W), by the current generator.  screen: may forbid candidates by setting
+        entries of the distances (images, candidates) to infinity.  chunk: candidates given to it at once (None: many).
         """
         self.pool, self.targets, self.batch = pool, targets, batch
-        self.generate, self.transform, self.screen = generate, transform, screen
+        self.generate, self.screen, self.chunk = generate, screen, chunk
         self.count = 0
         self.generated = 0
         # Of the current pool: each image's nearest candidate, and whether the image has received it.
@@ -95,12 +110,12 @@ class Search:
     def _search(self, indices: Tensor) -> Tensor:
         self.count += 1
         batches = self.pool.batches(self.count - 1, self.batch)
-        return nearest(self.transform(self.targets.cached[indices]), map(self.look_at, batches), self.screen)
+        return nearest(self.targets.cached[indices], map(self.look_at, batches), self.screen, self.chunk)
 
     def look_at(self, latents: Latents) -> Tensor:
-        """These candidates in the space of the comparison, (n, d')."""
+        """These candidates in the space of the comparison, (n, d)."""
         self.generated += len(latents)
-        return self.transform(self.targets.embed(self.generate(latents)))
+        return self.targets.embed(self.generate(latents))
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("count", "generated", "candidate", "taken")}
@@ -110,36 +125,61 @@ class Search:
         self.candidate, self.taken = state["candidate"], state["taken"]
 
 
-def nearest(targets: Tensor, batches: Iterable[Tensor], screen: Callable[[Tensor], Tensor] = lambda d: d) -> Tensor:
+def nearest(
+    targets: Tensor,
+    batches: Iterable[Tensor],
+    screen: Callable[[Tensor], Tensor] | None = None,
+    chunk: int | None = None,
+) -> Tensor:
     """Indices (n,) of each target's nearest candidate, in Euclidean distance: exact, in memory of a few batches.
 
-    targets: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen: see `Search`; it is given the
-    distances (n, c) of c candidates at a time.  Raises UserError if no candidate is left for a target.
+    targets: (n, d).  batches: the candidates, (b, d) at a time; consumed once.  screen, chunk: see `Search`.  If the
+    screen leaves no candidate, a warning is printed and the nearest of all candidates is used.
     """
-    best = torch.full((len(targets),), torch.inf, device=targets.device)
-    index = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
-    seen = 0
-    for candidates in grouped(batches):
-        distances = screen(euclidean(targets, candidates))
+    unscreened, admitted = Running(targets), Running(targets)
+    for candidates in grouped(batches, chunk):
+        distances = euclidean(targets, candidates)
+        unscreened.update(distances)
+        if screen:
+            admitted.update(screen(distances))
+    if screen is None:
+        return unscreened.index
+    refused = torch.isinf(admitted.best)
+    if refused.any():
+        say(f"warning: every candidate was rejected for {int(refused.sum())} images; using the nearest of all")
+    return torch.where(refused, unscreened.index, admitted.index)
+
+
+class Running:
+    """The nearest candidate so far, of each target."""
+
+    def __init__(self, targets: Tensor) -> None:
+        self.best = torch.full((len(targets),), torch.inf, device=targets.device)
+        self.index = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
+        self.seen = 0
+
+    def update(self, distances: Tensor) -> None:
+        """distances: to the next candidates, (n, c)."""
         smallest, column = distances.min(dim=1)
-        closer = smallest < best
-        best = torch.where(closer, smallest, best)
-        index = torch.where(closer, column + seen, index)
-        seen += len(candidates)
-    if torch.isinf(best).any():
-        raise UserError(f"the method admits none of {seen} candidates for some training image: raise pool_factor")
-    return index
+        closer = smallest < self.best
+        self.best = torch.where(closer, smallest, self.best)
+        self.index = torch.where(closer, column + self.seen, self.index)
+        self.seen += distances.shape[1]
 
 
-def grouped(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same rows in the same order, in batches of GROUP_BYTES or a little more."""
+def grouped(batches: Iterable[Tensor], rows: int | None = None) -> Iterator[Tensor]:
+    """The same rows in the same order: `rows` at a time, or batches of GROUP_BYTES or a little more."""
     held: list[Tensor] = []
     for batch in batches:
         held.append(batch)
-        if sum(tensor.nbytes for tensor in held) >= GROUP_BYTES:
+        while rows and sum(map(len, held)) >= rows:
+            together = torch.cat(held)
+            yield together[:rows]
+            held = [together[rows:]]
+        if not rows and sum(tensor.nbytes for tensor in held) >= GROUP_BYTES:
             yield torch.cat(held)
             held = []
-    if held:
+    if sum(map(len, held)):
         yield torch.cat(held)
 
 

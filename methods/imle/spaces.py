@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods.api import Streams
 
@@ -51,9 +52,11 @@ class Projection:
     9.3 GiB in total.
     """
 
-    def __init__(self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams) -> None:
-        """layers: images to LPIPS's weighted feature maps."""
-        self.layers, self.dim, self.streams = layers, dim, streams
+    def __init__(
+        self, layers: Callable[[Tensor], list[Tensor]], dim: int, streams: Streams, purpose: str = "projection"
+    ) -> None:
+        """layers: images to LPIPS's weighted feature maps, or to other maps.  purpose: names the random stream."""
+        self.layers, self.dim, self.streams, self.purpose = layers, dim, streams, purpose
         self.matrices: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -67,10 +70,29 @@ class Projection:
         matrices = []
         for number, (size, dim) in enumerate(zip(sizes, proportional_split(self.dim, sizes), strict=True)):
             # On the device itself: billions of values at 256 px.
-            generator = self.streams.generator("projection", number, device)
+            generator = self.streams.generator(self.purpose, number, device)
             matrix = torch.randn(size, dim, generator=generator, device=device)
             matrices.append(matrix.div_(matrix.norm(dim=1, keepdim=True)))
         return matrices
+
+
+class UnitLength:
+    """The vectors of each space scaled to length 1, concatenated: within one space, distances lie in [0, 2].
+
+    Source: RS-IMLE's released code (SerChirag/rs-imle 85c8267).
+    """
+
+    def __init__(self, *spaces: Callable[[Tensor], Tensor]) -> None:
+        self.spaces = spaces
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, dim)."""
+        return torch.cat([F.normalize(space(images), dim=1) for space in self.spaces], dim=1)
+
+
+def pixels(images: Tensor) -> list[Tensor]:
+    """The images themselves as the only map of a `Projection`."""
+    return [images]
 
 
 def proportional_split(total: int, sizes: Sequence[int]) -> list[int]:

@@ -54,6 +54,7 @@ class StyleGAN2Family(Method):
     """StyleGAN2 with the non-saturating logistic loss, lazy regularisation, style mixing and averaged weights."""
 
     config: StyleGAN2Config
+    projects = False  # the discriminator has a layer in which images are compared
 
     def __init__(
         self, config: StyleGAN2Config, resolution: int, channels: int, images: Tensor, streams: Streams
@@ -64,7 +65,7 @@ class StyleGAN2Family(Method):
         self.generator = Generator(
             resolution, config.style_dim, config.mapping_depth, base, maximum, channels, config.noise
         ).to(self.device)
-        self.discriminator = Discriminator(resolution, base, maximum, channels).to(self.device)
+        self.discriminator = Discriminator(resolution, base, maximum, channels, self.projects).to(self.device)
         self.average = moving_average(self.generator, config.ema_decay)
         self.generator_optimiser = lazy_adam([self.generator], config.learning_rate, config.path_every)
         self.discriminator_optimiser = lazy_adam([self.discriminator], config.learning_rate, config.r1_every)
@@ -132,7 +133,7 @@ class StyleGAN2Family(Method):
     # What a step draws ------------------------------------------------------------------------------------------
 
     def real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch)]
+        images = self.images[self.minibatch(step, self.config.batch, rest="drop")]
         return random_flip(images, rng) if self.config.flip else images
 
     def draw_w(self, n: int, rng: torch.Generator) -> Tensor:

@@ -7,8 +7,11 @@ from torch import Tensor, nn
 
 
 def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """R1: the squared gradient of the logits with respect to the real images (n, C, H, W), averaged over images."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    """R1: the squared gradient of an image's logit with respect to it, averaged over the real images (n, C, H, W).
+
+    Of a map of logits (n, ...), it is the gradient of an image's mean logit.
+    """
+    (gradient,) = torch.autograd.grad(logits.flatten(1).mean(dim=1).sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +53,24 @@ def test_progress_in_a_log_is_a_line_now_and_then(capsys: pytest.CaptureFixture[
         for _ in range(3):
             progress.advance(note="loss 0.31")
     assert capsys.readouterr().err == "train 3/3, 0:00:00 left, loss 0.31\n"
+
+
+def test_progress_goes_on_when_its_terminal_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        gone = False
+
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if self.gone:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().write(text)
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress(total=2, label="train") as progress:
+        progress.bar.mininterval = 0.0
+        terminal.gone = True
+        progress.advance()
+    assert progress.done == 1

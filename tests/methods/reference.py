@@ -32,15 +32,14 @@ class Adam:
 
 
 class Average:
-    """A moving average of a network's parameters that starts as a copy of the first ones it is shown."""
+    """A moving average of a network's parameters that starts with the initial ones."""
 
-    def __init__(self, decay: float) -> None:
-        self.decay, self.values = decay, None
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self.values = decay, [parameter.detach().clone() for parameter in network.parameters()]
 
     def update(self, network: nn.Module) -> None:
-        new = [parameter.detach().clone() for parameter in network.parameters()]
-        old = self.values or new
-        self.values = [self.decay * a + (1 - self.decay) * b for a, b in zip(old, new, strict=True)]
+        pairs = zip(self.values, network.parameters(), strict=True)
+        self.values = [self.decay * old + (1 - self.decay) * new.detach() for old, new in pairs]
 
 
 def assert_parameters(network: nn.Module, expected: Sequence[Tensor], what: str) -> None:

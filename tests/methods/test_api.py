@@ -38,6 +38,18 @@ def test_an_epoch_shows_every_image_once():
     assert len(method.minibatch(0, 10)) == 7
 
 
+def test_the_rest_of_an_epoch_is_kept_dropped_or_filled_from_the_next():
+    for n in (7, 3):
+        method = Method(None, 1, 1, torch.zeros(n, 1, 1, 1), Streams(0, "panda", "fastgan", "full"))
+        filled = torch.cat([method.minibatch(step, 4, rest="fill") for step in range(2 * n)])
+        assert all(sorted(epoch.tolist()) == list(range(n)) for epoch in filled.split(n))
+        assert torch.equal(filled[:n], torch.cat([method.minibatch(step, 4) for step in range(-(-n // 4))]))
+        dropped = [method.minibatch(step, 4, rest="drop") for step in range(3)]
+        assert {len(piece) for piece in dropped} == {min(n, 4)}
+        assert torch.equal(dropped[0], filled[: min(n, 4)])
+        assert n < 4 or not torch.equal(dropped[1][:3], filled[4:7]), "the second piece is of the next permutation"
+
+
 def test_bytes_survive_the_way_to_floats_and_back():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(-1, -1, -1, 3)
     assert torch.equal(to_uint8(to_float(levels)), levels)

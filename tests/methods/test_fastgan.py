@@ -39,11 +39,11 @@ class Reference:
         self.generator, self.discriminator = copy.deepcopy(method.generator), copy.deepcopy(method.discriminator)
         self.generator_adam = Adam(self.generator, lr=2e-4, betas=(0.5, 0.999))
         self.discriminator_adam = Adam(self.discriminator, lr=2e-4, betas=(0.5, 0.999))
-        self.average = Average(0.999)
+        self.average = Average(method.sampler(), 0.999)
 
     def step(self, step: int) -> dict[str, float]:
         rng = self.method.streams.generator("train", step)
-        images = self.method.images[self.method.minibatch(step, 4)]
+        images = self.method.images[self.method.minibatch(step, 4, rest="fill")]
         real = augment(random_flip(images, rng), ("color", "translation"), rng)
         z = torch.randn(len(real), 8, generator=rng)
         noise = {

@@ -50,13 +50,13 @@ class Reference:
         self.g, self.d, self.heads = map(copy.deepcopy, (method.generator, method.discriminator, method.heads))
         self.g_adam = Adam(self.g, lr=0.002 * 4 / 5, betas=(0.0, 0.99 ** (4 / 5)))  # path length every 4 steps
         self.d_adam = Adam(self.d, self.heads, lr=0.002 * 16 / 17, betas=(0.0, 0.99 ** (16 / 17)))  # R1 every 16
-        self.average = Average(0.5 ** (32 / 10_000))
+        self.average = Average(method.sampler(), 0.5 ** (32 / 10_000))
         self.mean_length = torch.zeros(())
 
     def step(self, step: int) -> dict[str, float]:
         self.rng = self.method.streams.generator("train", step)
         mixup = step % 2 == self.phase
-        real = random_flip(self.method.images[self.method.minibatch(step, BATCH)], self.rng)
+        real = random_flip(self.method.images[self.method.minibatch(step, BATCH, rest="drop")], self.rng)
         scalars = self.update_discriminator(real, mixup)
         if step % 16 == 0:
             scalars["r1"] = self.r1(real, mixup)
@@ -75,11 +75,16 @@ class Reference:
             fake = mixed
         else:
             fake = self.synthesise(self.crossed(len(real)))[0].detach()
-        of_real, of_fake = self.judge([real, fake], mixup)
+        if mixup:  # each by a tap of its own
+            (of_real,), (of_fake,) = self.judge([real], mixup), self.judge([fake], mixup)
+        else:
+            of_real, of_fake = self.judge([real, fake], mixup)
         loss = (1 + (-of_real).exp()).log().mean() + (1 + of_fake.exp()).log().mean()
         scalars = {"d_loss": loss.item()}
         if mixup:
-            similarities = [[cosine(m, u) for u in self.d.embed(unmixed)] for m in self.d.embed(mixed)]
+            # Compared in one batch: the deviation channel is that of mixed and unmixed images together.
+            vectors = self.d.embed(torch.cat([mixed, unmixed]))
+            similarities = [[cosine(m, u) for u in vectors[len(mixed) :]] for m in vectors[: len(mixed)]]
             distance = distance_term(similarities, c)
             loss, scalars["d_distance"] = loss + 1 * distance, distance.item()
         self.d_adam.descend(loss)
@@ -110,7 +115,9 @@ class Reference:
     def r1(self, real: Tensor, mixup: bool) -> float:
         real = real.clone().requires_grad_()
         (logits,) = self.judge([real], mixup)
-        (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        # The official code differentiates the mean over the positions of a map, summed over images.
+        means = sum(image.mean() for image in logits)
+        (gradient,) = torch.autograd.grad(means, real, create_graph=True)
         penalty = gradient.square().sum() / len(real)
         self.d_adam.descend(10 / 2 * 16 * penalty)
         return penalty.item()
@@ -159,7 +166,7 @@ class Reference:
 
 
 @pytest.mark.parametrize(("phase", "policy"), [(0, ()), (1, ("color", "translation"))])
-@pytest.mark.parametrize("n", [6, 1])  # a last piece smaller than the batch; fewer images than a batch
+@pytest.mark.parametrize("n", [6, 1])  # a last piece that is dropped; fewer images than a batch
 def test_six_steps_equal_the_derived_ones(float64: None, n: int, phase: int, policy: tuple[str, ...]) -> None:
     """Three mixup steps and three ordinary ones, R1 at step 0, path length at 0 and 4: losses, networks and average."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from common.console import UserError
 from methods.api import Latents, Method, Streams
 from metrics.lpips_backtracking import Backtracked, Distance, backtrack
 from networks.lpips import LPIPS
-from training.config import Backtracking
+from training.config import Backtracking, load_preset, read_preset
 
 SIDE, WIDTH = 16, 6
 PROTOCOL = Backtracking(net="vgg", steps=150, restarts=2)
@@ -133,5 +133,33 @@ def test_the_distance_is_lpips_of_the_enlarged_images(lpips_weights: None) -> No
     x, y = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     lpips = LPIPS("alex")
     enlarged = [torch.nn.functional.interpolate(i, size=64, mode="bilinear", align_corners=False) for i in (x, y)]
-    distance = Distance(lpips, 2, y)
+    distance = Distance(lpips, Backtracking(upsample=2), y)
     torch.testing.assert_close(distance(x), lpips(*enlarged), rtol=1e-4, atol=1e-6)
+
+
+def test_fastgans_script_is_a_protocol_of_its_own() -> None:
+    demo = read_preset("demo").model_dump(mode="json")
+    demo["metrics"]["backtracking"] = "fastgan"
+    protocol = load_preset(demo).metrics.backtracking
+    assert str(protocol) == "lpips-vgg-x1-s100-r1-mse0.05-p2-flip"
+    demo["metrics"]["backtracking"] = "stylegan"
+    with pytest.raises(UserError, match=r"metrics.backtracking: 'stylegan' is not a protocol; write `fastgan`"):
+        load_preset(demo)
+
+
+def test_a_pooled_protocol_cannot_see_what_pooling_removes() -> None:
+    method = Toy()
+    _, targets = known(method)
+    checks = torch.ones(SIDE, SIDE)
+    checks[::2, 1::2] = checks[1::2, ::2] = -1  # a chessboard: its 2 x 2 means are zero
+    seen, unseen = (measure(method, targets + 0.3 * checks, mse_weight=0.0, upsample=2, pool=pool) for pool in (1, 2))
+    assert unseen.score.max() < seen.score.min() / 5
+    assert seen.pooled is not None and unseen.pooled is None
+
+
+def test_mirrored_targets_change_nothing_for_symmetric_images_and_hinder_others() -> None:
+    method = Toy()
+    _, targets = known(method)
+    symmetric = (targets + targets.flip(3)) / 2
+    assert torch.equal(measure(method, symmetric, flip=True).score, measure(method, symmetric).score)
+    assert (measure(method, targets, flip=True).score > 5 * measure(method, targets).score).all()

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's worked example works: its file and its line add RS-IMLE, a real method, and disturb nothing."""
+"""CONTRIBUTING.md's worked example works: its file and its line add GLO, a real method, and disturb nothing."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def block(language: str) -> str:
 
 
 @pytest.fixture
-def with_rs_imle(smoke_copy: Path) -> Path:
+def with_glo(smoke_copy: Path) -> Path:
     """The finished smoke project after the two steps of the text."""
-    (smoke_copy / "methods" / "rs_imle.py").write_text(block("python"))
+    (smoke_copy / "methods" / "glo.py").write_text(block("python"))
     preset = smoke_copy / "config" / "smoke.yaml"
     preset.write_text(preset.read_text().replace("methods:\n", f"methods:\n{block('yaml')}", 1))
     return smoke_copy
 
 
-def test_the_example_trains_is_measured_and_repeats_nothing(with_rs_imle: Path) -> None:
-    assert {name for name in status(with_rs_imle) if "rs_imle" not in name} == {"metrics.csv"}
-    done = run_snakemake(with_rs_imle, TABLE)
+def test_the_example_trains_is_measured_and_repeats_nothing(with_glo: Path) -> None:
+    assert {name for name in status(with_glo) if "glo" not in name} == {"metrics.csv"}
+    done = run_snakemake(with_glo, TABLE)
     assert done.returncode == 0, done.stderr[-4000:]
-    table = pd.read_csv(with_rs_imle / METRICS)
-    assert {"fid", "precision", "recall", "lpips_backtracking"} <= set(table[table.method == "rs_imle"].metric)
-    assert "RS-IMLE" in (with_rs_imle / TABLE).read_text()
+    table = pd.read_csv(with_glo / METRICS)
+    assert {"fid", "precision", "recall", "lpips_backtracking"} <= set(table[table.method == "glo"].metric)
+    assert "GLO" in (with_glo / TABLE).read_text()
 
 
-def test_the_example_keeps_the_contract(with_rs_imle: Path) -> None:
+def test_the_example_keeps_the_contract(with_glo: Path) -> None:
     """The contract tests find the new file by themselves."""
-    shutil.copytree(ROOT / "tests", with_rs_imle / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "pytest", "tests/contract", "-k", "rs_imle", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=with_rs_imle, capture_output=True, text=True, check=False)
+    shutil.copytree(ROOT / "tests", with_glo / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pytest", "tests/contract", "-k", "glo", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=with_glo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout or "....." in done.stdout

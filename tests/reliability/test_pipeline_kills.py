@@ -56,12 +56,19 @@ def interrupt(driver: Driver) -> None:
     driver.wait(timeout=120)
 
 
+def hang_up(driver: Driver) -> None:
+    """A closed terminal; some signal only the process that was started in it."""
+    os.kill(driver.pid, signal.SIGHUP)
+    driver.wait(timeout=120)
+
+
 KILLS: dict[str, Callable[[Driver], None]] = {
     "kill -9 of a job": kill_a_job,
     "kill -9 of the driver": kill_the_driver,
     "kill -9 of driver and jobs": kill_both,
     "SIGTERM, SIGKILL ten seconds later": terminate,
     "Ctrl-C": interrupt,
+    "a closed terminal": hang_up,
 }
 
 

@@ -23,6 +23,7 @@ def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.Mon
         pick_device("tpu")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_AS")
 def test_memory_that_the_machine_refuses_is_one_sentence() -> None:
     code = (
         "import torch\nfrom common.console import run\nfrom training.device import memory_advice\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +32,16 @@ def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
     train_toy()
     assert {path.name for path in OUT.iterdir()} == set(FILES)
     run = read_json(OUT / "run.json")
-    assert {"git_commit", "git_dirty", "version", "versions", "hardware", "config_hash", "data_hash"} <= run.keys()
+    assert {
+        "git_commit",
+        "git_dirty",
+        "git_error",
+        "version",
+        "versions",
+        "hardware",
+        "config_hash",
+        "data_hash",
+    } <= run.keys()
     assert run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
     assert (run["steps"], run["n_train"], run["dataset_title"], run["config"]["batch"]) == (12, 10, "toy", 2)
     with (OUT / "history.csv").open() as file:
@@ -74,6 +85,43 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     (state,) = Path("state").iterdir()
     assert [path.name for path in state.glob("0*.json")] == ["000000005.json"]
     assert not OUT.exists()
+
+
+@pytest.fixture
+def hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal is closed during step 7: SIGHUP comes twice, and nothing can be written to it any more."""
+    healthy = MixDL.train_step
+
+    def step(self: MixDL, step: int) -> dict[str, float]:
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+        return healthy(self, step)
+
+    def closed(*_: object) -> int:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(MixDL, "train_step", step)
+    monkeypatch.setattr(os, "write", closed)
+    monkeypatch.setattr(os, "dup2", lambda *_: 2)
+
+
+def test_a_closed_terminal_saves_the_state(workplace: Path, hung_up: None) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        train_toy()
+    assert leaving.value.code == 128 + signal.SIGHUP
+    (state,) = Path("state").iterdir()
+    assert max(state.glob("0*.json")).name == "000000008.json"
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing(workplace: Path, hung_up: None) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        train_toy()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (OUT / "run.json").exists()
 
 
 def test_resume_goes_on_with_the_named_run_and_with_no_other(workplace: Path) -> None:

@@ -78,6 +78,7 @@ class {base}(Method):
 
 class Own({base}):
     name = "{name}"
+    track = "none"
 """
 
 
@@ -88,7 +89,10 @@ def fields_of(name: str) -> dict[str, object]:
 def test_base_classes_of_one_name_in_two_files_are_two_classes(write: Callable[[str, str], None]) -> None:
     write("one.py", method("one", "width: int = 1"))
     write("two.py", method("two", "depth: int = 2"))
-    write("three.py", "from methods.one import Base as Parent\nclass Base(Parent):\n    name = 'three'\n")
+    write(
+        "three.py",
+        "from methods.one import Base as Parent\nclass Base(Parent):\n    name = 'three'\n    track = 'none'\n",
+    )
     assert fields_of("one") == {"width": 1}
     assert fields_of("two") == {"depth": 2}
     assert fields_of("three") == {"width": 1}
@@ -121,4 +125,10 @@ def test_a_mistake_in_a_method_is_named_with_its_line(
 ) -> None:
     write("broken.py", text)
     with pytest.raises(UserError, match=f"methods/broken.py, {message}"):
+        methods()
+
+
+def test_a_method_must_say_what_outside_knowledge_it_uses(write: Callable[[str, str], None]) -> None:
+    write("one.py", method("one", "width: int = 1").replace('    track = "none"\n', ""))
+    with pytest.raises(UserError, match=r"methods/one.py: one needs a literal `track`, one of none, loss, inside"):
         methods()

@@ -78,7 +78,7 @@ def test_a_cell_that_cannot_be_filled_says_why(build, key, reason):
 
 def test_a_missing_run_reads_not_run(build):
     table = build(1, without("dataset == 'dots' and method == 'mixdl' and metric == 'fid'"))
-    assert "| MixDL | not run |" in notation.markdown(table)
+    assert "| MixDL | none | not run |" in notation.markdown(table)
 
 
 def test_rows_come_in_order_and_a_lost_method_keeps_its_name(build):
@@ -146,9 +146,9 @@ def test_csv_holds_every_digit_and_reason(build, tmp_path):
 
 def test_markdown_is_one_table(build):
     text = notation.markdown(build(1))
-    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {6}
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {7}
     assert text.startswith("**Table 1.** ")
-    assert "| Adaptive IMLE | **81.0** ± 1.4 | **0.310** ± 0.014 [" in text
+    assert "| Adaptive IMLE | loss | **81.0** ± 1.4 | **0.310** ± 0.014 [" in text
 
 
 def test_latex_is_balanced_and_escaped(build):
@@ -167,11 +167,11 @@ def test_latex_is_balanced_and_escaped(build):
         len(re.findall(r"(?<!\\)&", line)) + sum(int(n) - 1 for n in re.findall(r"multicolumn\{(\d)\}", line))
         for line in rows
     ]
-    assert set(columns) == {4}, "every row has as many cells as the table columns"
+    assert set(columns) == {5}, "every row has as many cells as the table columns"
     assert r"\textbf{81.0}" in body
 
 
 def test_latex_continues_below_when_columns_run_out(build):
     text = notation.latex(build(1, datasets=["dots", "rings", "c", "d", "e", "f"]))
-    assert text.count("Method & FID") == 2
-    assert r"\begin{tabular}{@{}lrrrrrr@{}}" in text and r"\begin{table*}" in text
+    assert text.count("Method & Track & FID") == 2
+    assert r"\begin{tabular}{@{}llrrrrrr@{}}" in text and r"\begin{table*}" in text

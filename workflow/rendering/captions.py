@@ -38,6 +38,8 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
         if name not in measured:
             measured[name] = [cell for cell in main if cell.metric.protocol(preset).name == name]
             sentences.append(_protocol(metric, preset, measured[name]))
+    if any(row.track for row in rows):
+        sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
     sentences += [_steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 

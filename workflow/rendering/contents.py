@@ -29,6 +29,7 @@ class Entry:
     id: str
     title: str
     kind: Literal["method", "external", "control", "floor"] = "method"
+    track: str = ""  # the outside knowledge that a method uses: docs/protocol.md
 
     @property
     def ranked(self) -> bool:
@@ -55,7 +56,8 @@ def entries(preset: Preset) -> list[Entry]:
     for name, settings in preset.methods.items():
         info = methods().get(name)
         trains = info.trains if info else settings.steps > 0
-        found.append(Entry(name, info.title if info else name, "method" if trains else "control"))
+        kind: Literal["method", "control"] = "method" if trains else "control"
+        found.append(Entry(name, info.title if info else name, kind, info.track if info and trains else ""))
     return found
 
 

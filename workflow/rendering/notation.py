@@ -54,6 +54,7 @@ def _csv_line(table: Table, key: Key) -> dict[str, object]:
         "method": cell.row.id,
         "title": cell.row.title,
         "kind": cell.row.kind,
+        "track": cell.row.track,
         "metric": cell.metric.id,
         "mean": cell.mean,
         "std": cell.std,
@@ -80,14 +81,15 @@ def joined(values: Iterable[object]) -> str:
 def markdown(table: Table) -> str:
     heads = [
         "Method",
+        "Track",
         *(f"{dataset_title(name)}<br>{metric.head}" for name in table.datasets for metric in table.metrics),
     ]
     rows = []
     for block in table.blocks:
         if not block[0].ranked:
             rows.append(["*Not ranked*"] + [""] * (len(heads) - 1))
-        rows += [[row.title, *(_markdown_cell(table, key) for key in table.keys(row))] for row in block]
-    lines = [f"**Table {table.number}.** {table.caption}", "", markdown_table(heads, rows, texts={"Method"})]
+        rows += [[row.title, row.track, *(_markdown_cell(table, key) for key in table.keys(row))] for row in block]
+    lines = [f"**Table {table.number}.** {table.caption}", "", markdown_table(heads, rows, texts={"Method", "Track"})]
     if table.notes:
         lines += ["", *(f"<sup>{sign}</sup> {note}  " for sign, note in table.signed_notes)]
     return "\n".join(lines) + "\n"
@@ -123,7 +125,7 @@ def latex(table: Table) -> str:
         rf"  \caption{{{_tex(table.caption)}}}",
         rf"  \label{{tab:{table.preset.preset}-table{table.number}}}",
         r"  \small",
-        rf"  \begin{{tabular}}{{@{{}}l{'r' * columns}@{{}}}}",
+        rf"  \begin{{tabular}}{{@{{}}ll{'r' * columns}@{{}}}}",
         r"    \toprule",
         "\n    \\midrule[\\heavyrulewidth]\n".join("\n".join(_latex_band(table, band)) for band in bands),
         r"    \bottomrule",
@@ -139,9 +141,9 @@ def _latex_band(table: Table, datasets: tuple[str, ...]) -> list[str]:
     """Heads and rows of a few datasets."""
     width = len(table.metrics)
     spans = [rf"\multicolumn{{{width}}}{{c}}{{{_tex(dataset_title(name))}}}" for name in datasets]
-    rules = [rf"\cmidrule(lr){{{2 + width * index}-{1 + width * (index + 1)}}}" for index in range(len(datasets))]
+    rules = [rf"\cmidrule(lr){{{3 + width * index}-{2 + width * (index + 1)}}}" for index in range(len(datasets))]
     heads = [_tex(metric.head) for metric in table.metrics] * len(datasets)
-    lines = [_latex_line("", spans), f"    {' '.join(rules)}", _latex_line("Method", heads)]
+    lines = [_latex_line("", ["", *spans]), f"    {' '.join(rules)}", _latex_line("Method", ["Track", *heads])]
     for block in table.blocks:
         lines.append(r"    \midrule")
         for row in block:
@@ -157,9 +159,9 @@ def _latex_row(table: Table, row: Entry, keys: list[Key]) -> list[str]:
         # \rlap keeps the digits of a column aligned whether or not a sign follows them.
         above = rf"\rlap{{\textsuperscript{{{signs}}}}}" if signs else ""
         cells.append((rf"\textbf{{{text}}}" if key in table.best else text) + above)
-    lines = [_latex_line(_tex(row.title), cells)]
+    lines = [_latex_line(_tex(row.title), [row.track, *cells])]
     for parts in zip_longest(*(table.cells[key].uncertainty for key in keys), fillvalue=""):
-        lines.append(_latex_line("", [rf"{{\scriptsize {_tex(part)}}}" if part else "" for part in parts]))
+        lines.append(_latex_line("", ["", *(rf"{{\scriptsize {_tex(part)}}}" if part else "" for part in parts)]))
     if len(lines) > 1:
         lines[-1] += "[2pt]"
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -157,7 +158,7 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(("preset", "dataset", "method", "split", "protocol"), str))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run snakemake --cores all {path}") from None
+        raise UserError(f"{path} does not exist; run: snakemake --cores all {shlex.quote(str(path))}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path} is not a CSV table ({error}); delete it and run again") from None
     if others := sorted(set(frame["preset"]) - {preset}):

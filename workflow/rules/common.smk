@@ -1,12 +1,11 @@
 # Only functions: the cells of the preset, and the paths of their files.
 import importlib.util
+import json
 import os
 import re
-import shutil
+import shlex
 import sys
 from pathlib import Path
-
-sys.path.insert(0, workflow.basedir)
 
 from common.console import UserError
 from common.files import read_yaml, write_text
@@ -30,20 +29,18 @@ def checked_preset():
         preset = parse_preset(config, " and ".join(config_files()))
     except UserError as error:
         sys.exit(f"error: {error}")
-    command = f"snakemake --cores all --configfile {' '.join(config_files())}"
+    return preset.model_copy(update={"command": this_command()})
+
+
+def this_command():
+    """The command that makes these results, quoted for a shell; its settings are read as YAML."""
+    words = ["snakemake", "--cores", "all", "--configfile", *config_files()]
     if overrides := workflow.config_settings.config:
-        command += " --config " + " ".join(f"{key}={value}" for key, value in overrides.items())
-    return preset.model_copy(update={"command": command})
-
-
-def check_conda():
-    """End with one sentence if conda is missing; Snakemake's own message has many lines."""
-    asked = "CONDA" in {method.name for method in workflow.deployment_settings.deployment_method}
-    if asked and not shutil.which("conda"):
-        sys.exit(
-            "error: --use-conda needs conda 24.7 or newer on the PATH (Miniforge has one); without conda, omit "
-            "the flag and install the same versions: pip install -r requirements.txt"
-        )
+        texts = {
+            key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in overrides.items()
+        }
+        words += ["--config", *(f"{key}={text}" for key, text in texts.items())]
+    return shlex.join(words)
 
 
 def check_writable():
@@ -70,17 +67,17 @@ def check_gpus():
 
 
 PRESET = checked_preset()
-check_conda()
 
 P = f"results/{PRESET.preset}"
 PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 THREADS = PRESET.training.threads
 # The MALLOC variables stop glibc from returning large blocks to the system between steps, which causes page faults.
-# This prefix replaces Snakemake's own, so it sets bash's strict mode again.
 shell.prefix(
-    "set -euo pipefail; export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
-    f" RUNS_PER_GPU={PRESET.training.runs_per_gpu} PYTHONPATH='{workflow.basedir}'; "
+    job_prefix(
+        "MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"
+        f" RUNS_PER_GPU={PRESET.training.runs_per_gpu} PYTHONPATH={FOLDER}"
+    )
 )
 
 

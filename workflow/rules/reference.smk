@@ -2,13 +2,11 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)
-
 from common.hashing import digest
 from training.identity import code_hashes, sources_hash
 from training.registry import methods
 
-shell.prefix("set -euo pipefail; export PYTHONPATH='" + workflow.basedir + "':${{PYTHONPATH:-}}; ")
+shell.prefix(job_prefix(f"PYTHONPATH={FOLDER}:${{PYTHONPATH:-}}"))
 
 saved = sorted(path.parent.name for path in Path("results/reference").glob("*/config.json"))
 if set(config) != {"reference"} or not isinstance(config["reference"], list) or set(config["reference"]) - set(saved):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.console import UserError
 from methods.api import Latents, Streams
 from methods.imle import search
 from methods.imle.pool import Pool
 from methods.imle.search import nearest
-from methods.imle.spaces import Projection, Sketch, proportional_split
+from methods.imle.spaces import Projection, Sketch, UnitLength, pixels, proportional_split
 
 STREAMS = Streams(0, "toy", "imle", "full")
 
@@ -43,8 +42,33 @@ def test_screened_candidates_are_never_chosen():
     targets, candidates = torch.zeros(2, 1), torch.tensor([[0.1], [0.5], [0.2]])
     without_near = nearest(targets, candidates.split(2), lambda d: d.masked_fill((d < 0.3).any(0), torch.inf))
     assert without_near.tolist() == [1, 1]
-    with pytest.raises(UserError, match="pool_factor"):
-        nearest(targets, candidates.split(2), lambda d: d.masked_fill((d < 0.6).any(0), torch.inf))
+
+
+def test_a_target_without_any_admitted_candidate_gets_the_nearest_of_all(capsys):
+    targets, candidates = torch.tensor([[0.0], [9.0]]), torch.tensor([[0.4], [0.1], [8.0]])
+    only_the_last = lambda d: torch.where(d > 7, d, torch.inf)  # noqa: E731
+    assert nearest(targets[:1], candidates.split(2), lambda d: d + torch.inf).tolist() == [1]
+    assert "every candidate was rejected for 1 images" in capsys.readouterr().err
+    assert nearest(targets, candidates.split(2), only_the_last).tolist() == [2, 0]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("batch", [1, 3, 10])
+def test_a_screen_sees_whole_chunks(batch):
+    seen = []
+    nearest(points(2), points(23).split(batch), lambda d: seen.append(d.shape[1]) or d, chunk=8)
+    assert seen == [8, 8, 7]
+
+
+def test_vectors_of_unit_length_order_candidates_as_normalised_pixels_do():
+    """Johnson-Lindenstrauss: the released code's projection can stand in for the pixels themselves."""
+    images = torch.rand(60, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images[40:] = images[:20] + 0.2 * images[20:40]
+    projected = UnitLength(Projection(pixels, 800, STREAMS, "pixels"))(images)
+    assert torch.allclose(projected.norm(dim=1), torch.ones(60), atol=1e-5)
+    exact = torch.nn.functional.normalize(images.flatten(1), dim=1)
+    assert torch.equal(nearest(projected[40:], [projected[:40]]), nearest(exact[40:], [exact[:40]]))
+    assert torch.equal(nearest(exact[40:], [exact[:40]]), torch.arange(20))
 
 
 def test_candidates_are_a_pure_function_of_pool_number_and_index():
