@@ -95,7 +95,7 @@ class Diffusion(Method):
         warmup = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * warmup
-        images = self.images[self.endless_minibatch(step)]
+        images = self.images[self.minibatch(step, config.batch, rest="fill")]
         label = images.new_zeros(len(images), 0)
         if config.augmentation:
             done = draw(len(images), config.augmentation, rng)
@@ -118,13 +118,6 @@ class Diffusion(Method):
             loss.backward()
             total += loss.detach()
         return total
-
-    def endless_minibatch(self, step: int) -> Tensor:
-        """Indices (batch,): consecutive pieces of an endless sequence of permutations, also if batch > n."""
-        n, start, stop = len(self.images), step * self.config.batch, (step + 1) * self.config.batch
-        epochs = range(start // n, -(-stop // n))
-        orders = [torch.randperm(n, generator=self.streams.generator("minibatch", epoch)) for epoch in epochs]
-        return torch.cat(orders)[start % n :][: self.config.batch].to(self.device)
 
     def descend(self) -> None:
         """One optimiser step, with every gradient made finite first."""
