@@ -35,11 +35,12 @@ class Transformation(NamedTuple):
         stretched = [self.stretch * self.direction.cos(), self.stretch * self.direction.sin()]
         return torch.stack([self.flip_x, self.flip_y, self.zoom, *turned, *stretched, *self.shift.unbind(1)], dim=1)
 
-    def inverse(self, side: int) -> Tensor:
-        """(n, 3, 3): from pixels of the result to pixels of the flipped image, see methods/resampling.py."""
+    def matrix(self, side: int) -> Tensor:
+        """(n, 3, 3): from a pixel of the result to its place in the image, (x, y, 1) from the centre, in pixels."""
         zoomed, stretched = 2 ** (-SPREAD * self.zoom), 2 ** (-SPREAD * self.stretch)
-        linear = zoomed[:, None, None] * rotation(self.angle)
         axes = torch.diag_embed(torch.stack([stretched, 1 / stretched], dim=1))
+        linear = torch.diag_embed(1 - 2 * torch.stack([self.flip_x, self.flip_y], dim=1))
+        linear = linear @ (zoomed[:, None, None] * rotation(self.angle))
         linear = linear @ rotation(self.direction) @ axes @ rotation(-self.direction)
         offset = linear @ (-SHIFT * side * self.shift[:, :, None])
         last = torch.tensor([0.0, 0.0, 1.0]).expand(len(linear), 1, 3)
@@ -64,10 +65,7 @@ def draw(n: int, chance: float, rng: torch.Generator) -> Transformation:
 
 def transform(images: Tensor, done: Transformation) -> Tensor:
     """Images (n, channels, side, side) after the transformation; what moves in comes from reflection."""
-    flips = torch.stack([done.flip_x, done.flip_y]).to(images.device) == 1
-    for axis, flip in zip((3, 2), flips, strict=True):
-        images = torch.where(flip[:, None, None, None], images.flip(axis), images)
-    return resampling.transform(images, done.inverse(images.shape[-1]))
+    return resampling.transform(images, done.matrix(images.shape[3]))
 
 
 def rotation(angle: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def test_what_each_transformation_does_to_a_point() -> None:
     """The matrix leads from the result's pixels to the input's: a zoom of 5 doubles, a shift of 1 is an eighth."""
 
     def source(x: float, y: float, **changes: float | tuple[float, float]) -> list[float]:
-        point = one(**changes).inverse(16)[0] @ torch.tensor([x, y, 1], dtype=torch.float64)
+        point = one(**changes).matrix(16)[0] @ torch.tensor([x, y, 1], dtype=torch.float64)
         return [round(value, 6) for value in point.tolist()[:2]]
 
     assert source(4, 2, zoom=5) == [2, 1]

@@ -18,6 +18,14 @@ def build(n: int = 6, **changes: object) -> EDM:
         return EDM(EDM.Config(**(TINY | changes)), 8, 3, images, streams)
 
 
+def test_batches_are_full_also_where_they_are_larger_than_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, seen = build(n=3), []
+    monkeypatch.setattr(method, "loss", lambda network, x, *_: seen.append(len(x)) or network(x, x[:, 0, 0, 0]).sum())
+    for step in range(3):
+        method.train_step(step)
+    assert seen == [4, 4, 4]
+
+
 def test_parts_of_a_batch_add_up_to_its_gradients() -> None:
     """Parts of three and one."""
     losses, gradients = [], []
