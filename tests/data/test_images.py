@@ -96,7 +96,7 @@ def test_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) ->
 @pytest.mark.parametrize(
     ("size", "form", "reason"),
     [
-        ((32, 32), "gif", "not a JPEG, PNG or WebP"),
+        ((32, 32), "gif", "not a JPEG, PNG, WebP, BMP or TIFF"),
         ((40, 15), "png", "is 40x15 pixels, but each side must have at least 16"),
     ],
 )

@@ -77,7 +77,7 @@ def damaged_record(folder: Path) -> None:
     [
         (changed, "2\\.png has sha256 [0-9a-f]{64}, but [0-9a-f]{64} was fetched; run: python -m data fetch toy"),
         (missing, r"2\.png is missing; run: python -m data fetch toy"),
-        (unreadable, r"2\.png is not a JPEG, PNG or WebP image; delete"),
+        (unreadable, r"2\.png is not a JPEG, PNG, WebP, BMP or TIFF image; delete"),
         (fewer, "raw/toy holds 3 images, but toy has 4"),
         (no_record, "raw/toy holds no complete fetch of toy"),
         (damaged_record, r"fetched\.json does not list files"),

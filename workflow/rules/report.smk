@@ -16,7 +16,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        printed=[printed(PRESET), PRESET.command],
+        printed=digest([printed(PRESET), PRESET.command]),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/report.py"),
     message:
         "writing {output}"
