@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 ORIENTATION = 0x0112  # the EXIF tag
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF that Pillow ignores at 16 bits, and its value for inverted grey
@@ -77,7 +77,7 @@ def _space(profile: bytes) -> str:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The conversion of this mode to sRGB; None if the profile is sRGB to one level, so that pixels stay as they are."""
+    """The conversion of this mode to sRGB; None if the profile is sRGB to one level: pixels stay as they are."""
     transform = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
         ImageCms.createProfile("sRGB"),
@@ -97,7 +97,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def eight_bits(
-    image: Image.Image, reopen: Callable[[], Image.Image], depth: int | None, notes: list[str]
+    image: Image.Image, reopen: Callable[[], ImageFile.ImageFile], depth: int | None, notes: list[str]
 ) -> Image.Image:
     """A loaded picture with 16-bit values, scaled to 8 bits; any other picture as it is.
 
@@ -115,7 +115,7 @@ def eight_bits(
         likely = next(bits for bits in DEPTHS if peak < 2**bits)
         notes.append(
             f"is a 16-bit picture without a value above {2**likely - 1}, so it becomes dark; if its set has {likely} "
-            f"bits, write `depth: {likely}` into the entry in data/datasets.yaml, and `depth: 16` if it is dark by nature"
+            f"bits, write `depth: {likely}` into its entry in data/datasets.yaml, and `depth: 16` if it is dark by nature"
         )
     pixels = _scaled(colours, depth or 16)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -141,7 +141,7 @@ def _scaled(values: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
 
 
 def _values(
-    image: Image.Image, reopen: Callable[[], Image.Image], depth: int | None
+    image: Image.Image, reopen: Callable[[], ImageFile.ImageFile], depth: int | None
 ) -> NDArray[np.uint16] | None:
     """The values of a picture of 16 bits, (height, width, channels); None if it has 8 bits.
 
@@ -168,13 +168,13 @@ def _values(
         return values
 
 
-def _raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: ImageFile.ImageFile) -> str:
     """How the file stores pixels, in Pillow's words; empty if unknown."""
     args = image.tile[0].args if image.tile else ""
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
-def _set_raw_mode(image: Image.Image, raw: str) -> None:
+def _set_raw_mode(image: ImageFile.ImageFile, raw: str) -> None:
     image.tile = [
         tile._replace(args=raw if isinstance(tile.args, str) else (raw, *(tile.args or ())[1:])) for tile in image.tile
     ]

@@ -135,7 +135,9 @@ class Dataset(Entry):
     @model_validator(mode="after")
     def _bundles_need_folders(self) -> Dataset:
         if not self.folders and any(isinstance(source, ArchiveSource) and source.bundle for source in self.sources):
-            raise ValueError("a source with `bundle: true` holds several sets: `folders` must name the folders of this one")
+            raise ValueError(
+                "a source with `bundle: true` holds several sets: `folders` must name the folders of this one"
+            )
         return self
 
     @property
@@ -192,7 +194,7 @@ def _explain(error: ValidationError) -> str:
         "bool_type": "must be true or false",
         "tuple_type": "must be a list",
         "too_short": "must have at least one item",
-        "model_attributes_type": "must have keys and values, such as {kind: http, url: ...}",
+        "dict_type": "must have keys and values, such as {kind: http, url: ...}",
         "greater_than_equal": f"must be at least {context.get('ge')}",
         "less_than_equal": f"must be at most {context.get('le')}",
         "literal_error": f"must be {context.get('expected')}".replace("'", ""),

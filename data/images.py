@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from common.console import say
 from data.colour import BadColour, eight_bits, to_srgb
@@ -59,10 +59,10 @@ def decode(path: Path, depth: int | None = None, notes: list[str] | None = None)
             raise BadImage("is empty (0 bytes)")
         if size > MAX_IMAGE_BYTES:
             raise BadImage(f"has {size} bytes, more than the limit of {MAX_IMAGE_BYTES}")
-        with _opened(path) as image:
-            refuse_size(*image.size)
-            image.load()
-            image = eight_bits(image, lambda: _opened(path), depth, assumed)
+        with _opened(path) as file:
+            refuse_size(*file.size)
+            file.load()
+            image = eight_bits(file, lambda: _opened(path), depth, assumed)
             decoded = to_srgb(ImageOps.exif_transpose(image), assumed)
     except BadImage:
         raise
@@ -80,7 +80,7 @@ def decode(path: Path, depth: int | None = None, notes: list[str] | None = None)
     return decoded
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile.ImageFile:
     with warnings.catch_warnings(action="ignore"):  # of decompression bombs and odd metadata
         return Image.open(path, formats=FORMATS)
 

@@ -54,9 +54,15 @@ PACKAGE = {"kind": "package", "package": "p", "version": "1", "sha256": "0" * 64
         ({"sources": [{"kind": "ftp"}]}, 'sources.0.kind: must be one of http, gdrive, package, not "ftp"'),
         ({"sources": [{"url": "http://x"}]}, "the key sources.0.kind is required: http, gdrive, package"),
         ({"sources": [{"kind": "http"}]}, "the key sources.0.url is required"),
-        ({"sources": [{"kind": "http", "url": "file:///etc"}]}, "sources.0.url: must be .*, not \"file:///etc\""),
-        ({"sources": [{"kind": "http", "url": "http://x", "bundle": True}]}, "a source with `bundle: true` holds several"),
-        ({"sources": [{"kind": "gdrive", "id": "x", "sha": "y"}]}, "the key sources.0.sha is unknown; known are sha256,"),
+        ({"sources": [{"kind": "http", "url": "file:///etc"}]}, 'sources.0.url: must be .*, not "file:///etc"'),
+        (
+            {"sources": [{"kind": "http", "url": "http://x", "bundle": True}]},
+            "a source with `bundle: true` holds several",
+        ),
+        (
+            {"sources": [{"kind": "gdrive", "id": "x", "sha": "y"}]},
+            "the key sources.0.sha is unknown; known are sha256,",
+        ),
         ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.codepoints.0: must be a code point"),
         ({"sources": [{**PACKAGE, "codepoints": []}]}, r"sources.0.codepoints: must have at least one item, not \[\]"),
     ],
@@ -95,7 +101,7 @@ def test_name_with_another_meaning_is_refused(toy, name: str) -> None:
 def test_names_that_are_one_folder_on_some_systems_are_refused(toy) -> None:
     content = yaml.safe_load(datasets.DATASETS.read_text())
     datasets.DATASETS.write_text(yaml.safe_dump({**content, "Toy": content["toy"]}))
-    with pytest.raises(UserError, match="Toy and toy differ only in upper and lower case|toy and Toy differ only"):
+    with pytest.raises(UserError, match=r"(Toy and toy|toy and Toy) differ only in upper and lower case"):
         dataset_names()
 
 
