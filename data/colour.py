@@ -115,7 +115,7 @@ def eight_bits(
         likely = next(bits for bits in DEPTHS if peak < 2**bits)
         notes.append(
             f"is a 16-bit picture without a value above {2**likely - 1}, so it becomes dark; if its set has {likely} "
-            f"bits, write `depth: {likely}` into its entry in data/datasets.yaml, and `depth: 16` if it is dark by nature"
+            f"bits, write `depth: {likely}` into its entry in datasets.yaml, or `depth: 16` if it is meant to be dark"
         )
     pixels = _scaled(colours, depth or 16)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
