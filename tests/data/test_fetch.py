@@ -63,7 +63,7 @@ def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, p
         "/missing: the server answered 404",
         '/page.html: it sent a web page titled "Quota exceeded" instead of the file',
         "/one.zip: the archive has no single folder with 4 images; it has . (1)",
-        "/bad.zip: 1.png is not a JPEG, PNG or WebP image",
+        "/bad.zip: 1.png is not a JPEG, PNG, WebP, BMP or TIFF image",
         "/evil.zip: the archive names a file outside its folder",
     ):
         assert reason in told
