@@ -24,7 +24,8 @@ EXTERNAL_EXAMPLES = """examples:
   python -m data external --folder data/external/stylegan/obama --resolution 256 \\
       --out results/paper/samples/obama/stylegan/seed0.npz
 
-The folder holds either images (JPEG, PNG, WebP) or one .npz with a uint8 array `images` (n, height, width, 3).
+The folder holds either images (JPEG, PNG, WebP, BMP, TIFF) or one .npz with a uint8 array `images` of shape
+(n, height, width, 3).
 """
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.console import UserError
 from common.files import read_json, read_yaml
@@ -16,9 +17,44 @@ DATASETS = Path(__file__).with_name("datasets.yaml")
 MINE = "mine"  # the user's own pictures: `--config images=FOLDER`
 MINE_RECORD = Path(__file__).with_name("mine.json")  # written by data/mine.py; `entry` is this dataset's entry
 
-Text = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Codepoints = Annotated[str, Field(pattern="^[0-9A-F]{4,6}(-[0-9A-F]{4,6})?$")]  # one, or a range with both ends
+# Folders of data/raw/ that belong to no dataset, and words that a CSV reader takes for a missing value.
+RESERVED = ("weights", "na", "nan", "null", "none")
+
+
+def _form(pattern: str, wanted: str) -> AfterValidator:
+    """Text of this form; `wanted` describes it in messages."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {wanted}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _one_line(text: str) -> str:
+    if not (line := " ".join(text.split())):
+        raise ValueError("must be text, not empty")
+    return line
+
+
+def _unreserved(name: str) -> str:
+    if name.lower() in RESERVED:
+        raise ValueError(f"must not be one of the reserved names {', '.join(RESERVED)}")
+    return name
+
+
+NAME = "1 to 64 letters (a to z, A to Z), digits, '-' or '_', the first of them no '-'"
+Name = Annotated[str, _form("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", NAME), AfterValidator(_unreserved)]
+Text = Annotated[str, AfterValidator(_one_line)]
+Sha256 = Annotated[str, _form("[0-9a-f]{64}", "a sha256 of 64 digits 0-9 and a-f")]
+Codepoints = Annotated[  # one, or a range with both ends
+    str, _form("[0-9A-F]{4,6}(-[0-9A-F]{4,6})?", "a code point such as 1F600, or a range such as 1F600-1F644")
+]
+Url = Annotated[str, _form(r"https?://\S+", "an address that begins with http:// or https://")]
+DriveId = Annotated[str, _form("[A-Za-z0-9_-]+", "the id of a Google Drive file: letters, digits, '-' and '_'")]
+Package = Annotated[str, _form("[A-Za-z0-9][A-Za-z0-9._-]*", "the name of a Python package")]
+Version = Annotated[str, _form("[0-9][A-Za-z0-9.+!]*", "the version of a Python package, such as 1.0.2")]
 
 
 class Entry(BaseModel):
@@ -46,7 +82,7 @@ class HttpSource(ArchiveSource):
     """An archive on the web."""
 
     kind: Literal["http"]
-    url: str = Field(pattern="^https?://")
+    url: Url
 
     def __str__(self) -> str:
         return self.url
@@ -56,7 +92,7 @@ class DriveSource(ArchiveSource):
     """An archive that is a public file of Google Drive."""
 
     kind: Literal["gdrive"]
-    id: str = Field(pattern="^[A-Za-z0-9_-]+$")
+    id: DriveId
 
     def __str__(self) -> str:
         return f"Google Drive file {self.id}"
@@ -66,8 +102,8 @@ class PackageSource(Source):
     """SVG drawings in the wheel of a Python package."""
 
     kind: Literal["package"]
-    package: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: str = Field(pattern="^[0-9][A-Za-z0-9.+!]*$")
+    package: Package
+    version: Version
     sha256: Sha256  # of the wheel
     folder: Text
     codepoints: tuple[Codepoints, ...] = Field(min_length=1)
@@ -76,12 +112,15 @@ class PackageSource(Source):
         return f"package {self.package} {self.version}"
 
 
+KINDS: dict[str, type[Source]] = {"http": HttpSource, "gdrive": DriveSource, "package": PackageSource}
+
+
 class Dataset(Entry):
     """One entry of datasets.yaml."""
 
-    name: str = Field(pattern="^[A-Za-z0-9_-]+$")
+    name: Name
     title: Text
-    count: int = Field(ge=2)
+    count: int = Field(ge=2, le=100_000)
     licence: Text
     citation: Text
     attribution: Text
@@ -90,9 +129,18 @@ class Dataset(Entry):
     sources: tuple[Annotated[HttpSource | DriveSource | PackageSource, Field(discriminator="kind")], ...]
     folders: tuple[Text, ...] = ()  # where archives keep it
     size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, if known
+    depth: int | None = Field(None, ge=8, le=16)  # bits of the values in 16-bit files that do not use all 16
     optional: bool = False  # does a failed fetch say how to leave it out?
     manifest_sha256: Sha256 | None = None
     pixels_sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _bundles_need_folders(self) -> Dataset:
+        if not self.folders and any(isinstance(source, ArchiveSource) and source.bundle for source in self.sources):
+            raise ValueError(
+                "a source with `bundle: true` holds several sets: `folders` must name the folders of this one"
+            )
+        return self
 
     @property
     def pins(self) -> dict[str, str]:
@@ -120,26 +168,61 @@ def dataset_info(name: str) -> Dataset:
 
 @cache
 def _datasets(path: Path) -> dict[str, Dataset]:
-    return {name: _parse(path, name, entry) for name, entry in read_yaml(path).items()}
+    datasets = {name: _parse(path, name, entry) for name, entry in read_yaml(path).items()}
+    folded: dict[str, str] = {}
+    for name in datasets:
+        if (other := folded.setdefault(name.lower(), name)) != name:
+            raise UserError(f"{path}: {other} and {name} differ only in upper and lower case; rename one of them")
+    return datasets
 
 
 def _parse(path: Path, name: Any, entry: Any) -> Dataset:
     if not isinstance(entry, dict):
-        raise UserError(f"{path}: {name}: expected keys and values, not {entry!r}; data/README.md lists the keys")
+        found = _as_typed(entry)
+        raise UserError(f"{path}: {name}: expected keys and values, not {found}; data/README.md lists the keys")
     try:
         return Dataset.model_validate_json(json.dumps({**entry, "name": name}, default=str))
     except ValidationError as error:
         raise UserError(f"{path}: {name}: {_explain(error)}; data/README.md lists the keys") from None
+    except (TypeError, ValueError, RecursionError):  # a key that is a list, an entry that contains itself
+        raise UserError(f"{path}: {name}: the keys and values cannot be read; data/README.md lists the keys") from None
 
 
 def _explain(error: ValidationError) -> str:
-    """The first mistake: its key and what is wrong with the value."""
+    """The first mistake in one sentence: its key, what is allowed, and the value as it was typed."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    # Inside a source, pydantic names its kind too: sources.0.http.url.
+    place = [part for index, part in enumerate(first["loc"]) if index != 2 or first["loc"][0] != "sources"]
+    key, context = ".".join(map(str, place)), first.get("ctx", {})
+    allowed = {
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "string_type": "must be text (in quotes, if YAML reads it as a number, a date or yes and no)",
+        "bool_type": "must be true or false",
+        "tuple_type": "must be a list",
+        "too_short": "must have at least one item",
+        "dict_type": "must have keys and values, such as {kind: http, url: ...}",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+        "literal_error": f"must be {context.get('expected')}".replace("'", ""),
+        "value_error": first["msg"].removeprefix("Value error, "),
+    }
     match first["type"]:
         case "missing":
             return f"the key {key} is required"
+        case "union_tag_not_found":
+            return f"the key {key}.kind is required: {', '.join(KINDS)}"
+        case "union_tag_invalid":
+            return f"{key}.kind: must be one of {', '.join(KINDS)}, not {_as_typed(context.get('tag'))}"
         case "extra_forbidden":
-            return f"the key {key} is unknown"
-    message = first["msg"]
-    return f"{key}: {message[0].lower()}{message[1:]}, not {first['input']!r}"
+            model: type[BaseModel] = KINDS.get(str(first["loc"][-2]), Dataset) if len(place) > 1 else Dataset
+            known = ", ".join(field for field in model.model_fields if field != "name")
+            return f"the key {key} is unknown; known are {known}"
+    sentence = allowed.get(str(first["type"]), first["msg"])
+    return f"{key}: {sentence}, not {_as_typed(first['input'])}" if key else sentence
+
+
+def _as_typed(value: Any) -> str:
+    """As in YAML: true, "12", 12.  Long values are cut."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.archive import SourceError
-from data.images import to_rgb
+from data.colour import to_srgb
 
 RASTER_SIDE = 256  # pixels at which drawings are rasterised: the resolution of the paper's photographs
 
@@ -27,7 +27,7 @@ def rasterise(wheel: Path, folder: str, codepoints: Sequence[str], staged: Path)
                 raise SourceError(f"it has no drawing {codepoint}.svg") from None
             png = resvg_py.svg_to_bytes(svg_string=drawing, width=RASTER_SIDE, height=RASTER_SIDE)
             with Image.open(io.BytesIO(png)) as image:
-                to_rgb(image).save(staged / f"{codepoint}.png")
+                to_srgb(image, []).save(staged / f"{codepoint}.png")
 
 
 def expand(codepoints: Sequence[str]) -> list[str]:

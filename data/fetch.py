@@ -17,7 +17,7 @@ from data import download
 from data.archive import ARCHIVE_SUFFIXES, SourceError, UnknownLayout, extract_images
 from data.datasets import ArchiveSource, Dataset, DriveSource, HttpSource, PackageSource, Source, dataset_info
 from data.drawings import rasterise
-from data.images import MAX_IMAGE_BYTES, BadImage, list_images
+from data.images import FORMAT_NAMES, MAX_IMAGE_BYTES, BadImage, list_images
 from data.verify import compare_digests, verified
 
 Record = dict[str, Any]
@@ -153,7 +153,7 @@ def _copy_images(dataset: Dataset, place: Path, staged: Path) -> None:
     strays = sorted({path.name for path in place.iterdir() if path.name[0] != "."} - {path.name for path in images})
     if strays:
         named = ", ".join(name if name.isprintable() else ascii(name) for name in strays[:5])
-        raise SourceError(f"only JPEG, PNG and WebP images are allowed there, not {named}")
+        raise SourceError(f"only {FORMAT_NAMES} images are allowed there, not {named}")
     if len(images) != dataset.count:  # before any is copied
         raise SourceError(f"{len(images)} images were found, {dataset.count} are expected")
     for path in images:
@@ -171,7 +171,7 @@ def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
     listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
     text = (
         f"no source of {dataset.name} could be used:{listed}\n"
-        f"place its {dataset.count} images (JPEG, PNG or WebP) or its zip or tar archive in {manual / dataset.name}/,\n"
+        f"place its {dataset.count} images ({FORMAT_NAMES}) or its zip or tar archive in {manual / dataset.name}/,\n"
         f"or an archive of several sets in {manual}/, and run the same command again"
     )
     if dataset.optional:

@@ -1,15 +1,18 @@
-"""Decode an image file to RGB (formats, transparency, orientation, limits), and resize it for the benchmark."""
+"""Decode an image file to RGB (formats, orientation, limits; data/colour.py: colours), and resize it."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-FORMATS = ("JPEG", "PNG", "WEBP")
+from common.console import say
+from data.colour import BadColour, eight_bits, to_srgb
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+FORMAT_NAMES = "JPEG, PNG, WebP, BMP or TIFF"
 MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read the whole file first
 MIN_SIDE = 16  # pixels; smaller images have too little detail to learn from
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: decompression bombs are refused by their header
@@ -43,31 +46,43 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def decode(path: Path) -> Image.Image:
-    """Decode a JPEG, PNG or WebP file to an upright RGB image; transparency is composited on white.
+def decode(path: Path, depth: int | None = None, notes: list[str] | None = None) -> Image.Image:
+    """Decode a JPEG, PNG, WebP, BMP or TIFF file to an upright RGB image in sRGB; transparency becomes white.
 
-    Only the first frame of an animation is used.  Raises `BadImage`.
+    Only the first frame of an animation or page of a TIFF is used.  depth: how many bits the values of a 16-bit file
+    have (8 to 16).  What had to be assumed is appended to `notes`; without a list, it is printed.  Raises `BadImage`.
     """
+    assumed: list[str] = [] if notes is None else notes
     try:
         size = path.stat().st_size
         if size == 0:
             raise BadImage("is empty (0 bytes)")
         if size > MAX_IMAGE_BYTES:
             raise BadImage(f"has {size} bytes, more than the limit of {MAX_IMAGE_BYTES}")
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            refuse_size(*image.size)
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+        with _opened(path) as file:
+            refuse_size(*file.size)
+            file.load()
+            image = eight_bits(file, lambda: _opened(path), depth, assumed)
+            decoded = to_srgb(ImageOps.exif_transpose(image), assumed)
     except BadImage:
         raise
+    except BadColour as error:
+        raise BadImage(str(error)) from None
     except Image.DecompressionBombError:
         raise BadImage(f"has more pixels than the limit of {MAX_PIXELS}") from None
     except Image.UnidentifiedImageError:
-        raise BadImage("is not a JPEG, PNG or WebP image") from None
+        raise BadImage(f"is not a {FORMAT_NAMES} image, or of a kind that cannot be read") from None
     except Exception as error:  # damaged files make the decoders raise OSError, SyntaxError, ValueError, struct.error
         raise BadImage(f"is damaged or truncated ({' '.join(str(error).split()) or type(error).__name__})") from None
+    if notes is None:
+        for note in assumed:
+            say(f"note: {path.name} {note}")
+    return decoded
+
+
+def _opened(path: Path) -> ImageFile.ImageFile:
+    with warnings.catch_warnings(action="ignore"):  # of decompression bombs and odd metadata
+        return Image.open(path, formats=FORMATS)
 
 
 def refuse_size(width: int, height: int) -> None:
@@ -76,15 +91,6 @@ def refuse_size(width: int, height: int) -> None:
         raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
         raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow would clip it, not scale it
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return image.convert("RGB")
 
 
 def to_square(image: Image.Image, resolution: int) -> Image.Image:

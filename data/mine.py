@@ -252,10 +252,11 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
 
 def _picture(path: Path) -> Record:
     """Size, pixels and changes of one picture.  Raises `BadImage`."""
-    image = decode(path)
+    notes: list[str] = []
+    image = decode(path, notes=notes)
     pixels = sha256_bytes(image.tobytes())
     with Image.open(path, formats=FORMATS) as original:
-        changes = list(_changes(original))
+        changes = [*_changes(original), *notes]
     return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
 
 
@@ -267,6 +268,8 @@ def _changes(image: Image.Image) -> Iterator[str]:
         yield "several frames or pages, only the first taken"
     if image.has_transparency_data:
         yield "transparent parts set on white"
+    if "icc_profile" in image.info:
+        yield "has a colour profile, converted to sRGB"
     if image.mode != "RGB":
         yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.console import Progress, UserError
+from common.console import Progress, UserError, say
 from common.files import atomic_path, read_json, write_json
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import Dataset, dataset_info
@@ -27,15 +27,22 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
     files = fetched_files(dataset, Path(raw) / name)
     images = np.empty((len(files), resolution, resolution, 3), np.uint8)
     entries = []
+    assumed: dict[str, list[str]] = {}  # what was assumed about files: their names
     with Progress(total=len(files), label=f"prepare {name}") as progress:
         for index, (path, sha256) in enumerate(files):
+            notes: list[str] = []
             try:
-                image = decode(path)
+                image = decode(path, dataset.depth, notes)
             except BadImage as error:
                 raise UserError(f"{path} {error}; delete the folder {path.parent} and fetch again") from None
             entries.append({"file": path.name, "sha256": sha256, "pixels_sha256": sha256_bytes(image.tobytes())})
             images[index] = np.asarray(to_square(image, resolution))
+            for note in notes:
+                assumed.setdefault(note, []).append(path.name)
             progress.advance()
+    for note, names in assumed.items():
+        others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
+        say(f"warning: {name}: {names[0]}{others} {note}")
     folder = Path(out) / str(resolution) / name
     with atomic_path(folder / "images.npy") as temporary:
         np.save(temporary, images)

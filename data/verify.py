@@ -38,7 +38,7 @@ def verified(dataset: Dataset, source: dict[str, Any], staged: Path, refuse_twin
     sizes, digests = set(), []
     for path in paths:
         try:
-            image = decode(path)
+            image = decode(path, dataset.depth, notes=[])  # `prepare` reports what was assumed
         except BadImage as error:
             raise SourceError(f"{path.name} {error}") from None
         size = "{}x{}".format(*image.size)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from common.console import UserError
 from data import datasets
 from data.datasets import dataset_info, dataset_names
 
 
-def test_registry_holds_the_sets_of_the_paper_and_of_the_demo() -> None:
+def test_registry_holds_the_sets_of_the_papers_and_of_the_demo() -> None:
     counts = {name: dataset_info(name).count for name in dataset_names()}
     assert counts == {
         **{"openmoji_faces": 100, "openmoji_animals": 100, "obama": 100, "grumpy_cat": 100, "panda": 100},
-        **{"dog": 389, "cat": 160, "ffhq_100": 100},
+        **{"dog": 389, "cat": 160, "ffhq_100": 100, "anime": 120, "skulls": 97, "shells": 64},
     }
     assert [name for name in counts if dataset_info(name).shareable] == ["openmoji_faces", "openmoji_animals"]
     assert [name for name in counts if dataset_info(name).optional] == ["ffhq_100"]
@@ -37,25 +38,33 @@ PACKAGE = {"kind": "package", "package": "p", "version": "1", "sha256": "0" * 64
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"colour": "red"}, "the key colour is unknown"),
-        ({"title": ""}, "title: string should have at least 1 character"),
-        ({"count": "4"}, "count: input should be a valid integer, not '4'"),
-        ({"count": 0}, "count: input should be greater than or equal to 2"),
-        ({"shareable": 1}, "shareable: input should be a valid boolean"),
-        ({"split": "random"}, "split: input should be 'lexicographic' or 'seeded', not 'random'"),
-        ({"size": 8}, "size: input should be greater"),
-        ({"pixels_sha256": "12"}, "pixels_sha256: string should match"),
-        ({"folders": "toy"}, "folders: input should be a valid array"),
-        ({"sources": [{"kind": "ftp"}]}, "sources.0: .*'ftp' .*'http', 'gdrive', 'package'"),
-        ({"sources": [{"url": "http://x"}]}, "sources.0: .*'kind'"),
-        ({"sources": [{"kind": "http"}]}, "the key sources.0.http.url is required"),
-        ({"sources": [{"kind": "http", "url": "file:///etc/passwd"}]}, "sources.0.http.url: string should match"),
-        ({"sources": [{"kind": "gdrive", "id": "x", "sha": "y"}]}, "the key sources.0.gdrive.sha is unknown"),
-        ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.package.codepoints.0: string should match"),
+        ({"colour": "red"}, "the key colour is unknown; known are title, count,"),
+        ({"title": " "}, 'title: must be text, not empty, not " "'),
+        ({"title": 2024}, "title: must be text .*, not 2024"),
+        ({"count": "12"}, 'count: must be a whole number, not "12"'),
+        ({"count": True}, "count: must be a whole number, not true"),
+        ({"count": 1}, "count: must be at least 2, not 1"),
+        ({"shareable": 1}, "shareable: must be true or false, not 1"),
+        ({"split": "random"}, 'split: must be lexicographic or seeded, not "random"'),
+        ({"size": 8}, "size: must be at least 16, not 8"),
+        ({"depth": 24}, "depth: must be at most 16, not 24"),
+        ({"pixels_sha256": "12"}, 'pixels_sha256: must be a sha256 of 64 digits 0-9 and a-f, not "12"'),
+        ({"folders": "toy"}, 'folders: must be a list, not "toy"'),
+        ({"sources": ["http://x"]}, 'sources.0: must have keys and values, .*, not "http://x"'),
+        ({"sources": [{"kind": "ftp"}]}, 'sources.0.kind: must be one of http, gdrive, package, not "ftp"'),
+        ({"sources": [{"url": "http://x"}]}, "the key sources.0.kind is required: http, gdrive, package"),
+        ({"sources": [{"kind": "http"}]}, "the key sources.0.url is required"),
+        ({"sources": [{"kind": "http", "url": "file:///etc"}]}, 'sources.0.url: must be .*, not "file:///etc"'),
         (
-            {"sources": [{**PACKAGE, "codepoints": []}]},
-            "sources.0.package.codepoints: tuple should have at least 1 item",
+            {"sources": [{"kind": "http", "url": "http://x", "bundle": True}]},
+            "a source with `bundle: true` holds several",
         ),
+        (
+            {"sources": [{"kind": "gdrive", "id": "x", "sha": "y"}]},
+            "the key sources.0.sha is unknown; known are sha256,",
+        ),
+        ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.codepoints.0: must be a code point"),
+        ({"sources": [{**PACKAGE, "codepoints": []}]}, r"sources.0.codepoints: must have at least one item, not \[\]"),
     ],
 )
 def test_mistake_names_file_dataset_and_key(toy, keys, reason: str) -> None:
@@ -65,12 +74,34 @@ def test_mistake_names_file_dataset_and_key(toy, keys, reason: str) -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["a b", "../a", "a/b", "", 7])
+def test_missing_key_is_named(toy) -> None:
+    content = yaml.safe_load(datasets.DATASETS.read_text())
+    del content["toy"]["citation"]
+    datasets.DATASETS.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"datasets-0\.yaml: toy: the key citation is required; data/README\.md lists"):
+        dataset_info("toy")
+
+
+@pytest.mark.parametrize("name", ["a b", "../a", "a/b", "a.b", "größe", "-a", "a" * 65, "", 7, False])
 def test_name_with_other_characters_is_refused(toy, name: object) -> None:
     toy("My-set_2")
     assert dataset_names() == ["My-set_2"]
     toy(name)
-    with pytest.raises(UserError, match=r"datasets-2\.yaml: .*: name: "):
+    with pytest.raises(UserError, match=r"datasets-2\.yaml: .*: name: must be "):
+        dataset_names()
+
+
+@pytest.mark.parametrize("name", ["weights", "NaN"])  # a folder of data/raw/; a missing value in metrics.csv
+def test_name_with_another_meaning_is_refused(toy, name: str) -> None:
+    toy(name)
+    with pytest.raises(UserError, match=rf"{name}: name: must not be one of the reserved names weights, na, nan"):
+        dataset_names()
+
+
+def test_names_that_are_one_folder_on_some_systems_are_refused(toy) -> None:
+    content = yaml.safe_load(datasets.DATASETS.read_text())
+    datasets.DATASETS.write_text(yaml.safe_dump({**content, "Toy": content["toy"]}))
+    with pytest.raises(UserError, match=r"(Toy and toy|toy and Toy) differ only in upper and lower case"):
         dataset_names()
 
 

@@ -63,7 +63,7 @@ def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, p
         "/missing: the server answered 404",
         '/page.html: it sent a web page titled "Quota exceeded" instead of the file',
         "/one.zip: the archive has no single folder with 4 images; it has . (1)",
-        "/bad.zip: 1.png is not a JPEG, PNG or WebP image",
+        "/bad.zip: 1.png is not a JPEG, PNG, WebP, BMP or TIFF image",
         "/evil.zip: the archive names a file outside its folder",
     ):
         assert reason in told
@@ -173,7 +173,7 @@ def test_manual_folder_comes_first_is_read_each_time_and_a_failure_keeps_what_wa
         ({"5.png": saved()}, "5 images were found, 4 are expected"),
         ({"2.png": b""}, r"2\.png is empty"),
         ({"2.png": b"text"}, r"2\.png is not a JPEG"),
-        ({"readme.txt": b"mine"}, r"only JPEG, PNG and WebP images are allowed there, not readme\.txt"),
+        ({"readme.txt": b"mine"}, r"only JPEG, PNG, WebP, BMP or TIFF images are allowed there, not readme\.txt"),
         ({"a.zip": b"PK"}, r"only .* images are allowed there, not a\.zip"),
         ({"2.png": saved(), "3.png": saved()}, r"2\.png and 3\.png have the same bytes"),
         ({"2.png": saved(), "3.png": saved(level=0)}, r"2\.png and 3\.png have the same pixels"),

@@ -42,6 +42,8 @@ TURNED[0x0112] = 6  # the camera was turned: rotate by 270 degrees to view
     [
         (Image.fromarray(gradient()), "a.png", {}, gradient()),
         (Image.fromarray(gradient()), "a.webp", {"lossless": True}, gradient()),
+        (Image.fromarray(gradient()), "a.bmp", {}, gradient()),
+        (Image.fromarray(gradient()), "a.tif", {"compression": "tiff_lzw"}, gradient()),
         (Image.fromarray(gradient()), "png-inside.jpg", {"format": "png"}, gradient()),
         (Image.fromarray(gradient()), "a.png", {"exif": TURNED}, np.rot90(gradient(), k=-1)),
         (Image.fromarray(GREY), "a.png", {}, np.stack([GREY] * 3, -1)),
@@ -49,7 +51,7 @@ TURNED[0x0112] = 6  # the camera was turned: rotate by 270 degrees to view
         (PALETTE, "a.png", {}, np.asarray(PALETTE.convert("RGB"))),
         (Image.new("RGBA", (16, 16), (0, 0, 0, 128)), "a.png", {}, np.full((16, 16, 3), 127)),  # blended with white
     ],
-    ids=["PNG", "WebP", "wrong suffix", "EXIF orientation", "greyscale", "16 bits", "palette", "half transparent"],
+    ids=["PNG", "WebP", "BMP", "TIFF", "suffix", "orientation", "greyscale", "16 bits", "palette", "half transparent"],
 )
 def test_exact_pixels(decoded, image: Image.Image, name: str, options, expected: np.ndarray) -> None:
     assert np.array_equal(decoded(image, name, **options), expected)
@@ -96,7 +98,7 @@ def test_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) ->
 @pytest.mark.parametrize(
     ("size", "form", "reason"),
     [
-        ((32, 32), "gif", "not a JPEG, PNG or WebP"),
+        ((32, 32), "gif", "not a JPEG, PNG, WebP, BMP or TIFF"),
         ((40, 15), "png", "is 40x15 pixels, but each side must have at least 16"),
     ],
 )
@@ -106,10 +108,10 @@ def test_other_format_and_too_few_pixels_are_refused(decoded, size, form: str, r
 
 
 def test_listing_takes_images_by_suffix_in_lexicographic_order(tmp_path: Path) -> None:
-    for name in ["2.png", "10.PNG", "a.jpeg", ".hidden.png", "notes.txt"]:
+    for name in ["2.png", "10.PNG", "a.jpeg", "b.TIF", ".hidden.png", "notes.txt"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["10.PNG", "2.png", "a.jpeg"]
+    assert [path.name for path in list_images(tmp_path)] == ["10.PNG", "2.png", "a.jpeg", "b.TIF"]
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 50), (70, 51), (33, 90), (20, 20), (37, 32), (32, 32)])

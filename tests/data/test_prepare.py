@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.console import UserError
 from common.hashing import sha256_bytes
@@ -44,6 +45,21 @@ def test_preparing_is_repeatable_to_the_byte(raw, tmp_path: Path) -> None:
         assert (tmp_path / "a/20/toy" / name).read_bytes() == (tmp_path / "b/20/toy" / name).read_bytes()
 
 
+def test_depth_of_the_entry_scales_sixteen_bit_files(toy, four, place, tmp_path: Path, capfd) -> None:
+    folder = place(four) / "toy"
+    for index, name in enumerate(four):
+        pixels = np.full((20, 20), 4092, np.uint16)
+        pixels[0, index] = 0
+        Image.fromarray(pixels).save(folder / name)
+    for depth, brightest in ((None, 15), (12, 254)):
+        toy(depth=depth)
+        fetch("toy", tmp_path / "raw", tmp_path / "manual", accept=True)
+        prepare("toy", 20, tmp_path / "raw", tmp_path / "out")
+        assert load("toy", 20, root=tmp_path / "out")[0].max() == brightest
+        warned = "warning: toy: 1.png (and 3 more like it) is a 16-bit picture" in capfd.readouterr().err
+        assert warned == (depth is None)
+
+
 def changed(folder: Path) -> None:
     (folder / "2.png").write_bytes((folder / "1.png").read_bytes())
 
@@ -77,7 +93,7 @@ def damaged_record(folder: Path) -> None:
     [
         (changed, "2\\.png has sha256 [0-9a-f]{64}, but [0-9a-f]{64} was fetched; run: python -m data fetch toy"),
         (missing, r"2\.png is missing; run: python -m data fetch toy"),
-        (unreadable, r"2\.png is not a JPEG, PNG or WebP image; delete"),
+        (unreadable, r"2\.png is not a JPEG, PNG, WebP, BMP or TIFF image, .*; delete"),
         (fewer, "raw/toy holds 3 images, but toy has 4"),
         (no_record, "raw/toy holds no complete fetch of toy"),
         (damaged_record, r"fetched\.json does not list files"),

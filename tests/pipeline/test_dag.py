@@ -100,3 +100,19 @@ def test_the_driver_needs_no_torch(tmp_path: Path) -> None:
     prefix = ("env", f"PYTHONPATH={tmp_path}")
     done = run_snakemake(ROOT, "--dry-run", "--quiet", "rules", prefix=prefix, config="config/demo.yaml")
     assert done.returncode == 0, done.stderr
+
+
+def test_names_and_texts_of_a_users_data_sets_pass_through_all_rules(tmp_path: Path) -> None:
+    """Hyphens, capitals and names of the pipeline's own files; braces, which Snakemake would take for wildcards."""
+    project = copy_project(tmp_path / "project")
+    names = ["skin-lesions", "MySet", "real", "floor"]
+    texts = dict.fromkeys(["title", "licence", "citation", "attribution"], "My Set {v2} {wildcards.x} {}")
+    entry = {**texts, "count": 12, "shareable": True, "split": "seeded", "sources": []}
+    with open(project / "data/datasets.yaml", "a") as file:
+        file.write(yaml.safe_dump(dict.fromkeys(names, entry)))
+    skip = [{"dataset": "MySet", "method": "control_noise", "reason": "{never} {} tried"}]
+    config = variant(tmp_path, datasets=names, methods={"control_noise": {}, "control_real": {}}, skip=skip, tables={})
+    config = config.rename(project / "my {v2} configuration.yaml")
+    done = dry_run("--quiet", "rules", config=config.name, cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^evaluate +7$", done.stdout + done.stderr, flags=re.MULTILINE)

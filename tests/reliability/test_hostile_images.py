@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from data.images import MAX_IMAGE_BYTES, MAX_PIXELS, BadImage, decode, list_images
 from tests.reliability.confined import Outcome, confined
@@ -45,11 +45,12 @@ def webp(width: int, height: int, frames: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    header = (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+def png(side: int, *chunks: tuple[bytes, bytes], kind: tuple[int, int] = (8, 2)) -> bytes:
+    """kind: bits and colour type.  Without chunks, it has no pixels."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", side, side, *kind, 0, 0, 0))
     packed = (
-        struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c))
-        for kind, c in (header, *chunks, (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+        struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c))
+        for name, c in (header, *chunks, (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
@@ -107,10 +108,26 @@ def turned() -> Image.Exif:
     return exif
 
 
+def deep() -> bytes:
+    """SIDE x SIDE pixels of RGBA in 16 bits: 512 MiB."""
+    packer, row = zlib.compressobj(1), bytes(1 + 8 * SIDE)
+    packed = b"".join(packer.compress(row) for _ in range(SIDE)) + packer.flush()
+    return png(SIDE, (b"IDAT", packed), kind=(16, 6))
+
+
+def swapped() -> bytes:
+    """A colour profile that exchanges red and blue."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"____", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"____", b"bXYZ", 1)
+
+
 LARGEST = {
     "palette with transparency.png": lambda path: Image.new("P", (SIDE, SIDE)).save(path, transparency=0),
     "RGBA on its side.png": lambda path: Image.new("RGBA", (SIDE, SIDE)).save(path, exif=turned(), compress_level=1),
     "16-bit.png": lambda path: Image.fromarray(np.zeros((SIDE, SIDE), np.uint16)).save(path, compress_level=1),
+    "16-bit RGBA.png": lambda path: path.write_bytes(deep()),
+    "profile.png": lambda path: Image.new("RGBA", (SIDE, SIDE)).save(path, icc_profile=swapped(), compress_level=1),
+    "LZW.tif": lambda path: Image.new("RGB", (SIDE, SIDE)).save(path, compression="tiff_lzw"),
     "CMYK.jpg": lambda path: Image.new("CMYK", (SIDE, SIDE)).save(path),
     "progressive.jpg": lambda path: Image.new("RGB", (SIDE, SIDE)).save(path, progressive=True),
     "animation.webp": lambda path: path.write_bytes(webp(SIDE, SIDE, 1)),

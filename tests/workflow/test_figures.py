@@ -170,8 +170,10 @@ def test_a_failed_drawing_leaves_nothing(make, tmp_path, monkeypatch):
     assert list(out.iterdir()) == []
 
 
-def test_a_notebooks_backend_does_not_matter():
-    """With a name that matplotlib does not know, its import alone would fail."""
-    environment = {**os.environ, "MPLBACKEND": "no_such_backend"}
-    command = [sys.executable, "-c", "from workflow.rendering import figures"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+def test_neither_a_notebooks_backend_nor_a_matplotlibrc_matters(tmp_path):
+    """With a backend that matplotlib does not know, its import alone would fail; `tight` would change the width."""
+    (tmp_path / "matplotlibrc").write_text("savefig.bbox: tight")
+    environment = {**os.environ, "MPLBACKEND": "no_such_backend", "MATPLOTLIBRC": str(tmp_path)}
+    code = "from workflow.rendering import figures; import matplotlib; print(matplotlib.rcParams['savefig.bbox'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from data.datasets import dataset_names
 from workflow.rendering import numbers, published
 from workflow.rendering.results import Results
 
@@ -51,7 +52,7 @@ def table(results: Callable[..., Results]) -> Callable[..., pd.DataFrame]:
 
 def test_an_official_run_is_compared_with_the_icml_value(table) -> None:
     row = table().loc["Adaptive IMLE", "FID ↓"]
-    assert (row["ICML 2023"], row["delta"]) == ("25.0", "+2.5")  # mean of 27 and 28, less 25
+    assert (row["ICML 2023"], row["ECCV 2024"], row["delta"]) == ("25.0", "25.0", "+2.5")  # mean of 27 and 28, less 25
     assert (row["measured"], row["n_seeds"]) == ("27.5 ± 0.7", 2)
     assert (row["n_real"], row["n_fake"], row["steps"]) == ("100", "5000", "500000")
     assert (row["commit"], row["sources"]) == ("0123456", "changed")
@@ -90,9 +91,11 @@ def test_the_iclr_column_is_blank(table) -> None:
 
 def test_published_values_name_known_datasets_methods_and_metrics() -> None:
     values = pd.read_csv(published.PUBLISHED, comment="#")
-    assert len(values) == 6 * 3 * 2
+    counts = values["publication"].value_counts().to_dict()
+    assert counts == {published.ICML: 6 * 3 * 2, published.ECCV: 9 * 6}
+    assert set(values["dataset"]) <= set(dataset_names())
     assert set(values["metric"]) <= set(numbers.METRICS)
-    assert not values.duplicated(["dataset", "method", "metric"]).any()
+    assert not values.duplicated(["publication", "dataset", "method", "metric"]).any()
 
 
 def test_markdown_says_what_is_comparable_and_leaves_unknown_cells_empty(results) -> None:

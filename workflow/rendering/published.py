@@ -20,13 +20,14 @@ from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
-ICLR, ICML = "ICLR 2023", "ICML 2023"
+ICLR, ICML, ECCV = "ICLR 2023", "ICML 2023", "ECCV 2024"
 HEADS = {
     "title": "Dataset",
     "method": "Method",
     "metric": "Metric",
     ICLR: ICLR,
     ICML: ICML,
+    ECCV: ECCV,
     "measured": "Measured",
     "delta": "Δ",
     "protocol": "Protocol",
@@ -46,19 +47,19 @@ def comparable(preset: Preset) -> bool:
 
 def build(results: Results) -> pd.DataFrame:
     """One row for each dataset, method and metric; columns: dataset, mean, std, n_seeds and those of HEADS."""
-    published: Any = pd.read_csv(PUBLISHED, comment="#").set_index(["dataset", "method", "metric"])
+    table = pd.read_csv(PUBLISHED, comment="#").set_index(["publication", "dataset", "method", "metric"])
+    published = dict(zip(table.index, table.itertuples(), strict=True))
     rows = []
     for dataset in results.preset.datasets:
         for row in results.ranked:
             for metric in METRICS.values():
-                key = (dataset, row.id, metric.id)
-                known = published.loc[key] if key in published.index else None
-                rows.append(_row(results, dataset, row, metric, known))
+                known, later = (published.get((paper, dataset, row.id, metric.id)) for paper in (ICML, ECCV))
+                rows.append(_row(results, dataset, row, metric, known, later))
     return pd.DataFrame(rows)
 
 
-def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any) -> dict[str, Any]:
-    """known: the published value and its protocol, or None.  A number measured by that protocol is preferred."""
+def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any, later: Any) -> dict[str, Any]:
+    """known, later: the values of ICML 2023 and ECCV 2024, or None.  A number measured as in 2023 is preferred."""
     frame = results.metrics
     measured = set(frame.loc[frame["metric"] == metric.id, "protocol"])
     protocol = metric.protocol(results.preset).name
@@ -75,6 +76,7 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any)
         "metric": metric.head,
         ICLR: None,  # its tables were not available: workflow/published.csv
         ICML: None if known is None else metric.format(known.value),
+        ECCV: None if later is None else metric.format(later.value),
         "measured": " ".join([cell.text, *cell.uncertainty]),
         "mean": cell.mean,
         "std": cell.std,

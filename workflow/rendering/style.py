@@ -50,6 +50,7 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 1.2,
     "pdf.fonttype": 42,
 }
+matplotlib.rcdefaults()  # a matplotlibrc of the user must not matter
 styled = matplotlib.rc_context(STYLE)  # a decorator for drawing functions
 
 

@@ -16,7 +16,7 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        printed=printed(PRESET),
+        printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/figures.py"),
     message:
         "drawing {wildcards.figure}"

@@ -16,6 +16,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
+        # A digest, not the texts: Snakemake formats braces in parameters.
         printed=digest([printed(PRESET), PRESET.command, intake() if OWN_PICTURES else None]),
         code=code("workflow/rendering/report.py"),
     message:
