@@ -1,4 +1,5 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
+# make field   all eight methods on the same drawings, about 40 minutes: results/field/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
@@ -10,7 +11,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo mine test stress lint clean
+.PHONY: demo field mine test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -18,9 +19,13 @@ demo: .venv/.installed
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 	@echo; echo "For other commands, activate the environment first: source .venv/bin/activate"
 
+field: .venv/.installed
+	$(BIN)/snakemake --cores all --configfile config/field.yaml
+	@echo; echo "Done. The results:"; ls results/field/tables/*.md results/field/figures/*.png results/field/report.html
+
 mine: .venv/.installed
 	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
-	snakemake --cores all --config "images=$$IMAGES"
+	$(BIN)/snakemake --cores all --config "images=$$IMAGES"
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2
