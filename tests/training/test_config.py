@@ -80,7 +80,8 @@ def test_a_file_is_named_that_is_absent_or_holds_a_date(tmp_path: Path) -> None:
 
 
 def test_by_dataset_overrides_one_dataset_and_defaults_are_filled_in(demo: dict[str, Any]) -> None:
-    demo["methods"]["fastgan"]["by_dataset"] = {"openmoji_animals": {"batch": 3, "steps": 7}}
+    demo["datasets"] = ["openmoji_faces", "openmoji_animals"]
+    demo["methods"]["fastgan"] |= {"steps": 800, "by_dataset": {"openmoji_animals": {"batch": 3, "steps": 7}}}
     preset = parse_preset(demo, "demo")
     animals, faces = (preset.run(name, "fastgan", 0, "full") for name in ("openmoji_animals", "openmoji_faces"))
     assert (animals.steps, animals.config["batch"]) == (7, 3)
@@ -96,6 +97,7 @@ def test_a_resolved_preset_is_read_from_json_as_it_was_from_yaml(demo: dict[str,
 
 
 def test_cells_that_are_left_out_say_why(demo: dict[str, Any]) -> None:
+    demo["datasets"] = ["openmoji_faces", "openmoji_animals"]
     demo["skip"] = [{"dataset": "openmoji_animals", "method": "fastgan", "reason": "too slow"}]
     preset = parse_preset(demo, "demo")
     assert preset.why_left_out("openmoji_animals", "fastgan", "full") == "too slow"
