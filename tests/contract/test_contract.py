@@ -17,6 +17,7 @@ from methods.api import Latents, Method
 from training.build import build
 from training.checkpoint import RunState
 from training.config import MethodEntry, RunConfig, method_config, read_preset
+from training.identity import method_sources
 from training.registry import methods
 
 RESOLUTION = 32
@@ -45,6 +46,13 @@ def blobs() -> np.ndarray:
         centre, colour = rng.integers(8, 24, 2), rng.integers(0, 200, 3)
         image[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 40] = colour
     return images
+
+
+@pytest.mark.parametrize("name", methods())
+def test_the_track_admits_to_a_pretrained_network(name: str) -> None:
+    """A method that calls itself `none` and yet trains on LPIPS, or the other way round."""
+    pretrained = {"networks/lpips.py", "networks/vgg16.py", "networks/inception.py"} & method_sources(name).keys()
+    assert (methods()[name].track == "none") == (not pretrained)
 
 
 def latents_of(method: Method, n: int) -> Latents:

@@ -86,7 +86,8 @@ def test_a_file_is_named_that_is_absent_or_holds_a_date(tmp_path: Path) -> None:
 
 
 def test_by_dataset_overrides_one_dataset_and_defaults_are_filled_in(demo: dict[str, Any]) -> None:
-    demo["methods"]["fastgan"]["by_dataset"] = {"openmoji_animals": {"batch": 3, "steps": 7}}
+    demo["datasets"] = ["openmoji_faces", "openmoji_animals"]
+    demo["methods"]["fastgan"] |= {"steps": 800, "by_dataset": {"openmoji_animals": {"batch": 3, "steps": 7}}}
     preset = parse_preset(demo, "demo")
     animals, faces = (preset.run(name, "fastgan", 0, "full") for name in ("openmoji_animals", "openmoji_faces"))
     assert (animals.steps, animals.config["batch"]) == (7, 3)
@@ -102,6 +103,7 @@ def test_a_resolved_preset_is_read_from_json_as_it_was_from_yaml(demo: dict[str,
 
 
 def test_cells_that_are_left_out_say_why(demo: dict[str, Any]) -> None:
+    demo["datasets"] = ["openmoji_faces", "openmoji_animals"]
     demo["skip"] = [{"dataset": "openmoji_animals", "method": "fastgan", "reason": "too slow"}]
     preset = parse_preset(demo, "demo")
     assert preset.why_left_out("openmoji_animals", "fastgan", "full") == "too slow"
@@ -111,6 +113,16 @@ def test_cells_that_are_left_out_say_why(demo: dict[str, Any]) -> None:
     assert "made elsewhere" in preset.why_left_out("openmoji_faces", "stylegan3", "train90")
     assert ("openmoji_animals", "fastgan", 0) not in preset.cells()
     assert ("openmoji_faces", "fastgan", 0) in preset.cells()
+
+
+def test_the_demo_leaves_no_cell_of_a_method_out(demo: dict[str, Any]) -> None:
+    preset = parse_preset(demo, "demo")
+    trained = [name for name, entry in preset.methods.items() if entry.steps]
+    assert len(trained) == 4
+    for split in ("full", "train90"):
+        assert {cell for cell in preset.cells(split) if cell[1] in trained} == {
+            (dataset, name, seed) for dataset in preset.datasets for name in trained for seed in preset.seeds
+        }
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from common.console import UserError
+from common.files import read_json
 from training import __main__ as command
-from training.config import RunConfig, read_preset
+from training.config import RunConfig, load_preset, read_preset
 from training.cost import Timing, candidates, estimate, finish, time_method
 from training.registry import ROOT
 
@@ -37,10 +38,12 @@ def two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", ["adaptive_imle", "vanilla_imle"])
 def test_the_demo_generated_as_many_candidates_as_estimated(method: str) -> None:
-    history = ROOT / f"results/reference/demo/runs/openmoji_faces/{method}/seed0/full/history.csv"
+    saved = ROOT / "results/reference/demo"
+    history = saved / f"runs/openmoji_faces/{method}/seed0/full/history.csv"
     with history.open() as file:
         generated = float(list(csv.DictReader(file))[-1]["pool_images"])
-    assert candidates(cell("demo", method)) == generated
+    run = load_preset(read_json(saved / "config.json")).run("openmoji_faces", method, 0, "full")
+    assert candidates(run) == generated
 
 
 def test_algorithm_1_searches_until_distances_are_a_twentieth_and_at_most_once_a_step() -> None:
