@@ -21,7 +21,8 @@ EXTERNAL_EXAMPLES = """examples:
   python -m data external --folder data/external/stylegan/obama --resolution 256 \\
       --out results/paper/samples/obama/stylegan/seed0.npz
 
-The folder holds either images (JPEG, PNG, WebP) or one .npz with a uint8 array `images` (n, height, width, 3).
+The folder holds either images or one .npz with a uint8 array `images` (n, height, width, 3).  What was found, taken and
+left out is printed.
 """
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     external = command(commands, "external", _external, "Import samples of another model.", EXTERNAL_EXAMPLES)
     external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
     external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
+    external.add_argument("--take", type=int, help="read only the first TAKE samples by file name (default: all)")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
     if getattr(arguments, "resolution", 1) < 1:
@@ -75,7 +77,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _external(arguments: argparse.Namespace) -> None:
     from data.external import import_samples
 
-    import_samples(arguments.folder, arguments.resolution, arguments.out)
+    import_samples(arguments.folder, arguments.resolution, arguments.out, arguments.take)
 
 
 if __name__ == "__main__":
