@@ -57,6 +57,11 @@ def lines(intake: dict[str, Any]) -> list[str]:
     ]
 
 
+def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
+    """All samples of a folder, uint8 (n, resolution, resolution, 3).  Raises `UserError` as `import_samples` does."""
+    return _read(folder, resolution, take=None)[0]
+
+
 def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.uint8], dict[str, Any], dict[str, str]]:
     """The images, uint8 (n, resolution, resolution, 3), in the order of file names or of the array; intake and files.
 

@@ -12,8 +12,7 @@ from PIL import Image
 
 from common.console import UserError
 from common.files import read_yaml
-from common.hashing import sha256_file
-from common.hashing import sha256_bytes
+from common.hashing import sha256_bytes, sha256_file
 from data import fetch as fetching
 from data.prepare import prepare
 

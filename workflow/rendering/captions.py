@@ -81,7 +81,7 @@ def _protocol(metric: Metric, preset: Preset, cells: list[Cell]) -> str:
     label = "FID (↓):" if metric.id == "fid" else f"Precision and recall (↑): k = {protocol.k},"
     counts_of = [count for cell in cells for count in cell.counts]
     usual = [count for count in counts_of if count[1] == metric.n_fake(preset)] or counts_of
-    n_real, n_fake = _listed(real for real, _ in usual), _listed(fake for _, fake in usual)
+    n_real, n_fake = _listed(real for real, _ in counts_of), _listed(fake for _, fake in usual)
     counts = f", {n_fake} generated against {n_real} real images" if cells else ""
     return f"{label} {protocol.network} features{counts} (protocol {protocol.name})."
 
