@@ -54,7 +54,8 @@ def survey(folder: Path) -> Survey:
         images, archives = list_images(folder), list_files(folder, (".npz",))
     except BadImage as error:
         raise UserError(f"{folder} cannot be used: {error}") from None
-    others = [path for path in folder.iterdir() if path.name[0] != "." and path not in {*images, *archives}]
+    samples = {*images, *archives}
+    others = [path for path in folder.iterdir() if path.name[0] != "." and path not in samples]
     left_out = _left_out(others)
     if bool(images) == bool(archives) or len(archives) > 1:
         more = f" ({'; '.join(left_out)})" if left_out else ""
