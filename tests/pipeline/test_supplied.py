@@ -23,8 +23,13 @@ def test_the_run_says_what_it_read_and_reads_again_what_has_other_content(tmp_pa
     for unused in ("gan/obama/0.png", "gan/0.png"):
         (project / "data/external" / unused).parent.mkdir(exist_ok=True)
         (project / "data/external" / unused).touch()
+    config = project / "config/smoke.yaml"
+    config.write_text(config.read_text().replace("inception-k5-n40", "inception-k99-n101").replace("n: 40", "n: 101"))
     done = run_snakemake(project, SAMPLES)
     assert done.returncode == 0, done.stderr
+    assert (
+        "note: openmoji_faces: real images: 100, but precision and recall with k = 99 need k + 2 = 101" in done.stderr
+    )
     said = [
         "note: data/external/gan holds files that are not read: put samples into data/external/NAME/DATASET/",
         "note: data/external/gan/obama is not used: the preset has no data set 'obama', only openmoji_faces",
