@@ -19,6 +19,7 @@ from data.datasets import ArchiveSource, Dataset, DriveSource, HttpSource, Packa
 from data.drawings import rasterise
 from data.images import MAX_IMAGE_BYTES, BadImage, list_images
 from data.supplied import manual_digest
+from data.survey import formats
 from data.verify import compare_digests, verified
 
 Record = dict[str, Any]
@@ -164,7 +165,7 @@ def _copy_images(dataset: Dataset, place: Path, staged: Path) -> None:
     strays = sorted({path.name for path in place.iterdir() if path.name[0] != "."} - {path.name for path in images})
     if strays:
         named = ", ".join(name if name.isprintable() else ascii(name) for name in strays[:5])
-        raise SourceError(f"only JPEG, PNG and WebP images are allowed there, not {named}")
+        raise SourceError(f"only {formats()} images are allowed there, not {named}")
     if len(images) != dataset.count:  # before any is copied
         raise SourceError(f"{len(images)} images were found, {dataset.count} are expected")
     for path in images:
@@ -182,7 +183,7 @@ def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
     listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
     text = (
         f"no source of {dataset.name} could be used:{listed}\n"
-        f"place its {dataset.count} images (JPEG, PNG or WebP) or its zip or tar archive in {manual / dataset.name}/,\n"
+        f"place its {dataset.count} images ({formats()}) or its zip or tar archive in {manual / dataset.name}/,\n"
         f"or an archive of several sets in {manual}/, and run the same command again"
     )
     if dataset.optional:

@@ -61,7 +61,7 @@ def survey(folder: Path) -> Survey:
         more = f" ({'; '.join(left_out)})" if left_out else ""
         raise UserError(
             f"{folder} holds {len(images)} images and {len(archives)} .npz files{more}; "
-            f"it must hold either {_formats()} images or exactly one .npz"
+            f"it must hold either {formats()} images or exactly one .npz"
         )
     return Survey(images, archives[0] if archives else None, left_out)
 
@@ -74,12 +74,14 @@ def _left_out(others: list[Path]) -> list[str]:
         sentences.append(f"sub-folders are not read: {listed(folders)}; move their samples up")
     if files:
         what = "1 file" if len(files) == 1 else f"{len(files)} files"
-        sentences.append(f"{what} of other formats than {_formats()}: {listed(files)}")
+        sentences.append(f"{what} of other formats than {formats()}: {listed(files)}")
     return sentences
 
 
-def _formats() -> str:
-    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+def formats() -> str:
+    """The formats that are read: "JPEG, PNG or WebP"."""
+    names = [name.replace("WEBP", "WebP") for name in FORMATS]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def warnings(images: NDArray[np.uint8], originals: Originals) -> list[str]:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from common.console import UserError
 from data.external import import_samples, lines
-from data.images import FORMATS as READ
+from data.survey import formats
 
-FORMATS = f"{', '.join(READ[:-1])} or {READ[-1]}"
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 
 
@@ -101,7 +100,7 @@ def test_what_is_found_taken_and_left_out_is_said(folder: Path, capsys: pytest.C
     assert intake(folder, take=12) == [
         "samples found: 12, taken: 12",
         "left out: sub-folders are not read: more; move their samples up",
-        f"left out: 3 files of other formats than {FORMATS}: a.psd, b.heic, notes {{x}}.txt",
+        f"left out: 3 files of other formats than {formats()}: a.psd, b.heic, notes {{x}}.txt",
     ]
     assert f"{folder}: left out: sub-folders" in capsys.readouterr().err
     order = "the first in lexicographic order (10.png before 2.png)"

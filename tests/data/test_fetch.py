@@ -15,6 +15,7 @@ from common.files import read_yaml
 from common.hashing import sha256_bytes, sha256_file
 from data import fetch as fetching
 from data.prepare import prepare
+from data.survey import formats
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_manual_folder_comes_first_is_read_each_time_and_a_failure_keeps_what_wa
         ({"5.png": saved()}, "5 images were found, 4 are expected"),
         ({"2.png": b""}, r"2\.png is empty"),
         ({"2.png": b"text"}, r"2\.png is not a JPEG"),
-        ({"readme.txt": b"mine"}, r"only JPEG, PNG and WebP images are allowed there, not readme\.txt"),
+        ({"readme.txt": b"mine"}, rf"only {formats()} images are allowed there, not readme\.txt"),
         ({"a.zip": b"PK"}, r"only .* images are allowed there, not a\.zip"),
         ({"2.png": saved(), "3.png": saved()}, r"2\.png and 3\.png have the same bytes"),
         ({"2.png": saved(), "3.png": saved(level=0)}, r"2\.png and 3\.png have the same pixels"),
