@@ -19,7 +19,7 @@ MAX_NAMED = 5
 
 def contents(folder: Path) -> dict[str, str]:
     """The sha256 of every visible file of a folder by name, in lexicographic order; sub-folders are not entered."""
-    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = sorted(path for path in folder.glob("*") if not path.name.startswith("."))  # none if not readable
     return {path.name: _sha256(path) for path in visible}
 
 

@@ -5,15 +5,17 @@ datasets.yaml itself refuses a count below 2: FID needs two images, and the 90/1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from data.datasets import dataset_info
 from training.config import Preset
 from training.protocols import FID_LEAST
 
 
-def too_few(preset: Preset) -> list[str]:
+def too_few(preset: Preset, datasets: Iterable[str]) -> list[str]:
     """One sentence for each metric that a dataset has too few images for; its cells will read n/a."""
     notes = []
-    for name in preset.datasets:
+    for name in datasets:
         count = dataset_info(name).count
         for protocol in preset.metrics.precision_recall:
             if reason := protocol.why_not(count, "real images"):

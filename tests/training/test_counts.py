@@ -25,7 +25,7 @@ def preset(*protocols: str) -> Preset:
 def test_each_metric_that_a_set_is_too_small_for_is_noted(count: int, notes: list[str], monkeypatch) -> None:
     entry = dataset_info("openmoji_faces").model_copy(update={"count": count})
     monkeypatch.setattr(counts, "dataset_info", lambda name: entry)
-    found = counts.too_few(preset("inception-k5-n40", "inception-k1-n40"))
+    found = counts.too_few(preset("inception-k5-n40", "inception-k1-n40"), ["faces"])
     assert [sentence.split(";")[0] for sentence in found] == notes
     assert all("count in data/datasets.yaml" in sentence for sentence in found)
     assert [("metrics.precision_recall (inception-k5-n40)" in sentence) for sentence in found] == [

@@ -85,7 +85,6 @@ def check_externals():
 
 
 PRESET = checked_preset()
-NOTES = too_few(PRESET)  # printed before the first job
 check_conda()
 
 P = f"results/{PRESET.preset}"
@@ -104,7 +103,7 @@ onstart:
     check_writable()
     check_gpus()
     check_externals()
-    for note in NOTES + unused_externals():
+    for note in too_few(PRESET, datasets_in_use()) + unused_externals():
         print(f"note: {note}", file=sys.stderr)
     write_text(CONFIG, PRESET.model_dump_json(indent=2))
     if notice := outdated_notice():
