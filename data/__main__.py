@@ -25,7 +25,7 @@ EXTERNAL_EXAMPLES = """examples:
       --out results/paper/samples/obama/stylegan/seed0.npz
 
 The folder holds either images (JPEG, PNG, WebP, BMP, TIFF) or one .npz with a uint8 array `images` of shape
-(n, height, width, 3).
+(n, height, width, 3).  What was found, taken and left out is printed.
 """
 
 
@@ -56,6 +56,7 @@ def main() -> None:
     external = command(commands, "external", _external, "Import samples of another model.", EXTERNAL_EXAMPLES)
     external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
     external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
+    external.add_argument("--take", type=int, help="read only the first TAKE samples by file name (default: all)")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
     if getattr(arguments, "resolution", 1) < 1:
@@ -90,7 +91,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _external(arguments: argparse.Namespace) -> None:
     from data.external import import_samples
 
-    import_samples(arguments.folder, arguments.resolution, arguments.out)
+    import_samples(arguments.folder, arguments.resolution, arguments.out, arguments.take)
 
 
 if __name__ == "__main__":

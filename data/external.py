@@ -8,68 +8,98 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import UserError
+from common.console import UserError, say
 from common.files import atomic_path
 from common.hashing import sha256_bytes
 from data.archive import SourceError, explained, members
 from data.datasets import dataset_info
-from data.images import BadImage, decode, list_files, list_images, refuse_size, to_square
+from data.images import BadImage, decode, refuse_size, to_square
+from data.supplied import contents
+from data.survey import Originals, survey, warnings
 
 ARRAYS = ("images", "samples", "arr_0")  # the benchmark's own name, a common one, and numpy's default
 MAX_BYTES = 4 * 2**30  # of samples in memory: 21,845 at 256 px
 
 
-def import_samples(folder: Path, resolution: int, out: Path) -> None:
-    """Write the sample file `out` of a baseline's samples, resized as the datasets are.
+def import_samples(folder: Path, resolution: int, out: Path, take: int | None = None) -> None:
+    """Write the sample file `out` of a baseline's samples, resized as the datasets are, and say what was read.
 
-    Raises `UserError` if the folder is not named after a dataset or `read_samples` cannot use it.
+    take: read only the first `take` samples; None for all.  Besides what `training.sampling` writes, the meta has
+    `files`, the `contents` of the folder, and `intake`: {"folder", "found", "taken", "left_out", "warnings"}.
+
+    Raises `UserError` if the folder is not named after a dataset, contains neither images nor one .npz of uint8
+    (n, H, W, 3), if one is damaged, or if they take more than `MAX_BYTES`.
     """
     name, dataset = folder.absolute().parts[-2:]
     dataset_info(dataset)
-    images = read_samples(folder, resolution)
+    images, intake, files = _read(folder, resolution, take)
+    for line in lines(intake):
+        say(line)
     meta = {"dataset": dataset, "method": name, "seed": 0, "split": "full", "steps": None}
     meta["run_hash"] = sha256_bytes(images.tobytes())[:16]
+    meta |= {"exhausted": len(images) == intake["found"], "intake": intake, "files": files}
     with atomic_path(out) as temporary:
         np.savez(temporary, images=images, meta=np.array(json.dumps(meta)))
 
 
-def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
-    """The folder's images, uint8 (n, resolution, resolution, 3), in lexicographic order or in the order of the array.
+def lines(intake: dict[str, Any]) -> list[str]:
+    """The intake in sentences: found and taken, then what was left out and why, then warnings."""
+    place = intake["folder"]
+    return [
+        f"{place}: samples found: {intake['found']}, taken: {intake['taken']}",
+        *(f"{place}: left out: {sentence}" for sentence in intake["left_out"]),
+        *(f"{place}: warning: {sentence}" for sentence in intake["warnings"]),
+    ]
 
-    Raises `UserError` if the folder contains neither images nor one .npz of uint8 (n, H, W, 3), if one is damaged, or
-    if they take more than `MAX_BYTES`.
+
+def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
+    """All samples of a folder, uint8 (n, resolution, resolution, 3).  Raises `UserError` as `import_samples` does."""
+    return _read(folder, resolution, take=None)[0]
+
+
+def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.uint8], dict[str, Any], dict[str, str]]:
+    """The images, uint8 (n, resolution, resolution, 3), in the order of file names or of the array; intake and files.
+
+    The files are hashed before they are read: a file that changes in between is noticed at the next run.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; put samples there, as images or as one .npz")
-    try:
-        files, archives = list_images(folder), list_files(folder, (".npz",))
-    except BadImage as error:
-        raise UserError(f"{folder} cannot be used: {error}") from None
-    if bool(files) == bool(archives) or len(archives) > 1:
-        raise UserError(
-            f"{folder} holds {len(files)} images and {len(archives)} .npz files; "
-            "it must hold either JPEG, PNG or WebP images or exactly one .npz"
-        )
-    if archives:
+    found = survey(folder)
+    files = contents(folder)
+    originals = Originals()
+    if found.archive:
         try:
-            return _from_archive(archives[0], resolution)
+            images, n = _from_archive(found.archive, resolution, take, originals)
         except (SourceError, BadImage) as error:
-            raise UserError(f"{archives[0]} cannot be read ({error}); write it with numpy.savez") from None
+            raise UserError(f"{found.archive} cannot be read ({error}); write it with numpy.savez") from None
+    else:
+        n = len(found.images)
+        images = _decoded(found.images[:take], resolution, folder, originals)
+    left_out, warned = list(found.left_out), warnings(images, originals)
+    if len(images) < n:
+        order = "of the array" if found.archive else "in lexicographic order (10.png before 2.png)"
+        left_out.append(f"samples: {n - len(images)}, because no metric takes more than {take}: the first {order}")
+    if take is not None and n < take:
+        warned.append(f"the preset takes {take} samples; the row is marked with its own number, and its FID is higher")
+    intake = {"folder": str(folder), "found": n, "taken": len(images), "left_out": left_out, "warnings": warned}
+    return images, intake, files
+
+
+def _decoded(files: list[Path], resolution: int, folder: Path, originals: Originals) -> NDArray[np.uint8]:
     images = _empty(len(files), resolution, folder)
     for index, file in enumerate(files):
         try:
             images[index] = np.asarray(to_square(decode(file), resolution))
         except BadImage as error:
             raise UserError(f"{file} {error}; replace or remove it") from None
+        originals.add(file)
     return images
 
 
-def _empty(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
+def _empty(n: int, resolution: int, place: Path | str) -> NDArray[np.uint8]:
     shape = (n, resolution, resolution, 3)
     if math.prod(shape) > MAX_BYTES:
         most = MAX_BYTES // math.prod(shape[1:])
@@ -77,16 +107,19 @@ def _empty(n: int, resolution: int, place: Path) -> NDArray[np.uint8]:
     return np.empty(shape, np.uint8)
 
 
-def _from_archive(path: Path, resolution: int) -> NDArray[np.uint8]:
+def _from_archive(path: Path, resolution: int, take: int | None, originals: Originals) -> tuple[NDArray[np.uint8], int]:
+    """The first `take` images of the archive's array, and how many it has."""
     for key in ARRAYS:
         for member in members(path):
             if member.name == f"{key}.npy":
                 with member.open() as stream:
-                    return _resized(stream, resolution, f"{path}: {key}", path)
+                    return _resized(stream, resolution, f"{path}: {key}", take, originals)
     raise UserError(f"{path} holds no array named {', '.join(ARRAYS)}; write it with numpy.savez(path, images=...)")
 
 
-def _resized(stream: IO[bytes], resolution: int, what: str, path: Path) -> NDArray[np.uint8]:
+def _resized(
+    stream: IO[bytes], resolution: int, what: str, take: int | None, originals: Originals
+) -> tuple[NDArray[np.uint8], int]:
     """One array of an .npz, read image by image, so that a false header cannot exhaust the memory."""
     from PIL import Image
 
@@ -99,9 +132,11 @@ def _resized(stream: IO[bytes], resolution: int, what: str, path: Path) -> NDArr
         raise UserError(f"{what} must be uint8 (n, height, width, 3) in 0..255, not {dtype} {shape}{order}")
     n, height, width, _ = shape
     refuse_size(width, height)
-    images = _empty(n, resolution, path)
+    taken = n if take is None else min(n, take)
+    originals.sizes[width, height] = taken
+    images = _empty(taken, resolution, what)
     with explained():
-        for index in range(n):
+        for index in range(taken):
             image = Image.frombytes("RGB", (width, height), stream.read(height * width * 3))
             images[index] = np.asarray(to_square(image, resolution))
-    return images
+    return images, n

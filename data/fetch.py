@@ -18,6 +18,7 @@ from data.archive import ARCHIVE_SUFFIXES, SourceError, UnknownLayout, extract_i
 from data.datasets import ArchiveSource, Dataset, DriveSource, HttpSource, PackageSource, Source, dataset_info
 from data.drawings import rasterise
 from data.images import FORMAT_NAMES, MAX_IMAGE_BYTES, BadImage, list_images
+from data.supplied import manual_digest
 from data.verify import compare_digests, verified
 
 Record = dict[str, Any]
@@ -36,7 +37,8 @@ class ManualSource(ArchiveSource):
 def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/manual", accept: bool = False) -> Path:
     """Put a dataset's images into root/<name>/, their bytes unchanged, and return its fetched.json.
 
-    fetched.json lists what was fetched: {"dataset", "source", "files": [{"file", "sha256"}], digests}.  It is written
+    fetched.json lists what was fetched: {"dataset", "source", "files": [{"file", "sha256"}], digests, "supplied": the
+    digest of what data/manual had of it}.  It is written
     last, so that an interrupted fetch never counts as complete.  Snakemake deletes it before a job, as it does every
     declared output; the same record therefore also stays in the undeclared .complete.json, and images that still match
     it are not downloaded again.  manual/<name>/ comes before all sources and is read each time; archives in manual/
@@ -50,12 +52,13 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
     root, manual = Path(root), Path(manual)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
+    supplied = manual_digest(name, root, manual)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as directory:
         staged = Path(directory)
         use = partial(_use, dataset, staged=staged, root=root, accept=accept)
         if (manual / name).is_dir():
             record = _from_manual(dataset, manual / name, use)
-        elif intact := _intact_record(dataset, folder):
+        elif intact := _intact_record(dataset, folder, supplied):
             record = intact
             try:
                 compare_digests(dataset, record, root, accept)
@@ -65,20 +68,25 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
             record = _from_sources(dataset, manual, use, staged)
         for path in list_images(staged):
             path.replace(folder / path.name)
+    record["supplied"] = supplied
     write_json(folder / ".complete.json", record)
     write_json(folder / "fetched.json", record)
     say(f"{folder}: {len(record['files'])} images")
     return folder / "fetched.json"
 
 
-def _intact_record(dataset: Dataset, folder: Path) -> Record | None:
-    """The record of the last complete fetch, if its source is still listed and every file is as it was fetched."""
+def _intact_record(dataset: Dataset, folder: Path, supplied: str | None) -> Record | None:
+    """The record of the last complete fetch, if its source is still listed and every file is as it was fetched.
+
+    supplied: `manual_digest` now; another one than at that fetch means that its archive in data/manual was changed.
+    """
     try:
         record = json.loads((folder / ".complete.json").read_text(encoding="utf-8"))
         listed = record["source"]["kind"] == "manual" or record["source"] in [s.record() for s in dataset.sources]
         intact = all(sha256_file(folder / entry["file"]) == entry["sha256"] for entry in record["files"])
         complete = len(record["files"]) == dataset.count and "pixels_sha256" in record
-        return record if listed and intact and complete else None
+        same = record.get("supplied") == supplied
+        return record if listed and intact and complete and same else None
     except (OSError, ValueError, KeyError, TypeError):  # never fetched, or damaged: fetch again
         return None
 
@@ -113,7 +121,10 @@ def _use(dataset: Dataset, source: Source, staged: Path, root: Path, accept: boo
     """The record of one source, its images in `staged`.  Raises `SourceError` if they are not the dataset."""
     _deliver(dataset, source, staged, cache=root / ".downloads")
     loose = isinstance(source, ManualSource) and Path(source.path).is_dir()
-    record = verified(dataset, source.record(), staged, refuse_twins=loose)
+    described = source.record()
+    if isinstance(source, ManualSource) and not loose:
+        described["sha256"] = sha256_file(source.path)
+    record = verified(dataset, described, staged, refuse_twins=loose)
     compare_digests(dataset, record, root, accept)
     say(f"{dataset.name}: images from {source}")
     return record

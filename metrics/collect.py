@@ -15,6 +15,7 @@ from common.files import read_sealed, write_text
 HEADER = ("preset", "dataset", "method", "split", "seed", "steps", "run_hash")
 ROW = ("metric", "value", "protocol")
 # n: how many values a mean is over (held-out images, KID subsets).  item: index of the image that a score belongs to.
+# A last column, `reason`, exists if some number could not be computed: its row has it instead of a value.
 COLUMNS = (
     *("preset", "dataset", "method", "split", "seed", "metric", "value", "protocol"),
     *("n_real", "n_fake", "steps", "run_hash", "item", "n"),
@@ -34,7 +35,9 @@ def to_csv(paths: Sequence[Path]) -> str:
     Raises `UserError` naming the file if it was edited, for NaN or infinite values, for two values of one KEY, and for
     files of different presets.
     """
-    table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*COLUMNS, "path"])
+    rows = [row for path in paths for row in read_rows(path)]
+    columns = [*COLUMNS, "reason"] if any("reason" in row for row in rows) else list(COLUMNS)
+    table = pd.DataFrame(rows, columns=[*columns, "path"])
     if table.empty:
         raise UserError("no metric files were given; pass fid.json, precision_recall.json, backtracking.json files")
     _refuse_mixed_presets(table)
@@ -42,7 +45,7 @@ def to_csv(paths: Sequence[Path]) -> str:
     for column in COUNTS:
         table[column] = table[column].astype("Int64")
     table = table.sort_values(list(KEY), kind="stable", na_position="first")
-    return table.to_csv(columns=list(COLUMNS), index=False)
+    return table.to_csv(columns=columns, index=False)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -55,6 +58,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     header = {key: content[key] for key in HEADER}
     for row in content["rows"]:
         value = row["value"]
+        if value is None and row.get("reason"):
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{path}: {row['metric']} is {value!r}; delete the file and measure again")
     return [{**header, **row, "path": str(path)} for row in content["rows"]]

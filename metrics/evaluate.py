@@ -1,6 +1,7 @@
 """Compute metric files from feature files: FID and KID, precision and recall, and the floor of FID for real images.
 
-A metric file is JSON: what was measured (HEADER), then `rows`, one number each.
+A metric file is JSON: what was measured (HEADER), then `rows`, one number each.  A row whose number cannot be computed
+has the value null and a `reason`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable
-from training.protocols import PrecisionRecall
+from training.protocols import FID, FID_LEAST, PrecisionRecall
 
 HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 
@@ -25,23 +27,24 @@ def evaluate(
     """The contents of fid.json and precision_recall.json of one sample set.
 
     real, fake: one per feature network.  n_fake: number of samples for FID and KID; precision and recall use the number
-    in their protocol.  The real-images control has fewer samples and is measured with all of them; `n_fake` in its rows
-    is their number.
+    in their protocol.  A set that has no more samples ("exhausted": the real-images control, samples made elsewhere) is
+    measured with those that it has; `n_fake` in its rows is their number.  A number that needs more real images or
+    samples than there are has a reason instead.
 
-    Raises `UserError` if there are fewer samples than a protocol needs, if its network is missing, and if real and fake
-    features are not comparable.
+    Raises `UserError` if a method drew fewer samples than a protocol takes, if its network is missing, and if real and
+    fake features are not comparable.
     """
     pairs = _pair(real, fake)
     reference, samples = _of_network(pairs, "inception", "FID")
     header = {"preset": preset, **_header(samples)}
     _refuse_too_few(samples, n_fake, "FID")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
-    fid_rows = fid.rows(reference.values, samples.values[:n_fake], generator)
+    fid_rows = _fid_rows(reference.values, samples.values[:n_fake], generator)
     pr_rows = []
     for protocol in protocols:
         reference, samples = _of_network(pairs, protocol.network, str(protocol))
         _refuse_too_few(samples, protocol.n_fake, str(protocol))
-        pr_rows += precision_recall.rows(reference.values, samples.values, protocol)
+        pr_rows += _precision_recall_rows(reference.values, samples.values[: protocol.n_fake], protocol)
     return {**header, "rows": fid_rows}, {**header, "rows": pr_rows}
 
 
@@ -51,7 +54,41 @@ def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
     generator = np.random.default_rng(derive_seed(seed, dataset, "floor"))
     one, other = fid.halves(real.values, generator)
     what = {"preset": preset, "dataset": dataset, "method": "floor", "seed": seed, "split": "full"}
-    return {**what, "steps": None, "run_hash": None, "rows": fid.rows(one, other, generator)}
+    return {
+        **what,
+        "steps": None,
+        "run_hash": None,
+        "rows": _fid_rows(one, other, generator),
+    }
+
+
+def _fid_rows(
+    real: NDArray[np.float32], fake: NDArray[np.float32], generator: np.random.Generator
+) -> list[dict[str, Any]]:
+    if min(len(real), len(fake)) >= FID_LEAST:
+        return fid.rows(real, fake, generator)
+    reason = f"FID needs at least {FID_LEAST} images on each side, not {len(real)} and {len(fake)}"
+    return _not_computed({"fid": FID, "kid": fid.KID, "kid_std": fid.KID}, reason, real, fake)
+
+
+def _precision_recall_rows(
+    real: NDArray[np.float32], fake: NDArray[np.float32], protocol: PrecisionRecall
+) -> list[dict[str, Any]]:
+    reasons = [protocol.why_not(len(real), "real images"), protocol.why_not(len(fake), "samples")]
+    if reason := next(filter(None, reasons), None):
+        return _not_computed(dict.fromkeys(precision_recall.NAMES, str(protocol)), reason, real, fake)
+    return precision_recall.rows(real, fake, protocol)
+
+
+def _not_computed(
+    protocols: dict[str, str], reason: str, real: NDArray[np.float32], fake: NDArray[np.float32]
+) -> list[dict[str, Any]]:
+    """Rows without a number.  protocols: of each metric."""
+    counts = {"n_real": len(real), "n_fake": len(fake)}
+    return [
+        {"metric": metric, "value": None, "protocol": protocol, **counts, "reason": reason}
+        for metric, protocol in protocols.items()
+    ]
 
 
 def _pair(real: Iterable[Features], fake: Iterable[Features]) -> dict[str, tuple[Features, Features]]:

@@ -18,6 +18,7 @@ from training.protocols import FID
 # that of FID, followed by the number of subsets.
 KID_SUBSETS = 100  # clean-fid's values
 KID_SUBSET_SIZE = 1000
+KID = f"{FID}-s{KID_SUBSETS}"
 
 
 def frechet_distance(real: NDArray[Any], fake: NDArray[Any]) -> float:
@@ -100,6 +101,6 @@ def rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator)
     counts = {"n_real": len(real), "n_fake": len(fake)}
     return [
         {"metric": "fid", "value": frechet_distance(real, fake), "protocol": FID, **counts},
-        {"metric": "kid", "value": mean, "protocol": f"{FID}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
-        {"metric": "kid_std", "value": std, "protocol": f"{FID}-s{KID_SUBSETS}", **counts, "n": KID_SUBSETS},
+        {"metric": "kid", "value": mean, "protocol": KID, **counts, "n": KID_SUBSETS},
+        {"metric": "kid_std", "value": std, "protocol": KID, **counts, "n": KID_SUBSETS},
     ]

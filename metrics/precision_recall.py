@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metrics.features import check_pair
 from training.protocols import PrecisionRecall
 
+NAMES = ("precision", "recall", "density", "coverage")
 TILE = 1000  # points on either side of a tile of distances: limits memory, does not change the results
 
 

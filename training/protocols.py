@@ -16,6 +16,7 @@ from networks.names import FEATURE_NETWORKS
 
 VERSION = "1"  # of docs/protocol.md
 FID = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
+FID_LEAST = 2  # images on each side: a covariance needs two
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class PrecisionRecall:
         if protocol.n_fake < protocol.k + 2:
             raise UserError(f"protocol {name!r}: n must be at least k + 2, so that a k-th neighbour exists")
         return protocol
+
+    def why_not(self, n: int, what: str) -> str | None:
+        """Why n images are too few for a k-th neighbour, or None.  what: "real images" or "samples"."""
+        least = self.k + 2
+        return f"{what}: {n}, but precision and recall with k = {self.k} need k + 2 = {least}" if n < least else None
 
     def __str__(self) -> str:
         return f"{self.network}-k{self.k}-n{self.n_fake}"

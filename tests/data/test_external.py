@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from common.console import UserError
-from data.external import import_samples
+from data.external import import_samples, lines
+from data.images import FORMAT_NAMES
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 
@@ -23,9 +25,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def imported(folder: Path, resolution: int = 32) -> tuple[np.ndarray, dict[str, object]]:
-    out = folder.parent.parent / "samples.npz"
-    import_samples(folder, resolution, out)
-    with np.load(out) as file:
+    import_samples(folder, resolution, folder.parent.parent / "samples.npz")
+    return stored(folder)
+
+
+def stored(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    with np.load(folder.parent.parent / "samples.npz") as file:
         return file["images"], json.loads(str(file["meta"]))
 
 
@@ -73,6 +78,96 @@ def test_what_cannot_be_used_is_named(folder: Path) -> None:
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:100])
     refused(r"b\.png is damaged")
     assert not (folder.parent.parent / "samples.npz").exists()
+
+
+def intake(folder: Path, resolution: int = 32, take: int | None = None) -> list[str]:
+    """What is said of a folder, without its name."""
+    import_samples(folder, resolution, folder.parent.parent / "samples.npz", take)
+    return [line.removeprefix(f"{folder}: ") for line in lines(stored(folder)[1]["intake"])]
+
+
+def save(folder: Path, *names: str, size: tuple[int, int] = (32, 32), **keys: object) -> None:
+    for name in names:
+        pixels = np.random.default_rng(len(list(folder.iterdir()))).integers(0, 256, (*size[::-1], 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name, **keys)
+
+
+def test_what_is_found_taken_and_left_out_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(folder, *(f"{index}.png" for index in range(12)))
+    for name in ("a.psd", "b.heic", "notes {x}.txt", ".DS_Store"):
+        (folder / name).touch()
+    (folder / "more").mkdir()
+    assert intake(folder, take=12) == [
+        "samples found: 12, taken: 12",
+        "left out: sub-folders are not read: more; move their samples up",
+        f"left out: 3 files of other formats than {FORMAT_NAMES}: a.psd, b.heic, notes {{x}}.txt",
+    ]
+    assert f"{folder}: left out: sub-folders" in capsys.readouterr().err
+    order = "the first in lexicographic order (10.png before 2.png)"
+    assert intake(folder, take=3)[-1] == f"left out: samples: 9, because no metric takes more than 3: {order}"
+    assert intake(folder, take=20)[-1].startswith(
+        "warning: the preset takes 20 samples; the row is marked with its own"
+    )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_the_samples_taken_are_decoded(folder: Path, packed: bool) -> None:
+    """A damaged one behind them would be an error."""
+    if packed:
+        np.savez(folder / "a.npz", images=IMAGES[[0, 1, 2]])
+        content = bytearray((folder / "a.npz").read_bytes())
+        content[-1000] ^= 1  # a pixel of the last one, which fails the checksum
+        (folder / "a.npz").write_bytes(content)
+    else:
+        save(folder, "a.png", "b.png")
+        (folder / "c.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a\.npz|c\.png"):
+        imported(folder)
+    import_samples(folder, 32, folder.parent.parent / "samples.npz", take=2)
+    images, meta = stored(folder)
+    assert len(images) == 2
+    assert not meta["exhausted"]
+    assert list(meta["files"]) == [path.name for path in sorted(folder.iterdir())], "all are inputs by content"
+
+
+EXIF = Image.Exif()
+EXIF[0x010E] = "a description moves the pixels of a WebP behind another chunk"
+WARNINGS: dict[str, tuple[list[tuple[str, dict[str, object]]], list[str]]] = {
+    "oblong": (
+        [("a.png", {"size": (64, 32)}), ("b.png", {"size": (64, 32)})],
+        ["2 of 2 samples (64x32) are not square: only the centre square is used"],
+    ),
+    "two sizes, one too small": (
+        [("a.png", {}), ("b.png", {"size": (24, 24)})],
+        ["the samples have 2 sizes: 32x32, 24x24", "1 of 2 samples (24x24) are smaller than 32 px and were enlarged"],
+    ),
+    "JPEG whatever its name": (
+        [("a.png", {"format": "JPEG", "quality": 100}), ("b.jpg", {})],
+        ["2 of 2 samples are JPEG: lossy compression alone can double FID; save them as PNG"],
+    ),
+    "one lossy WebP": (
+        [("a.webp", {"quality": 100}), ("b.webp", {"lossless": True}), ("c.webp", {"lossless": True, "exif": EXIF})],
+        ["1 of 3 samples are lossy WebP"],
+    ),
+    "lossless": ([("a.png", {}), ("b.webp", {"lossless": True})], []),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_spoils_the_comparison_is_warned_of(folder: Path, name: str) -> None:
+    files, warned = WARNINGS[name]
+    for file, keys in files:
+        save(folder, file, **keys)
+    said = [line.removeprefix("warning: ") for line in intake(folder)[1:]]
+    assert len(said) == len(warned)
+    assert all(line.startswith(start) for line, start in zip(said, warned, strict=True)), said
+
+
+def test_identical_samples_are_warned_of(folder: Path) -> None:
+    np.savez(folder / "a.npz", images=IMAGES[[0, 0, 0]])
+    assert intake(folder)[1:] == ["warning: all 3 samples are identical"]
+    np.savez(folder / "a.npz", images=IMAGES[[0, 1, 0]])
+    assert intake(folder)[1:] == ["warning: only 2 of 3 samples are distinct: the others are identical copies"]
 
 
 def test_the_folder_must_be_named_after_a_dataset(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from common.console import UserError
 from common.files import read_yaml
-from common.hashing import sha256_bytes
+from common.hashing import sha256_bytes, sha256_file
 from data import fetch as fetching
 from data.prepare import prepare
 
@@ -196,7 +196,8 @@ def test_unusable_folder_is_named_with_the_file(toy, get, four, place, changed, 
 def test_one_archive_replaces_the_folder(toy, get, raw, four, place, pack, inside: str) -> None:
     toy(folders=["toy"])
     manual = place({"Toy Set.ZIP": pack({inside.format(name): content for name, content in four.items()})})
-    assert get()["source"] == {"kind": "manual", "path": str(manual / "toy" / "Toy Set.ZIP")}
+    archive = manual / "toy" / "Toy Set.ZIP"
+    assert get()["source"] == {"kind": "manual", "path": str(archive), "sha256": sha256_file(archive)}
     assert files_in(raw / "toy") == four
 
 
@@ -219,7 +220,8 @@ def test_bundle_beside_the_folders_serves_the_sets_that_it_has(server, toy, get,
     assert get()["source"] == server.source("a.zip")
     (tmp_path / "raw/toy/.complete.json").unlink()
     bundle.write_bytes(pack({f"x/toy/img/{name}": content for name, content in four.items()}))
-    assert get()["source"] == {"kind": "manual", "path": str(bundle), "bundle": True}
+    source = {"kind": "manual", "path": str(bundle), "bundle": True, "sha256": sha256_file(bundle)}
+    assert get()["source"] == source
     assert server.requests == ["/a.zip"]
 
 

@@ -57,6 +57,18 @@ def test_refuses_values_that_are_no_finite_number(value: object, tmp_path: Path)
     assert not (tmp_path / "metrics.csv").exists()
 
 
+def test_a_number_that_cannot_be_computed_has_a_reason_and_changes_no_other_row(tmp_path: Path) -> None:
+    whole = [metric_file(tmp_path / "a.json", FID), metric_file(tmp_path / "b.json", FID, seed=1)]
+    collect(whole, tmp_path / "whole.csv")
+    none = metric_file(tmp_path / "c.json", {**FID, "value": None, "reason": "one, two"}, method="gan", steps=None)
+    collect([*whole, none], tmp_path / "some.csv")
+    before, after = ((tmp_path / name).read_text().splitlines() for name in ("whole.csv", "some.csv"))
+    assert after[0] == f"{before[0]},reason"
+    assert after[1:3] == [f"{line}," for line in before[1:]]
+    row = pd.read_csv(tmp_path / "some.csv").iloc[2]
+    assert pd.isna(row.value) and (row.method, row.reason, row.n_fake) == ("gan", "one, two", 200)
+
+
 def test_refuses_two_values_of_one_number(tmp_path: Path) -> None:
     files = [metric_file(tmp_path / name, {**FID, "value": value}) for name, value in (("a.json", 1), ("b.json", 2))]
     with pytest.raises(UserError, match=r"a\.json and .*b\.json both give fid"):

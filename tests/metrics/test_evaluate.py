@@ -58,6 +58,46 @@ def test_the_control_of_real_images_is_measured_with_as_many_as_there_are() -> N
     assert (fid["rows"][0]["n_fake"], precision_recall["rows"][0]["n_fake"]) == (20, 20)
 
 
+def values(content: dict[str, Any]) -> list[tuple[str, bool, str | None]]:
+    return [(row["metric"], row["value"] is not None, row.get("reason")) for row in content["rows"]]
+
+
+def few(n_real: int, n_fake: int, protocol: str = "inception-k5-n40") -> tuple[dict[str, Any], dict[str, Any]]:
+    fake = features(n_fake, 2, **SAMPLES, exhausted=True)
+    return measure([features(n_real, 1, dataset="faces")], [fake], 40, protocol)
+
+
+def test_fewer_samples_than_asked_are_all_measured() -> None:
+    fid, precision_recall = few(20, 7)
+    assert {row["n_fake"] for row in fid["rows"] + precision_recall["rows"]} == {7}
+    expected = frechet_distance(features(20, 1).values, features(7, 2).values)
+    assert fid["rows"][0]["value"] == expected
+    assert all(computed for _, computed, _ in values(fid) + values(precision_recall))
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_fake", "reason"),
+    [
+        (20, 6, "samples: 6, but precision and recall with k = 5 need k + 2 = 7"),
+        (6, 40, "real images: 6, but precision and recall with k = 5 need k + 2 = 7"),
+        (2, 2, "real images: 2, but precision and recall with k = 5 need k + 2 = 7"),
+    ],
+)
+def test_fid_is_given_where_only_precision_and_recall_cannot_be(n_real: int, n_fake: int, reason: str) -> None:
+    fid, precision_recall = few(n_real, n_fake)
+    assert [computed for _, computed, _ in values(fid)] == [True, True, True]
+    names = ("precision", "recall", "density", "coverage")
+    assert values(precision_recall) == [(name, False, reason) for name in names]
+
+
+def test_one_sample_has_no_fid_and_three_images_have_no_floor() -> None:
+    fid, _ = few(20, 1)
+    reason = "FID needs at least 2 images on each side, not {} and {}"
+    assert values(fid) == [(name, False, reason.format(20, 1)) for name in ("fid", "kid", "kid_std")]
+    assert values(floor(features(3, 1, dataset="faces"), "demo", 0))[0] == ("fid", False, reason.format(1, 2))
+    assert values(floor(features(4, 1, dataset="faces"), "demo", 0))[0] == ("fid", True, None)
+
+
 @pytest.mark.parametrize(
     ("n_fake", "protocol", "refusal"),
     [(41, "inception-k5-n40", "FID takes 41 samples"), (40, "inception-k5-n41", "inception-k5-n41 takes 41 samples")],

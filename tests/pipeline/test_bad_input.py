@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.pipeline.conftest import copy_project, run_snakemake
+from tests.pipeline.conftest import copy_project, run_snakemake, status
 
 MANUAL = Path("data/manual/openmoji_animals")
 PREPARED = Path("data/prepared/32/openmoji_animals")
@@ -33,3 +35,7 @@ def test_a_truncated_image_is_named_and_the_folder_is_prepared_once_it_is_whole(
     (folder / "041.png").write_bytes(whole)
     assert run_snakemake(project, str(PREPARED / "manifest.json")).returncode == 0
     assert np.load(project / PREPARED / "images.npy").shape == (COUNT, 32, 32, 3)
+    shutil.copy(folder / "000.png", folder / "041.png")
+    os.utime(folder / "041.png", (1e9, 1e9))
+    reasons = status(project, str(PREPARED / "manifest.json"))
+    assert reasons["data/raw/openmoji_animals/fetched.json"] == "params changed", "another image with an older date"

@@ -72,7 +72,7 @@ def test_a_configuration_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
     ("place", "sentence"),
     [
         ("fastgan/openmoji_faces/0.png", "data/external/fastgan has the name of a method"),
-        ("gan/openmoji_faces/{dataset}.png", "data/external/gan/openmoji_faces: '{dataset}.png' cannot be used"),
+        ("my gan/openmoji_faces/0.png", "data/external/my gan: rename the folder to letters, digits"),
     ],
 )
 def test_samples_that_the_pipeline_cannot_name_are_refused(tmp_path: Path, place: str, sentence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ HARMS: dict[str, Callable[[], None]] = {
     r"full/history.csv has sha256 \w+, but \S+run.json": lambda: flip(RUN / "history.csv"),
     r"images.npy has sha256": lambda: flip(Path("data/prepared/32/openmoji_faces/images.npy")),
     r"1F600.png has sha256 \w+, but \S+manifest.json": lambda: flip(Path("data/raw/openmoji_faces/1F600.png")),
+    r"external/their_gan/openmoji_faces: 3.png was changed since": lambda: flip(
+        Path("data/external/their_gan/openmoji_faces/3.png")
+    ),
+    r"external/their_vae/openmoji_faces is missing, and its samples are": lambda: shutil.rmtree(
+        "data/external/their_vae"
+    ),
+    r"manual/openmoji_faces was added since openmoji_faces was": lambda: Path("data/manual/openmoji_faces").mkdir(
+        parents=True
+    ),
     r"inception.safetensors has sha256 \w+": lambda: flip(Path("data/raw/weights/inception.safetensors")),
 }
 

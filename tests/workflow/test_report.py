@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -104,6 +106,23 @@ def test_it_tells_where_numbers_come_from(html):
 def test_it_lists_every_number_but_the_single_images(html):
     assert "lpips_backtracking_image" not in html
     assert html.count("inception-clean-s100") > 0, "KID is in no table of the paper, but here"
+
+
+def test_it_says_what_was_read_of_samples_made_elsewhere(make, html):
+    results = make()
+    path = results.folder / "samples/dots/fake_clr/seed0.npz"
+    read = {"folder": "data/external/fake_clr/dots", "found": 30, "taken": 24}
+    read |= {"left_out": ["sub-folders are not read: <old>"], "warnings": ["24 of 24 samples are JPEG"]}
+    np.savez(path, images=np.load(path)["images"], meta=np.array(json.dumps({"intake": read})))
+    text = report.page(results)
+    for part in (
+        "<dt>fake_clr, dots</dt>",
+        "data/external/fake_clr/dots: samples found: 30, taken: 24",
+        "data/external/fake_clr/dots: left out: sub-folders are not read: &lt;old&gt;",
+        "data/external/fake_clr/dots: warning: 24 of 24 samples are JPEG",
+    ):
+        assert part in text
+        assert part not in html
 
 
 def test_hostile_names_are_escaped(make):

@@ -104,6 +104,34 @@ def test_other_counts_are_footnotes(build):
     assert not table.marks["control_noise", "dots", "fid"]
 
 
+def test_a_row_of_fewer_samples_is_marked_and_the_others_are_not(build):
+    """Also where most rows are samples made elsewhere: what counts is the number that the preset takes."""
+
+    def edit(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[frame["method"] == "fake_clr", "n_fake"] = 10
+        again = frame[frame["method"] == "fake_clr"]
+        return pd.concat([frame, *(again.assign(method=f"gan{index}") for index in range(9))])
+
+    one, other = build(1, edit), build(1)
+    assert notes_of(one, "fake_clr", "dots", "fid") == ["10 generated against 40 real images"]
+    assert not one.marks["fastgan", "dots", "fid"]
+    assert "24 generated against 40 real images" in one.caption
+    assert all(other.cells[key].text == one.cells[key].text for key in other.cells)
+
+
+def test_a_number_that_cannot_be_computed_reads_na_with_its_reason(build):
+    def edit(frame: pd.DataFrame) -> pd.DataFrame:
+        chosen = (frame["method"] == "fake_clr") & (frame["metric"] == "recall")
+        frame.loc[chosen, "value"] = np.nan
+        frame.loc[chosen, "reason"] = "samples: 6, but 7 are needed"
+        return frame
+
+    table = build(2, edit)
+    assert table.cells["fake_clr", "dots", "recall"].text == "n/a"
+    assert notes_of(table, "fake_clr", "dots", "recall") == ["n/a (samples: 6, but 7 are needed)"]
+    assert table.cells["fake_clr", "dots", "precision"].text == "0.60"
+
+
 def test_table_3_holds_both_imle_methods_on_its_datasets(build):
     table = build(3, tables={"ablation_datasets": ["rings"]})
     assert [row.id for row in table.rows] == ["adaptive_imle", "vanilla_imle"]

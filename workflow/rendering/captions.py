@@ -33,7 +33,8 @@ def scale(preset: Preset) -> str:
 def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: Iterable[Cell]) -> str:
     """Preset, resolution, sample counts, feature network, k, seeds, steps and commit behind one table.
 
-    Counts and steps are those of the ranked rows' cells, as measured; differing ones are footnotes of the table.
+    Counts and steps are those of the ranked rows' cells, as measured; a row with another number of samples than the
+    preset takes has it in a footnote of the table.
     """
     cells, preset = list(cells), results.preset
     main = [cell for cell in cells if cell.row.ranked and cell.values]
@@ -90,8 +91,9 @@ def _protocol(metric: Metric, preset: Preset, cells: list[Cell]) -> str:
         return _backtracking_protocol(metric, preset, cells)
     protocol = metric.protocol(preset)
     label = "FID (↓):" if metric.id == "fid" else f"Precision and recall (↑): k = {protocol.k},"
-    n_real = _listed(count[0] for cell in cells for count in cell.counts)
-    n_fake = _listed(count[1] for cell in cells for count in cell.counts)
+    counts_of = [count for cell in cells for count in cell.counts]
+    usual = [count for count in counts_of if count[1] == metric.n_fake(preset)] or counts_of
+    n_real, n_fake = _listed(real for real, _ in counts_of), _listed(fake for _, fake in usual)
     counts = f", {n_fake} generated against {n_real} real images" if cells else ""
     return f"{label} {protocol.network} features{counts} (protocol {protocol.name})."
 

@@ -49,6 +49,12 @@ class Metric:
     def format(self, value: float) -> str:
         return f"{value:.{self.decimals}f}"
 
+    def n_fake(self, preset: Preset) -> int | None:
+        """How many samples the preset takes; None if the metric takes none."""
+        if self.id == "lpips_backtracking":
+            return None
+        return preset.sampling.n if self.id == "fid" else preset.metrics.precision_recall[0].n_fake
+
     def protocol(self, preset: Preset) -> Protocol:
         """The protocol of the tables; a preset may measure further ones of precision and recall."""
         if self.id == "fid":
@@ -122,7 +128,10 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
     frame, name = results.metrics, protocol or metric.protocol(results.preset).name
     here = frame[(frame["dataset"] == dataset) & (frame["method"] == row.id) & (frame["protocol"] == name)]
     here = here[(here["split"] == "train90") == (metric.split == "train90")].sort_values("seed")
-    found = here[here["metric"] == metric.id]
+    asked = here[here["metric"] == metric.id]
+    found = asked[asked["value"].notna()]
+    if len(asked) > len(found) == 0:
+        return replace(empty, reason=f"n/a ({'; '.join(asked['reason'].drop_duplicates())})")
     if found.empty:
         _refuse_other_protocols(frame[frame["metric"] == metric.id], metric, name)
         return replace(empty, reason=_why_missing(results, dataset, row, metric))

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common import __version__
 from common.files import read_json
 from data.datasets import MINE
+from data.external import lines
 from workflow.rendering import captions, stamp, tables
 from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
 from workflow.rendering.figures import DIAGRAMS
@@ -52,6 +53,7 @@ def page(results: Results) -> str:
         licences=[licence(results, dataset) for dataset in preset.datasets],
         number_columns=NUMBER_COLUMNS,
         numbers=number_rows(results),
+        intakes=intakes(results),
     )
 
 
@@ -133,9 +135,20 @@ def licence(results: Results, dataset: str) -> dict[str, str]:
     }
 
 
+def intakes(results: Results) -> list[tuple[str, list[str]]]:
+    """For each set of samples made elsewhere: its row and dataset, and what was found, taken and left out of it."""
+    return [
+        (f"{row.title}, {dataset_title(dataset)}", lines(intake))
+        for dataset in results.preset.datasets
+        for row in results.rows
+        if row.kind == "external" and (intake := results.intake(dataset, row))
+    ]
+
+
 def number_rows(results: Results) -> list[list[str]]:
     frame = results.metrics
     rows = frame.loc[~frame["metric"].str.endswith("_image"), list(NUMBER_COLUMNS)]
+    rows["value"] = rows["value"].astype(object).where(rows["value"].notna(), "n/a")
     return [list(map(_plain, row)) for row in rows.itertuples(index=False)]
 
 

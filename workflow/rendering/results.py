@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -116,6 +117,11 @@ class Results:
         """`images`, uint8 (n, H, W, 3) in the order drawn; of methods also `interpolation`, (rows, steps, H, W, 3)."""
         return self._arrays(dataset, row, "full", "samples")
 
+    def intake(self, dataset: str, row: Entry) -> dict[str, Any] | None:
+        """What was read of samples made elsewhere (data/external.py); None if they are not on this machine."""
+        path = self.folder / "samples" / dataset / row.id / "seed0.npz"
+        return sample_meta(path).get("intake") if path.is_file() else None
+
     def features(self, dataset: str, row: Entry) -> tuple[np.ndarray, np.ndarray] | None:
         """Inception's features of the samples (n, d) and of the real images (m, d)."""
         fake = self._arrays(dataset, row, "full", "features/inception")
@@ -161,9 +167,17 @@ def read_metrics(path: Path, preset: str) -> pd.DataFrame:
         raise UserError(f"{path} does not exist; run: snakemake --cores all {shlex.quote(str(path))}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path} is not a CSV table ({error}); delete it and run again") from None
+    if "reason" not in frame:  # every number could be computed
+        frame["reason"] = None
     if others := sorted(set(frame["preset"]) - {preset}):
         raise UserError(f"{path} holds numbers of preset {', '.join(others)}, not of {preset}; delete it and run again")
     return frame
+
+
+def sample_meta(path: Path) -> dict[str, Any]:
+    """The meta of a sample or feature file."""
+    with np.load(path, allow_pickle=False) as file:
+        return dict(json.loads(str(file["meta"])))
 
 
 @cache

@@ -6,7 +6,6 @@ Table 1: FID and LPIPS backtracking.  Table 2: precision and recall.  Table 3: A
 from __future__ import annotations
 
 import string
-from collections import Counter
 from dataclasses import dataclass
 
 from training.config import Preset
@@ -72,7 +71,7 @@ def build(number: int, results: Results) -> Table:
         for dataset in datasets
         for metric in metrics
     }
-    notes, marks = footnotes(cells, len(preset.seeds))
+    notes, marks = footnotes(cells, preset)
     return Table(
         number=number,
         preset=preset,
@@ -99,27 +98,22 @@ def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
     return winners if len(winners) < len(ranked) else []
 
 
-def footnotes(cells: Cells, n_seeds: int) -> tuple[list[str], dict[Key, list[int]]]:
+def footnotes(cells: Cells, preset: Preset) -> tuple[list[str], dict[Key, list[int]]]:
     """Notes in reading order, each text once, and the notes of each cell: reasons, other counts, fewer seeds."""
-    usual: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
-    for column in {key[1:] for key in cells}:
-        ranked = [cell.counts for key, cell in cells.items() if key[1:] == column and cell.row.ranked and cell.counts]
-        usual[column] = Counter(ranked).most_common(1)[0][0] if ranked else ()
     notes: dict[str, int] = {}
     marks = {
-        key: [notes.setdefault(text, len(notes)) for text in _notes_of(cell, usual[key[1:]], n_seeds)]
-        for key, cell in cells.items()
+        key: [notes.setdefault(text, len(notes)) for text in _notes_of(cell, preset)] for key, cell in cells.items()
     }
     return list(notes), marks
 
 
-def _notes_of(cell: Cell, usual_counts: tuple[tuple[int, int], ...], n_seeds: int) -> list[str]:
+def _notes_of(cell: Cell, preset: Preset) -> list[str]:
     if not cell.values:
         return [cell.reason] if cell.text == "n/a" else []
-    notes = []
+    notes, n_seeds = [], len(preset.seeds)
     if cell.row is FLOOR:
         notes += [f"{one} real images against the other {other}" for other, one in cell.counts]
-    elif cell.counts != usual_counts:
+    elif any(n_fake != cell.metric.n_fake(preset) for _, n_fake in cell.counts):
         notes += [f"{n_fake:,} generated against {n_real:,} real images" for n_real, n_fake in cell.counts]
     if cell.row.kind in ("method", "control") and len(cell.values) < n_seeds:
         notes.append(f"n = {len(cell.values)} of {n_seeds} seeds")

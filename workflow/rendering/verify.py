@@ -5,17 +5,18 @@
 
 Tables and statistics are made again from metrics.csv, which is collected again from the metric files.  All other files
 record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
-images.  Saved results contain only tables, metrics.csv and run.json.  These are compared with each other, and each run
-is listed with its commit and whether its sources have changed since.  Nothing is written.
+images, and the user's files in data/manual and data/external.  Saved results contain only tables, metrics.csv and
+run.json.  These are compared with each other, and each run is listed with its commit and whether its sources have
+changed since.  Nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,12 +28,13 @@ from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
 from data.load import data_hash, load
+from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import notation, stamp, statistics, tables
 from workflow.rendering.contents import tables_of
-from workflow.rendering.results import Results, open_results
+from workflow.rendering.results import Results, open_results, sample_meta
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric
 
@@ -122,9 +124,10 @@ class SavedLinks(Links):
 class Chain(Links):
     """All links of a preset's results, down to the fetched images in `raw`."""
 
-    def __init__(self, results: Results, raw: Path = Path("data/raw")) -> None:
+    def __init__(self, results: Results, data: Path = Path("data")) -> None:
         super().__init__(results)
-        self.prepared, self.raw = results.prepared, raw
+        self.prepared = results.prepared
+        self.raw, self.manual, self.external = data / "raw", data / "manual", data / "external"
 
     def walk(self) -> None:
         self.check_tables()
@@ -161,7 +164,7 @@ class Chain(Links):
                 self._from_run(path, content["run_hash"], source.parent)
 
     def _features(self, path: Path) -> None:
-        meta = _meta(path)
+        meta = sample_meta(path)
         weights = self.raw / "weights" / f"{meta['network']}.safetensors"
         _same(weights, meta["weights"], path)
         dataset, *of_samples = path.relative_to(self.folder / "features" / meta["network"]).parts
@@ -174,12 +177,13 @@ class Chain(Links):
             self.link("sample sets", samples, self._samples)
 
     def _samples(self, path: Path) -> None:
-        meta = _meta(path)
+        meta = sample_meta(path)
         if "model_sha256" not in meta:  # made elsewhere: the chain begins with the images themselves
             with np.load(path, allow_pickle=False) as file:
                 actual = sha256_bytes(file["images"].tobytes())[: len(meta["run_hash"])]
             if actual != meta["run_hash"]:
                 raise UserError(f"{path} holds other images than those that were imported")
+            self.link("folders of samples", self.external / meta["method"] / meta["dataset"], partial(_imported, meta))
             return
         folder = self.folder / "runs" / meta["dataset"] / meta["method"] / f"seed{meta['seed']}" / meta["split"]
         _same(folder / "model.safetensors", meta["model_sha256"], path)
@@ -208,12 +212,22 @@ class Chain(Links):
         for entry in manifest["images"]:
             _same(self.raw / folder.name / entry["file"], entry["sha256"], folder / "manifest.json")
         self.counts["images"] += len(manifest["images"])
+        if change := manual_difference(folder.name, self.raw, self.manual):
+            raise UserError(f"{change}; run snakemake again")
         pixels = sha256_bytes("\n".join(entry["pixels_sha256"] for entry in manifest["images"]).encode())
         pinned = dataset_info(folder.name).pixels_sha256
         expected = pinned or read_json(self.raw / LOCK)[folder.name]["pixels_sha256"]
         if pixels != expected:
             where = "data/datasets.yaml" if pinned else self.raw / LOCK
             raise UserError(f"{folder} has pixels with sha256 {pixels}, but {where} has {expected}")
+
+
+def _imported(meta: dict[str, Any], folder: Path) -> None:
+    """Check that a folder still holds the samples that were imported from it."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing, and its samples are in the tables; run snakemake again")
+    if change := difference(folder, meta["files"]):
+        raise UserError(f"{folder}: {change} since its samples were imported; run snakemake again")
 
 
 def _check_identity(record: dict[str, Any], path: Path) -> None:
@@ -226,11 +240,6 @@ def _same(path: Path, sha256: str, recorded_in: Path) -> None:
         raise UserError(f"{path} is missing, and {recorded_in} was made from it")
     if (actual := sha256_file(path)) != sha256:
         raise UserError(f"{path} has sha256 {actual}, but {recorded_in} was made with {sha256}")
-
-
-def _meta(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        return dict(json.loads(str(file["meta"])))
 
 
 def main() -> None:

@@ -1,6 +1,14 @@
 # All downloads.  Only the records are declared as outputs: Snakemake deletes outputs before a job, and a complete
 # download must not be repeated.
 
+from data.supplied import manual_digest
+
+
+@cache
+def supplied(dataset):
+    """A digest of what data/manual has of a dataset, by content, whatever the dates."""
+    return manual_digest(dataset)
+
 
 rule fetch_dataset:
     output:
@@ -11,6 +19,7 @@ rule fetch_dataset:
         "../../environment.yml"
     params:
         entry=dataset_entry,
+        supplied=lambda wildcards: supplied(wildcards.dataset),
     message:
         "fetching the images of {wildcards.dataset}"
     shell:

@@ -7,6 +7,7 @@ rule report:
         [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
         rules.tables.input,
         rules.figures.input,
+        per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", externals()),
         "workflow/rendering/report.html.j2",
         metrics=f"{P}/metrics.csv",
     output:

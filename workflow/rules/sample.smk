@@ -32,8 +32,6 @@ rule sample:
 
 
 rule import_external:
-    input:
-        lambda wildcards: sorted(Path("data/external", wildcards.method, wildcards.dataset).iterdir()),
     output:
         f"{P}/samples/{{dataset}}/{{method}}/seed0.npz",
     log:
@@ -44,9 +42,12 @@ rule import_external:
         "../../environment.yml"
     params:
         resolution=PRESET.resolution,
+        take=samples_taken(PRESET),
+        # The files are no inputs: their dates say nothing about their content, and their names may have braces.
+        contents=lambda wildcards: external_contents(wildcards.dataset, wildcards.method),
         code=code("data/external.py", "data/images.py", "data/archive.py"),
     message:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:
         "python -m data external --folder data/external/{wildcards.method}/{wildcards.dataset}"
-        " --resolution {params.resolution} --out {output} > {log} 2>&1"
+        " --resolution {params.resolution} --take {params.take} --out {output} 2>&1 | tee {log} >&2"
