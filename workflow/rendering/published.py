@@ -20,6 +20,7 @@ from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
+COMPARED = ("fid", "lpips_backtracking", "precision", "recall")
 ICLR, ICML = "ICLR 2023", "ICML 2023"
 HEADS = {
     "title": "Dataset",
@@ -50,7 +51,7 @@ def build(results: Results) -> pd.DataFrame:
     rows = []
     for dataset in results.preset.datasets:
         for row in results.ranked:
-            for metric in METRICS.values():
+            for metric in (METRICS[name] for name in COMPARED):
                 key = (dataset, row.id, metric.id)
                 known = published.loc[key] if key in published.index else None
                 rows.append(_row(results, dataset, row, metric, known))

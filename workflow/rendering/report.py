@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
 from workflow.rendering import captions, stamp, tables
-from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
+from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale
 from workflow.rendering.results import Results
 
 RUN_COLUMNS = (
@@ -40,7 +40,7 @@ def page(results: Results) -> str:
         preset=preset,
         warn=not paper_scale(preset),
         version=__version__,
-        tables=[tables.build(number, results) for number in tables_of(preset)],
+        tables=[tables.build(number, results) for number in tables.filled(results)],
         figures=[figure(name, title, results) for name, title in FIGURES.items()],
         run_columns=RUN_COLUMNS,
         runs=[run_row(record, trained[record["method"]]) for record in runs],
@@ -116,6 +116,7 @@ def licence(results: Results, dataset: str) -> dict[str, str]:
         "title": dataset_title(dataset),
         "licence": manifest.get("licence", "not prepared on this machine"),
         "attribution": manifest.get("attribution") or "",
+        "near_duplicates": "; ".join(results.near_duplicates(dataset)),
     }
 
 

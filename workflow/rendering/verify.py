@@ -31,10 +31,15 @@ from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import notation, stamp, tables
-from workflow.rendering.contents import tables_of
+from workflow.rendering.contents import FLOOR
 from workflow.rendering.results import Results, open_results
 
-FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric
+FILE_OF = {
+    "fid": "fid",
+    "precision": "precision_recall",
+    "authpct": "diversity",
+    "lpips_backtracking": "backtracking",
+}  # by metric
 
 
 class Links:
@@ -60,7 +65,7 @@ class Links:
 
     def check_tables(self) -> None:
         """Every table is what metrics.csv renders to, except for the caption's sentence about the present sources."""
-        for number in tables_of(self.results.preset):
+        for number in tables.filled(self.results):
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
@@ -115,6 +120,7 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         frame = self.results.metrics
+        frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
         files = [
             self.folder
