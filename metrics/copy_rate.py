@@ -23,6 +23,7 @@ from training.protocols import COPY_SIDE
 
 RATIO = 1 / 2
 STRICT_RATIO = 1 / 3  # of the literature
+ROUNDING = 1e-5  # distances of equal images are below, those of different 8-bit images above
 
 Matrix = NDArray[Any]
 
@@ -66,8 +67,8 @@ def among_images(plain: Matrix, mirrored: Matrix) -> Matrix:
 
 def near_duplicates(among: Matrix) -> list[tuple[int, int]]:
     """Pairs of training images nearer than half the median distance of an image to its nearest neighbour."""
-    limit = np.median(among.min(axis=1)) / 2
-    return [(int(i), int(j)) for i, j in np.argwhere((among < limit) | (among == 0)) if i < j]
+    limit = max(np.median(among.min(axis=1)) / 2, ROUNDING)
+    return [(int(i), int(j)) for i, j in np.argwhere(among < limit) if i < j]
 
 
 def group_duplicates(among: Matrix) -> NDArray[np.intp]:

@@ -20,7 +20,7 @@ from metrics import copy_rate, equal_counts, fid, precision_recall, sscd
 from metrics.features import Features
 from metrics.precision_recall import distances
 from training.config import Metrics
-from training.protocols import AUTHPCT, PIXELS
+from training.protocols import FID, PIXELS
 
 if TYPE_CHECKING:
     from networks.lpips import LPIPS
@@ -89,8 +89,8 @@ def feature_rows(real: ImageSet, fake: ImageSet, settings: Metrics, seed: int) -
     inception = (real.features["inception"], fake.features["inception"])
     measured += equal_counts.vendi_rows(*inception, _generator(seed, "vendi"))
     counts = {"n_real": len(real.images), "n_fake": len(fake.images)}
-    value = copy_rate.authenticity(*inception)
-    measured.append({"metric": "authpct", "value": value, "protocol": AUTHPCT, **counts})
+    for name, value in (("authpct", copy_rate.authenticity(*inception)), ("mifid", fid.mifid(*inception))):
+        measured.append({"metric": name, "value": value, "protocol": FID, **counts})
     for network in settings.frechet:
         value = fid.frechet_distance(real.features[network], fake.features[network])
         measured.append({"metric": "fd", "value": value, "protocol": network, **counts})

@@ -25,7 +25,7 @@ MEANING = {
     "copy_rate": "Copies (↓): share of samples nearer to one training image than half the distance to any other, in "
     "pixels at 32 × 32, mirror images included; in brackets, 95% Wilson intervals",
     "recall_equal": "Recall (n = real), density and coverage: k = {k}, as many samples as real images, mean of 20 "
-    "draws. Recall and coverage of a perfect model are those of the ceiling, one half of the real images against the rest",
+    "draws. A perfect model has the recall and coverage of the ceiling, one half of the real images against the other",
     "vendi": "Vendi score (↑): effective number of different samples{network}, as many samples as real images, mean of "
     "20 draws",
     "intra_lpips": "Intra-LPIPS (↑): mean LPIPS{network} between samples with the same nearest training image. Mode "
