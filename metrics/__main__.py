@@ -10,7 +10,7 @@ import numpy as np
 
 from common.console import UserError, command, run
 from common.files import atomic_path, read_sealed, write_json, write_sealed
-from common.hashing import derive_seed, sha256_file
+from common.hashing import sha256_file
 from networks.names import DINOV2
 from training.config import Metrics, read_preset
 from training.identity import sources_hash
@@ -87,9 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     floor.add_argument("--out", type=Path, required=True, help="the metric file to write")
     _threads(floor)
 
-    diversity = command(
-        commands, "diversity", _diversity, "Copy rate and diversity of one sample set.", DIVERSITY_EXAMPLES
-    )
+    diversity = command(commands, "diversity", _diversity, "Copies and diversity of one set.", DIVERSITY_EXAMPLES)
     _config(diversity)
     diversity.add_argument("--images", type=Path, required=True, help="images.npy of the prepared dataset")
     diversity.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
@@ -207,40 +205,35 @@ def _diversity(arguments: argparse.Namespace) -> None:
     """Load images and features of both sides, and write the metric file of the samples, or of the halves."""
     from threadpoolctl import threadpool_limits
 
-    from metrics import copy_rate, diversity
+    from metrics import diversity
     from metrics.features import check_comparable, load, read_prepared, read_samples
     from networks.lpips import LPIPS
 
     preset = read_preset(arguments.config)
-    if bool(arguments.samples) != bool(arguments.fake):
-        raise UserError("--samples and --fake belong together; without both, halves of the real images are compared")
+    if len(arguments.fake) != (len(arguments.real) if arguments.samples else 0):
+        raise UserError("--samples needs one --fake for each --real; without both, halves of the images are compared")
     lpips = LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
     images, described = read_prepared(arguments.images)
     real_features = [load(path, arguments.images) for path in arguments.real]
-    real, inputs = diversity.image_set(images, real_features), _digests(*arguments.real, *arguments.fake)
-    what: dict[str, Any] = {"preset": preset.preset, "inputs": inputs}
-    if not arguments.samples:
-        of_halves = {"dataset": described["dataset"], "method": "floor", "seed": 0, "split": "full"}
-        what |= dict.fromkeys(RUN_KEYS) | of_halves
-        with threadpool_limits(arguments.threads):
-            what["rows"] = diversity.halves(real, preset.metrics, lpips, 0, described["dataset"])
-        what["near_duplicates"] = copy_rate.near_duplicates(copy_rate.references(images).among)
-    else:
-        samples, described = read_samples(arguments.samples)
-        _refuse_other_sources(arguments.samples, described)
-        fake_features = [load(path, arguments.samples) for path in arguments.fake]
-        for pair in zip(real_features, fake_features, strict=True):
-            check_comparable(*pair)
-        what |= {key: described[key] for key in RUN_KEYS}
-        fake = diversity.image_set(samples, fake_features)[: preset.sampling.n]
-        seed = derive_seed(described["seed"], described["dataset"], described["method"])
-        with threadpool_limits(arguments.threads):
-            what["rows"], copies = diversity.rows(real, fake, preset.metrics, lpips, seed)
+    real = diversity.image_set(images, real_features)
+    copies: dict[str, Any] = {}
+    with threadpool_limits(arguments.threads):
+        if arguments.samples:
+            images, described = read_samples(arguments.samples)
+            _refuse_other_sources(arguments.samples, described)
+            fake_features = [load(path, arguments.samples) for path in arguments.fake]
+            for pair in zip(real_features, fake_features, strict=True):
+                check_comparable(*pair)
+            fake = diversity.image_set(images, fake_features)
+            measured, copies = diversity.of_samples(real, fake, described, preset, lpips)
+        else:
+            measured = diversity.of_halves(real, described["dataset"], preset, lpips)
+    if copies:
         arrays = arguments.out.with_suffix(".npz")
         with atomic_path(arrays) as temporary:
             np.savez(temporary, allow_pickle=False, **copies)
-        what["images_sha256"] = sha256_file(arrays)
-    write_sealed(arguments.out, what)
+        measured["images_sha256"] = sha256_file(arrays)
+    write_sealed(arguments.out, {**measured, "inputs": _digests(*arguments.real, *arguments.fake)})
 
 
 def _score(arguments: argparse.Namespace) -> None:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from common.console import UserError
 from common.hashing import derive_seed
 from metrics import copy_rate, equal_counts, fid, precision_recall, sscd
+from metrics.evaluate import HEADER
 from metrics.features import Features
 from metrics.precision_recall import distances
-from training.config import Metrics
+from training.config import Metrics, Preset
 from training.protocols import FID, PIXELS
 
 if TYPE_CHECKING:
@@ -41,6 +42,27 @@ class ImageSet:
 
 def image_set(images: NDArray[np.uint8], features: Iterable[Features]) -> ImageSet:
     return ImageSet(images, {part.meta["network"]: part.values for part in features})
+
+
+def of_samples(
+    real: ImageSet, fake: ImageSet, described: dict[str, Any], preset: Preset, lpips: LPIPS
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The contents of diversity.json of one sample set, and the arrays of diversity.npz.
+
+    described: the meta of the sample file.
+    """
+    header = {key: described[key] for key in HEADER}
+    seed = derive_seed(header["seed"], header["dataset"], header["method"])
+    measured, copies = rows(real, fake[: preset.sampling.n], preset.metrics, lpips, seed)
+    return {"preset": preset.preset, **header, "rows": measured}, copies
+
+
+def of_halves(real: ImageSet, dataset: str, preset: Preset, lpips: LPIPS) -> dict[str, Any]:
+    """The contents of diversity.json of the halves, with the pairs of near-duplicates of the dataset."""
+    what = {"dataset": dataset, "method": "floor", "seed": 0, "split": "full", "steps": None, "run_hash": None}
+    duplicates = copy_rate.near_duplicates(copy_rate.references(real.images).among)
+    measured = halves(real, preset.metrics, lpips, 0, dataset)
+    return {"preset": preset.preset, **what, "rows": measured, "near_duplicates": duplicates}
 
 
 def rows(
