@@ -1,4 +1,4 @@
-"""Features, FID, KID, precision and recall, LPIPS backtracking."""
+"""Features, FID, KID, precision and recall, copies and diversity, LPIPS backtracking; all of a folder of images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.console import UserError, command, run
-from common.files import atomic_path, read_sealed, write_sealed
+from common.files import atomic_path, read_sealed, write_json, write_sealed
 from common.hashing import sha256_file
-from training.config import read_preset
+from networks.names import DINOV2
+from training.config import Metrics, read_preset
 from training.identity import sources_hash
 
 if TYPE_CHECKING:
@@ -27,6 +28,16 @@ EVALUATE_EXAMPLES = """examples:
 """
 FLOOR_EXAMPLES = """examples:
   python -m metrics floor --config demo --real real.npz --out fid.json
+"""
+DIVERSITY_EXAMPLES = """examples:
+  python -m metrics diversity --config demo --images data/prepared/32/openmoji_faces/images.npy --real real.npz \\
+      --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --fake fake.npz --out diversity.json
+"""
+SCORE_EXAMPLES = """examples:
+  python -m metrics score my_samples --against my_photographs
+  python -m metrics score my_samples --against my_photographs --protocol inception-k3-n500 --json score.json
+
+A folder contains images, or one .npz of uint8 (n, height, width, 3), or is a prepared dataset.
 """
 BACKTRACK_EXAMPLES = """examples:
   python -m metrics backtrack --config demo --run results/demo/runs/openmoji_faces/fastgan/seed0/train90 \\
@@ -75,6 +86,28 @@ def _parser() -> argparse.ArgumentParser:
     floor.add_argument("--seed", type=int, default=0, help="of the division into halves (default: 0)")
     floor.add_argument("--out", type=Path, required=True, help="the metric file to write")
     _threads(floor)
+
+    diversity = command(commands, "diversity", _diversity, "Copies and diversity of one set.", DIVERSITY_EXAMPLES)
+    _config(diversity)
+    diversity.add_argument("--images", type=Path, required=True, help="images.npy of the prepared dataset")
+    diversity.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
+    diversity.add_argument("--samples", type=Path, help="a sample file (.npz); default: halves of the images")
+    diversity.add_argument("--fake", type=Path, nargs="+", default=[], help="its features, a file a network")
+    diversity.add_argument("--out", type=Path, required=True, help="the metric file to write")
+    _threads(diversity)
+    _device(diversity)
+
+    score = command(commands, "score", _score, "All metrics of samples made anywhere.", SCORE_EXAMPLES)
+    score.add_argument("folder", type=Path, help="the samples")
+    score.add_argument("--against", type=Path, required=True, help="the training images")
+    score.add_argument("--resolution", type=int, help="side in pixels that both get (default: of the smaller images)")
+    score.add_argument("--protocol", help="of precision and recall (default: inception-k5 with at most 1,000 samples)")
+    score.add_argument("--lpips", choices=("alex", "vgg"), default="alex", help="network of LPIPS (default: alex)")
+    score.add_argument("--frechet", nargs="+", default=[], choices=tuple(DINOV2), help="further Fréchet distances")
+    score.add_argument("--sscd", action="store_true", help="copy rate by SSCD too; needs two further packages")
+    score.add_argument("--json", type=Path, help="also write the numbers to this file")
+    _threads(score)
+    _device(score)
 
     backtrack = command(
         commands, "backtrack", _backtrack, "LPIPS backtracking of a run's held-out images.", BACKTRACK_EXAMPLES
@@ -166,6 +199,56 @@ def _floor(arguments: argparse.Namespace) -> None:
     with threadpool_limits(arguments.threads):
         measured = floor(load(arguments.real), preset.preset, arguments.seed)
     write_sealed(arguments.out, {**measured, "inputs": _digests(arguments.real)})
+
+
+def _diversity(arguments: argparse.Namespace) -> None:
+    """Load images and features of both sides, and write the metric file of the samples, or of the halves."""
+    from threadpoolctl import threadpool_limits
+
+    from metrics import diversity
+    from metrics.features import check_comparable, load, read_prepared, read_samples
+    from networks.lpips import LPIPS
+
+    preset = read_preset(arguments.config)
+    if len(arguments.fake) != (len(arguments.real) if arguments.samples else 0):
+        raise UserError("--samples needs one --fake for each --real; without both, halves of the images are compared")
+    lpips = LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
+    images, described = read_prepared(arguments.images)
+    real_features = [load(path, arguments.images) for path in arguments.real]
+    real = diversity.image_set(images, real_features)
+    copies: dict[str, Any] = {}
+    with threadpool_limits(arguments.threads):
+        if arguments.samples:
+            images, described = read_samples(arguments.samples)
+            _refuse_other_sources(arguments.samples, described)
+            fake_features = [load(path, arguments.samples) for path in arguments.fake]
+            for pair in zip(real_features, fake_features, strict=True):
+                check_comparable(*pair)
+            fake = diversity.image_set(images, fake_features)
+            measured, copies = diversity.of_samples(real, fake, described, preset, lpips)
+        else:
+            measured = diversity.of_halves(real, described["dataset"], preset, lpips)
+    if copies:
+        arrays = arguments.out.with_suffix(".npz")
+        with atomic_path(arrays) as temporary:
+            np.savez(temporary, allow_pickle=False, **copies)
+        measured["images_sha256"] = sha256_file(arrays)
+    write_sealed(arguments.out, {**measured, "inputs": _digests(*arguments.real, *arguments.fake)})
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from threadpoolctl import threadpool_limits
+
+    from metrics import score
+
+    asked = {"frechet": tuple(arguments.frechet), "sscd": arguments.sscd, "backtracking": {"net": arguments.lpips}}
+    settings, device = Metrics.model_validate(asked), _measuring_device(arguments)
+    folders = (arguments.folder, arguments.against, arguments.resolution)
+    with threadpool_limits(arguments.threads):
+        scored = score.score_folders(*folders, settings, arguments.protocol, device)
+    print(score.text(scored))
+    if arguments.json:
+        write_json(arguments.json, scored)
 
 
 def _backtrack(arguments: argparse.Namespace) -> None:

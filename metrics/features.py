@@ -12,17 +12,19 @@ import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from common.console import Progress, UserError
 from common.files import atomic_path
 from common.hashing import sha256_file
 from data.load import load as load_prepared
-from networks.names import FEATURE_NETWORKS
+from networks.names import DINOV2, FEATURE_NETWORKS
 from networks.weights import weights_digest
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def extract(
 
     `inception`: FID's Inception, 2048-d pool3, of images resized as clean-fid's mode "clean" does.
     `vgg16fc2`: VGG16's second fully connected layer before its ReLU, 4096-d.
+    `dinov2vits14`, `dinov2vitb14`, `dinov2vitl14`: DINOv2's class token, 384-d, 768-d and 1024-d.
     Raises `UserError` for an unknown network, absent weights or images of another type.
     """
     import torch
@@ -84,6 +87,10 @@ def load_network(network: str) -> tuple[nn.Module, Callable[[NDArray[np.uint8]],
         from networks.vgg16 import VGG16FC2
 
         return VGG16FC2(), resize_8bit
+    if network in DINOV2:
+        from networks.dinov2 import DINOv2
+
+        return DINOv2(network), partial(resize_8bit, sampling=Image.Resampling.BICUBIC)
     raise UserError(f"unknown feature network {network!r}; known are {', '.join(FEATURE_NETWORKS)}")
 
 
@@ -92,8 +99,6 @@ def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float3
 
     Parmar et al. 2022 (arXiv:2104.11222): rounding and filters without antialiasing change FID by more than one point.
     """
-    from PIL import Image
-
     channels = [
         np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
         for c in range(3)
@@ -101,11 +106,11 @@ def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float3
     return np.stack(channels, axis=2).clip(0, 255)
 
 
-def resize_8bit(image: NDArray[np.uint8], side: int = 224) -> NDArray[np.float32]:
-    """PIL's antialiased bilinear filter with 8-bit output: torchvision's Resize, as VGG16's users apply it."""
-    from PIL import Image
-
-    resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+def resize_8bit(
+    image: NDArray[np.uint8], side: int = 224, sampling: Image.Resampling = Image.Resampling.BILINEAR
+) -> NDArray[np.float32]:
+    """PIL's antialiased filter with 8-bit output: torchvision's Resize, as users of VGG16 and (bicubic) DINOv2 do."""
+    resized = Image.fromarray(image).resize((side, side), sampling)
     return np.asarray(resized, dtype=np.float32)
 
 
@@ -145,8 +150,11 @@ def save(path: Path, values: NDArray[np.float32], network: str, source: Path, sa
         np.savez(temporary, features=values, meta=np.array(json.dumps(meta)))
 
 
-def load(path: Path) -> Features:
-    """Read a feature file.  Raises `UserError` naming it if it is absent, damaged, incomplete or holds NaN."""
+def load(path: Path, source: Path | None = None) -> Features:
+    """Read a feature file.  source: the file of images that it must have been made from; None: any.
+
+    Raises `UserError` naming it if it is absent, damaged, incomplete, made from another file or holds NaN.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             values, meta = file["features"], json.loads(str(file["meta"]))
@@ -159,6 +167,8 @@ def load(path: Path) -> Features:
         raise UserError(f"{path} is not a feature file ({error}); delete it and extract the features again") from None
     if values.shape != expected:
         raise UserError(f"{path} holds features {values.shape} where its meta says {expected}; extract them again")
+    if source and meta["source"] != sha256_file(source):
+        raise UserError(f"{path} does not hold the features of {source}; extract them again")
     if not np.isfinite(values).all():
         raise UserError(f"{path} holds NaN or infinite features; look at the images it came from, then extract again")
     return Features(values, meta)

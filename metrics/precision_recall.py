@@ -45,11 +45,11 @@ def precision_recall(real: NDArray[Any], fake: NDArray[Any], k: int) -> dict[str
     }
 
 
-def radii(points: NDArray[Any], k: int) -> NDArray[np.float32]:
+def radii(points: NDArray[Any], k: int) -> NDArray[Any]:
     """The distance (n,) from each point to its k-th nearest neighbour, itself not counted."""
-    nearest = np.full((len(points), k + 1), np.inf, np.float32)
+    nearest = np.full((len(points), k + 1), np.inf, np.result_type(points, np.float32))
 
-    def keep(rows: slice, distance: NDArray[np.float32]) -> None:
+    def keep(rows: slice, distance: NDArray[Any]) -> None:
         both = np.concatenate([nearest[rows], distance], axis=1)
         both.partition(k, axis=1)
         nearest[rows] = both[:, : k + 1]
@@ -66,17 +66,18 @@ def radii(points: NDArray[Any], k: int) -> NDArray[np.float32]:
     return nearest.max(axis=1)
 
 
-def distances(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float32]:
+def distances(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """Euclidean distances (n, m) between x (n, d) and y (m, d).
 
-    Summed in float64 and rounded to float32, as scikit-learn does for prdc: |x - y|^2 is a small difference of large
-    terms, and a rounding error would move points into or out of a ball.
+    Summed in float64 and rounded to the precision of the points, as scikit-learn does for prdc: |x - y|^2 is a small
+    difference of large terms, and a rounding error would move points into or out of a ball.
     """
+    precision = np.result_type(x, y, np.float32)
     x, y = x.astype(np.float64), y.astype(np.float64)
     squared = -2 * (x @ y.T)
     squared += np.square(x).sum(axis=1)[:, None]
     squared += np.square(y).sum(axis=1)
-    return np.sqrt(np.maximum(squared, 0, out=squared), out=squared).astype(np.float32)
+    return np.sqrt(np.maximum(squared, 0, out=squared), out=squared).astype(precision)
 
 
 def parts(points: NDArray[Any]) -> list[slice]:

@@ -131,11 +131,18 @@ def _numbered_convolutions(state: Tensors) -> Tensors:
     }
 
 
+def read_dinov2(file: IO[bytes]) -> Tensors:
+    """The tensors of a DINOv2 vision transformer, under their own names, without the mask token of its training."""
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return {name: tensor for name, tensor in state.items() if name != "mask_token"}
+
+
 READERS: dict[str, Callable[[IO[bytes]], Tensors]] = {
     "torchvision convolutions": read_torchvision_convolutions,
     "torchvision fc2": read_torchvision_fc2,
     "flax pickle": read_flax_pickle,
     "torchscript inception": read_script_inception,
+    "dinov2": read_dinov2,
 }
 
 

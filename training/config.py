@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import dataset_info
-from training.protocols import Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
+from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
 from training.registry import ROOT, method_info, methods
 
 Split = Literal["full", "train90"]
@@ -34,7 +34,9 @@ class Section(BaseModel):
 
 class Metrics(Section):
     precision_recall: tuple[PrecisionRecallName, ...] = Field((PrecisionRecall("inception", 5, 1000),), min_length=1)
+    frechet: tuple[Literal["dinov2vits14", "dinov2vitb14", "dinov2vitl14"], ...] = ()
     backtracking: BacktrackingProtocol = Backtracking()
+    sscd: bool = False
 
 
 class Training(Section):
@@ -228,6 +230,8 @@ def check(preset: Preset) -> None:
     for protocol in preset.metrics.precision_recall:
         if protocol.n_fake > n:
             raise UserError(f"metrics.precision_recall: {protocol} needs sampling.n of {protocol.n_fake}, not {n}")
+    if preset.metrics.sscd and preset.resolution < SSCD_SMALLEST:
+        raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {preset.resolution}")
 
 
 def _entries(name: str, entry: MethodEntry) -> Iterator[tuple[str, dict[str, Any]]]:

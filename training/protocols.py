@@ -17,6 +17,13 @@ from networks.names import FEATURE_NETWORKS
 VERSION = "1"  # of docs/protocol.md
 FID = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
 FID_LEAST = 2  # images on each side: a covariance needs two
+COPY_SIDE = 32  # pixels a side of the images that the copy rate compares
+PIXELS = f"pixels{COPY_SIDE}"
+DRAWS = 20
+EQUAL_COUNTS = f"nreal-d{DRAWS}"  # as many samples as real images, mean of 20 draws
+VENDI = f"inception-cosine-{EQUAL_COUNTS}"
+SSCD = "sscd-288-t0.75"  # images of 288 px, a copy at a cosine similarity of 0.75
+SSCD_SMALLEST = 128  # pixels a side; below, noise makes copies less similar than neighbours are
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,15 @@ class PrecisionRecall:
     def __str__(self) -> str:
         return f"{self.network}-k{self.k}-n{self.n_fake}"
 
+    @property
+    def equal_counts(self) -> str:
+        """The same network and k with as many samples as real images, the mean of 20 draws of samples.
+
+        Recall changes with the number of samples, and coverage saturates: it is above 0.999 for two samples of one
+        distribution with ten samples for each real image.
+        """
+        return f"{self.network}-k{self.k}-{EQUAL_COUNTS}"
+
 
 def _protocol(value: Any) -> PrecisionRecall:
     try:
@@ -82,6 +98,11 @@ class Backtracking(BaseModel):
     learning_rate: float = Field(0.1, gt=0)  # as FastGAN: Adam with betas (0.5, 0.999), constant
     mse_weight: float = Field(0.2, ge=0)  # of an image's mean squared error
     optimise: Literal["z", "z+noise"] = "z"
+
+    @property
+    def perceptual(self) -> str:
+        """`lpips-alex-x2`: the LPIPS of all measurements of a preset, as the protocol of those without backtracking."""
+        return f"lpips-{self.net}-x{self.upsample}"
 
     def __str__(self) -> str:
         """`lpips-alex-x2-s50-r3`: network, enlargement, steps, restarts, then every value that is not the default."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from common.console import UserError
-from common.files import read_sealed, write_json, write_sealed
+from common.files import read_json, read_sealed, write_json, write_sealed
 from data.load import data_hash
 from metrics.__main__ import main
 from metrics.collect import collect
@@ -58,7 +60,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("command", ["features", "evaluate", "floor", "backtrack"])
+@pytest.mark.parametrize("command", ["features", "evaluate", "floor", "diversity", "score", "backtrack"])
 def test_help_shows_an_example(command: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         call(command, "--help")
@@ -101,6 +103,80 @@ def test_images_and_samples_to_the_table(call: Call, limits: list[int], monkeypa
     assert set(table.preset) == {"toy"}
     assert limits == [3, 2]
     assert set(read_sealed("fid.json")["inputs"]) == {"real.npz", "fake.npz"}
+
+
+@pytest.fixture
+def stub_inception(lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels in place of Inception's features; LPIPS is the real one."""
+
+    def extract(images: np.ndarray, network: str, *_: object, **__: object) -> np.ndarray:
+        return np.resize(images.reshape(len(images), -1)[:, :768] / 255, (len(images), 2048)).astype(np.float32)
+
+    monkeypatch.setattr("metrics.features.extract", extract)
+    monkeypatch.setattr("metrics.features.weights_digest", lambda network: "w")
+    monkeypatch.setattr("networks.weights.FOLDER", ROOT / "data/raw/weights")
+
+
+def test_copies_and_diversity_of_samples_and_of_halves(call: Call, stub_inception: None) -> None:
+    """Twenty samples are training images, the first of them mirrored: the arrays of the figure name them."""
+    write_inputs()
+    real = np.load("prepared/16/faces/images.npy")
+    other = np.random.default_rng(1).integers(0, 256, (20, *real.shape[1:]), dtype=np.uint8)
+    images = np.concatenate([real[:1, :, ::-1], real[1:20], other])
+    np.savez("samples.npz", images=images, meta=np.array(json.dumps(RUN)))
+    call("features", "--images", "prepared/16/faces/images.npy", "--out", "real.npz", "--device", "cpu")
+    call("features", "--samples", "samples.npz", "--out", "fake.npz", "--device", "cpu")
+    sets = ("--config", "toy.yaml", "--device", "cpu", "--images", "prepared/16/faces/images.npy", "--real", "real.npz")
+    call("diversity", *sets, "--samples", "samples.npz", "--fake", "fake.npz", "--out", "diversity.json")
+    call("diversity", *sets, "--out", "floor.json")
+    collect(["diversity.json", "floor.json"], "metrics.csv")
+
+    table = pd.read_csv("metrics.csv").set_index(["method", "metric", "protocol"])
+    assert table.loc[("fastgan", "copy_rate", "pixels32"), "value"] == 0.5
+    assert table.loc[("fastgan", "copy_rate", "lpips-alex-x2"), "n_fake"] == 30, "the n of precision and recall"
+    assert table.loc[("floor", "copy_rate", "pixels32"), "value"] == 0
+    assert table.loc[("fastgan", "coverage", "inception-k3-nreal-d20"), ["n_real", "n_fake"]].tolist() == [24, 24]
+    assert table.loc[("floor", "recall", "inception-k3-n30"), "n_fake"] == 12, "the ceiling of Table 2"
+    with np.load("diversity.npz") as copies:
+        assert copies["nearest"][:20].tolist() == list(range(20))
+        assert copies["mirrored"][:2].tolist() == [True, False]
+        assert (copies["ratio"] < 0.5).tolist() == [True] * 20 + [False] * 20
+    with pytest.raises(UserError, match=r"real.npz does not hold the features of samples.npz"):
+        call("diversity", *sets, "--samples", "samples.npz", "--fake", "real.npz", "--out", "diversity.json")
+    with pytest.raises(UserError, match="--samples needs one --fake for each --real"):
+        call("diversity", *sets, "--samples", "samples.npz", "--out", "diversity.json")
+
+
+def test_score_of_a_folder_needs_no_preset(
+    call: Call, stub_inception: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of pictures of 48 px against an .npz of 32 px: both are measured at 32 px."""
+    fetched: list[str] = []
+    monkeypatch.setattr("metrics.score.fetch", fetched.append)
+    generator = np.random.default_rng(0)
+    for folder in ("mine", "photographs", "empty"):
+        Path(folder).mkdir()
+    for index in range(20):
+        picture = generator.integers(0, 256, (48, 50, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(f"mine/{index:02}.png")
+    np.savez("photographs/all.npz", images=generator.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8))
+    call("score", "mine", "--against", "photographs", "--json", "score.json", "--device", "cpu")
+
+    scored = read_json("score.json")
+    assert scored["resolution"] == 32
+    assert fetched == ["inception", "lpips_alex"]
+    found = {(row["metric"], row["protocol"]): row for row in scored["samples"]}
+    assert (found["fid", "inception-clean"]["n_fake"], found["fid", "inception-clean"]["n_real"]) == (20, 16)
+    expected = {"fid", "kid", "precision", "recall", "density", "coverage", "copy_rate", "vendi", "mode_distance"}
+    assert expected <= {metric for metric, _ in found}
+    printed = capsys.readouterr().out
+    for protocol in ("inception-k5-n20", "inception-k5-nreal-d20"):
+        assert re.search(rf"^recall +\S+ .* {protocol}$", printed, re.M)
+
+    with pytest.raises(UserError, match="empty holds neither readable images"):
+        call("score", "empty", "--against", "photographs", "--device", "cpu")
+    with pytest.raises(UserError, match=r"inception-k5-n30 takes 30 samples, but mine has 20"):
+        call("score", "mine", "--against", "photographs", "--protocol", "inception-k5-n30", "--device", "cpu")
 
 
 def test_samples_of_a_method_that_was_edited_since_are_refused(call: Call) -> None:

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from workflow.rendering import stamp, tables
-from workflow.rendering.contents import tables_of
 from workflow.rendering.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +70,7 @@ def test_committed_numbers_claim_the_present_sources_only_with_their_hash(preset
     titles = {row.title for row in results.rows if row.id in changed}
     published = pd.read_csv(folder / "tables/published.csv")
     claims = set(published.loc[published["sources"] == "present", "method"])
-    for number in tables_of(results.preset):
+    for number in tables.filled(results):
         if stamp.PRESENT in (folder / f"tables/table{number}.md").read_text():
             claims |= {row.title for row in tables.build(number, results).rows}
     assert not claims & titles

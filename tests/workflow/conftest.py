@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metrics.copy_rate import compare_pixels, references
 from training.identity import sources_hash
 from workflow.rendering import tables
 from workflow.rendering.results import Results
@@ -106,8 +107,6 @@ def write_benchmark(root: Path) -> None:
     for index, dataset in enumerate(DATASETS):
         real = np.random.default_rng(index).integers(0, 256, (N_REAL, RESOLUTION, RESOLUTION, 3), np.uint8)
         _write_prepared(root / "prepared" / dataset, dataset, real)
-        (results / "features/inception" / dataset).mkdir(parents=True)
-        np.savez(results / "features/inception" / dataset / "real.npz", features=real.reshape(N_REAL, -1)[:, ::7] / 255)
         for offset, method in enumerate([*METHODS, *EXTERNAL]):
             if index == 1 and method in ("fastgan", "mixdl"):
                 continue
@@ -144,9 +143,9 @@ def _write_samples(results: Path, dataset: str, method: str, fake: np.ndarray, r
         weight = np.linspace(0, 1, 8)[None, :, None, None, None]
         arrays["interpolation"] = ((1 - weight) * real[:3, None] + weight * real[3:6, None]).astype(np.uint8)
     np.savez(folder / "seed0.npz", **arrays)
-    features = results / "features/inception" / dataset / method
-    features.mkdir(parents=True)
-    np.savez(features / "seed0.npz", features=fake.reshape(len(fake), -1)[:, ::7] / 255)
+    measured = results / "metrics" / dataset / method / "seed0"
+    measured.mkdir(parents=True)
+    np.savez(measured / "diversity.npz", **vars(compare_pixels(references(real), fake)))
 
 
 def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
@@ -175,7 +174,6 @@ def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
 def _write_backtracking(results: Path, dataset: str, target: np.ndarray, rng: np.random.Generator) -> None:
     for method in METHODS:
         folder = results / "metrics" / dataset / method / "seed0"
-        folder.mkdir(parents=True)
         score = NUMBERS[method][3] + np.linspace(-0.05, 0.05, N_HELD_OUT)
         noise = rng.normal(0, 100 * score[:, None, None, None], target.shape)
         reconstruction = np.clip(target + noise, 0, 255).astype(np.uint8)

@@ -128,11 +128,18 @@ def test_memorisation_puts_the_nearest_image_below(make, benchmark):
         assert np.array_equal(image, real[np.abs(real - sample).sum(axis=(1, 2, 3)).argmin()])
 
 
-def test_nearest_is_the_euclidean_nearest():
-    rng = np.random.default_rng(3)
-    points, among = rng.normal(size=(20, 5)), rng.normal(size=(30, 5))
-    brute = [np.linalg.norm(among - point, axis=1).argmin() for point in points]
-    assert figures.nearest(points, among).tolist() == brute
+def test_memorisation_begins_with_the_most_copied_sample(make, benchmark):
+    """With one dataset two pairs of rows; a sample nearer to the mirror image is shown above that."""
+    results = make(datasets=["dots"])
+    path = results.folder / "metrics/dots/adaptive_imle/seed0/diversity.npz"
+    ratio, mirrored = np.arange(24)[::-1] / 24, np.arange(24) == 23
+    np.savez(path, ratio=ratio, nearest=np.arange(24), mirrored=mirrored)
+    block = figures.memorisation(results)[0][0].lines[0].blocks[0]
+    images = np.load(results.folder / "samples/dots/adaptive_imle/seed0.npz")["images"]
+    real = np.load(benchmark / "prepared/dots/images.npy")
+    assert np.array_equal(block[0::2].reshape(16, 32, 32, 3), images[:7:-1])
+    assert np.array_equal(block[1, 0], real[23, :, ::-1])
+    assert np.array_equal(block[3, 7], real[8])
 
 
 @pytest.mark.parametrize("name", FIGURES)

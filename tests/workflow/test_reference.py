@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from workflow.rendering import figures, notation, published, reference, statistics, tables
-from workflow.rendering.contents import FIGURES, TABLES
+from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -22,7 +22,7 @@ def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset's results with tables and figures, and prepared/."""
     root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("reference") / "finished"))
     results = Results(root / "results", root / "prepared")
-    for number in TABLES:
+    for number in tables.filled(results):
         paths = (results.folder / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
     published.write(results, results.folder / "tables/published.csv", results.folder / "tables/published.md")

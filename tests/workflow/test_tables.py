@@ -66,7 +66,7 @@ def test_fewer_seeds_than_configured_are_noted(build):
         (("fake_clr", "dots", "lpips_backtracking"), "n/a (samples made elsewhere, without a generator"),
         (("mixdl", "rings", "fid"), "n/a (left out)"),
         (("vanilla_imle", "rings", "lpips_backtracking"), "n/a (not trained on 90% in this preset"),
-        (("floor", "dots", "lpips_backtracking"), "n/a (the floor is defined for FID alone)"),
+        (("floor", "dots", "lpips_backtracking"), "n/a (real images have no generator)"),
     ],
 )
 def test_a_cell_that_cannot_be_filled_says_why(build, key, reason):

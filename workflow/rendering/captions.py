@@ -8,7 +8,7 @@ from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import VERSION
 from workflow.rendering import stamp
-from workflow.rendering.contents import Entry, paper_scale
+from workflow.rendering.contents import CEILING, Entry, dataset_title, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
 from workflow.rendering.results import Results
 
@@ -16,12 +16,29 @@ HEADLINES = {
     1: "FID and LPIPS backtracking score",
     2: "Precision and recall",
     3: "Adaptive IMLE against vanilla IMLE: FID, precision and recall",
+    4: "Diversity",
 }
 
 TEST_TITLES = {
     "wilcoxon": "Wilcoxon's test, adjusted by Holm, does not tell apart",
     "nemenyi": "Nemenyi's test does not tell apart",
 }
+
+
+# What the metrics of one protocol are, by the first of them.
+MEANING = {
+    "fd": "FD (↓): Fréchet distance of other features{network}",
+    "copy_rate": "Copies (↓): share of samples nearer to one training image than half the distance to any other, in "
+    "pixels at 32 × 32, mirror images included; in brackets, 95% Wilson intervals",
+    "recall_equal": "Recall (n = real), density and coverage: k = {k}, as many samples as real images, mean of 20 "
+    "draws. A perfect model has the recall and coverage of the ceiling, one half of the real images against the other",
+    "vendi": "Vendi score (↑): effective number of different samples{network}, as many samples as real images, mean of "
+    "20 draws",
+    "intra_lpips": "Intra-LPIPS (↑): mean LPIPS{network} between samples with the same nearest training image. Mode "
+    "distance (↓): mean LPIPS of a training image to the nearest sample, low also for copies",
+}
+MEANING["mode_distance"] = MEANING["intra_lpips"]  # if that column is left out
+DENSE = 1.2
 
 
 def scale(preset: Preset) -> str:
@@ -47,7 +64,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
             sentences.append(_protocol(metric, preset, measured[name]))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
+    sentences += [_dense(main), _steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -64,8 +81,9 @@ def figure_caption(name: str, results: Results) -> str:
         "over all held-out images.",
         "interpolation": "Each row moves between two random latent codes in equal steps; "
         f"rows are the first of seed {seed}, without selection.",
-        "memorisation": f"Each method's first samples of seed {seed} and, below each, its nearest training image by "
-        "Inception features. A method that copies shows the same picture twice; a method that generalises does not.",
+        "memorisation": f"The samples of seed {seed} that are most like a copy, in this order, and below each its "
+        "nearest training image in pixels, mirrored where that is nearer. A method that copies shows the same picture "
+        "twice; a method that generalises does not. Copies: as in Table 1.",
         "curves": "Every scalar that a method logs, against its own steps; losses of different "
         "methods are not comparable. Full training set, one line for each dataset and seed: pale as logged, solid a "
         "moving average.",
@@ -90,6 +108,9 @@ def _protocol(metric: Metric, preset: Preset, cells: list[Cell]) -> str:
     if metric.id == "lpips_backtracking":
         return _backtracking_protocol(metric, preset, cells)
     protocol = metric.protocol(preset)
+    if metric.id in MEANING:
+        network = "" if metric.id == "copy_rate" else f" ({protocol.network})"
+        return f"{MEANING[metric.id].format(network=network, k=protocol.k)} (protocol {protocol.name})."
     label = "FID (↓):" if metric.id == "fid" else f"Precision and recall (↑): k = {protocol.k},"
     counts_of = [count for cell in cells for count in cell.counts]
     usual = [count for count in counts_of if count[1] == metric.n_fake(preset)] or counts_of
@@ -106,6 +127,13 @@ def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) ->
     if any(cell.interval for cell in cells):
         sentence += f"; in brackets, 95% bootstrap intervals over held-out images ({RESAMPLES:,} resamples)"
     return f"{sentence}."
+
+
+def _dense(cells: list[Cell]) -> str:
+    """Which methods have a density above `DENSE`."""
+    dense = [cell for cell in cells if cell.metric.id == "density" and cell.mean > DENSE]
+    found = [f"{cell.row.title} on {dataset_title(cell.dataset)} ({cell.text})" for cell in dense]
+    return f"Density above {DENSE}, a sign of collapse: {', '.join(found)}." if found else ""
 
 
 def _backtracking(preset: Preset) -> str:
@@ -130,7 +158,8 @@ def _seeds(preset: Preset) -> str:
 
 def _ranking(rows: Sequence[Entry]) -> str:
     kinds = {row.kind for row in rows}
-    unranked = [name for kind, name in (("control", "controls"), ("floor", "the floor")) if kind in kinds]
+    halves = "the ceiling" if CEILING in rows else "the floor"
+    unranked = [name for kind, name in (("control", "controls"), ("floor", halves)) if kind in kinds]
     return "Bold: best of the methods" + (f"; {' and '.join(unranked)} are not ranked." if unranked else ".")
 
 

@@ -55,20 +55,23 @@ def interpolation(results: Results) -> tuple[list[Band], str]:
 
 
 def memorisation(results: Results) -> tuple[list[Band], str]:
-    """The first samples of each method, each above the training image nearest to it by Inception's features."""
-    columns = _columns(results)
+    """The most copied samples of each method, each above the training image nearest to it in pixels."""
+    columns, pairs = _columns(results), 2 if len(results.preset.datasets) == 1 else 1
 
     def block(row: Entry, dataset: str) -> Block:
-        arrays, real, features = results.samples(dataset, row), results.real(dataset), results.features(dataset, row)
+        arrays, real, copies = results.samples(dataset, row), results.real(dataset), results.copies(dataset, row)
         if arrays is None or real is None:
             return results.why_no_images(dataset) if arrays else results.why(dataset, row)
-        if features is None:
-            return "n/a (the features are not on this machine)"
-        fake = arrays["images"][:columns]
-        return np.stack([fake, real[nearest(features[0][: len(fake)], features[1])]])
+        if copies is None or not len(copies["ratio"]):
+            return "n/a (the copy rate was not measured)"
+        first = np.argsort(copies["ratio"], kind="stable")[: pairs * columns]
+        nearest = real[copies["nearest"][first]]
+        nearest = np.where(copies["mirrored"][first, None, None, None], nearest[:, :, ::-1], nearest)
+        upper, lower = (_in_rows(images, pairs) for images in (arrays["images"][first], nearest))
+        return np.stack([upper, lower], axis=1).reshape(-1, *upper.shape[1:])
 
     lines = [(row.title, partial(block, row)) for row in results.ranked]
-    what = "upper rows: samples, without selection; lower rows: nearest training image by Inception features"
+    what = "upper rows: samples, the most copied first; lower rows: nearest training image in pixels"
     return _bands(results, lines, below="nearest"), what
 
 
@@ -115,13 +118,6 @@ def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "
         rows = [Line(title, tuple(source(dataset) for dataset in band), below) for title, source in lines]
         bands.append(Band(tuple(map(dataset_title, band)), rows))
     return bands
-
-
-def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Index in `among` (m, d) of the Euclidean nearest neighbour of each of `points` (n, d)."""
-    points, among = points.astype(np.float64), among.astype(np.float64)
-    squared = (points**2).sum(1)[:, None] + (among**2).sum(1) - 2 * points @ among.T
-    return squared.argmin(axis=1)
 
 
 def _columns(results: Results) -> int:

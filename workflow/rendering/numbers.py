@@ -12,8 +12,8 @@ from common.console import UserError
 from common.hashing import derive_seed
 from networks.names import NETWORK_TITLES
 from training.config import Preset
-from training.protocols import FID
-from workflow.rendering.contents import FLOOR, Entry
+from training.protocols import FID, PIXELS, VENDI
+from workflow.rendering.contents import Entry
 from workflow.rendering.results import Results
 
 RESAMPLES = 10_000
@@ -30,30 +30,40 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is selected and printed.  split: what the measured models were trained on."""
+    """How a metric is selected and printed.  split: what the measured models were trained on.
+
+    Those with `absent` were added later than the others: saved results may lack them, and their columns are left out.
+    """
 
     id: str
     title: str
-    better: str  # "lower" or "higher"
+    better: str  # "lower", "higher", or "" if neither is
     decimals: int
     split: str = "full"
+    column: str = ""  # its name in metrics.csv, if that is not the id
+    absent: str = ""  # why a measured sample set can lack it
+
+    @property
+    def name(self) -> str:
+        return self.column or self.id
 
     @property
     def arrow(self) -> str:
-        return "↓" if self.better == "lower" else "↑"
+        return {"lower": "↓", "higher": "↑", "": ""}[self.better]
 
     @property
     def head(self) -> str:
-        return f"{self.title} {self.arrow}"
+        return f"{self.title} {self.arrow}".rstrip()
 
     def format(self, value: float) -> str:
         return f"{value:.{self.decimals}f}"
 
     def n_fake(self, preset: Preset) -> int | None:
-        """How many samples the preset takes; None if the metric takes none."""
-        if self.id == "lpips_backtracking":
+        """How many samples the preset takes; None if the metric takes none, or as many as there are images."""
+        if self.id in (*EQUAL, "vendi", "lpips_backtracking"):
             return None
-        return preset.sampling.n if self.id == "fid" else preset.metrics.precision_recall[0].n_fake
+        chosen = preset.metrics.precision_recall[0]
+        return chosen.n_fake if self.id in ("precision", "recall") else preset.sampling.n
 
     def protocol(self, preset: Preset) -> Protocol:
         """The protocol of the tables; a preset may measure further ones of precision and recall."""
@@ -62,10 +72,22 @@ class Metric:
         if self.id == "lpips_backtracking":
             backtracking = preset.metrics.backtracking
             return Protocol(str(backtracking), NETWORK_TITLES[backtracking.net])
+        if self.id == "copy_rate":
+            return Protocol(PIXELS, "pixels")
+        if self.id == "fd":
+            network = next(iter(preset.metrics.frechet), "dinov2vitl14")
+            return Protocol(network, NETWORK_TITLES[network])
+        if self.id == "vendi":
+            return Protocol(VENDI, NETWORK_TITLES["inception"])
+        if self.id in ("intra_lpips", "mode_distance"):
+            return Protocol(preset.metrics.backtracking.perceptual, NETWORK_TITLES[preset.metrics.backtracking.net])
         chosen = preset.metrics.precision_recall[0]
-        return Protocol(str(chosen), NETWORK_TITLES[chosen.network], chosen.k)
+        name = chosen.equal_counts if self.id in EQUAL else str(chosen)
+        return Protocol(name, NETWORK_TITLES[chosen.network], chosen.k)
 
 
+FEW = "there are fewer samples than real images"
+EQUAL = ("recall_equal", "density", "coverage")  # measured with as many samples as real images
 METRICS = {
     metric.id: metric
     for metric in (
@@ -73,6 +95,14 @@ METRICS = {
         Metric("lpips_backtracking", "LPIPS", "lower", 3, "train90"),
         Metric("precision", "Precision", "higher", 2),
         Metric("recall", "Recall", "higher", 2),
+        Metric("fd", "FD", "lower", 1, absent="metrics.frechet was not set"),
+        Metric("copy_rate", "Copies", "lower", 3, absent="all training images are near-duplicates of one another"),
+        Metric("recall_equal", "Recall (n = real)", "higher", 2, column="recall", absent=FEW),
+        Metric("density", "Density", "", 2, absent=FEW),
+        Metric("coverage", "Coverage", "higher", 2, absent=FEW),
+        Metric("vendi", "Vendi", "higher", 1, absent=FEW),
+        Metric("intra_lpips", "Intra-LPIPS", "higher", 3, absent="no two samples have the same nearest image"),
+        Metric("mode_distance", "Mode distance", "lower", 3, absent="it was not measured"),
     )
 }
 
@@ -81,8 +111,8 @@ METRICS = {
 class Cell:
     """One number of a table, or the reason why there is none.
 
-    values: one per seed.  interval: 95% bootstrap over held-out images (backtracking only), of which there are
-    `items`.  counts: the distinct (n_real, n_fake) behind the values.
+    values: one per seed.  interval: 95%, of backtracking by bootstrap over held-out images, of which there are
+    `items`, and of copies by Wilson.  counts: the distinct (n_real, n_fake) behind the values.
     """
 
     dataset: str
@@ -113,7 +143,7 @@ class Cell:
 
     @property
     def uncertainty(self) -> list[str]:
-        """ "± 0.4" over seeds, "[1.2, 1.9]" over held-out images, if they exist."""
+        """ "± 0.4" over seeds, "[1.2, 1.9]" over held-out images or samples, if they exist."""
         parts = []
         if self.std is not None:
             parts.append(f"± {self.metric.format(self.std)}")
@@ -128,20 +158,21 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
     frame, name = results.metrics, protocol or metric.protocol(results.preset).name
     here = frame[(frame["dataset"] == dataset) & (frame["method"] == row.id) & (frame["protocol"] == name)]
     here = here[(here["split"] == "train90") == (metric.split == "train90")].sort_values("seed")
-    asked = here[here["metric"] == metric.id]
+    asked = here[here["metric"] == metric.name]
     found = asked[asked["value"].notna()]
     if len(asked) > len(found) == 0:
         return replace(empty, reason=f"n/a ({'; '.join(asked['reason'].drop_duplicates())})")
     if found.empty:
-        _refuse_other_protocols(frame[frame["metric"] == metric.id], metric, name)
+        _refuse_other_protocols(frame[frame["metric"] == metric.name], metric, name)
         return replace(empty, reason=_why_missing(results, dataset, row, metric))
+    counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
     # Seeds share the held-out images: average over seeds first, so that only images are resampled.
     scores = here[here["metric"] == f"{metric.id}_image"].groupby("item")["value"].mean().to_numpy()
-    counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
+    interval = bootstrap_interval(scores, derive_seed("bootstrap", dataset, row.id)) if len(scores) > 1 else None
     return replace(
         empty,
         values=tuple(found["value"].astype(float)),
-        interval=bootstrap_interval(scores, derive_seed("bootstrap", dataset, row.id)) if len(scores) > 1 else None,
+        interval=wilson(found) if metric.id == "copy_rate" else interval,
         items=len(scores),
         counts=tuple(counts.itertuples(index=False, name=None)),
         steps=tuple(sorted(found["steps"].dropna().astype(int).unique().tolist())),
@@ -155,14 +186,34 @@ def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson(found: pd.DataFrame) -> tuple[float, float]:
+    """95% Wilson interval of the share of copies among the samples of all seeds."""
+    from scipy.stats import binomtest
+
+    n = int(found["n_fake"].sum())
+    interval = binomtest(round((found["value"] * found["n_fake"]).sum()), n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def measured(results: Results, metric: Metric) -> bool:
+    """Is there any number of this metric, by the protocol of the tables?"""
+    frame = results.metrics
+    name = metric.protocol(results.preset).name
+    return bool(((frame["metric"] == metric.name) & (frame["protocol"] == name)).any())
+
+
 def _refuse_other_protocols(found: pd.DataFrame, metric: Metric, name: str) -> None:
     """Raise `UserError` if a metric has only other protocols: metrics.csv is then outdated, and no run is missing."""
-    if len(found) and name not in set(found["protocol"]):
+    if len(found) and not metric.absent and name not in set(found["protocol"]):
         others = ", ".join(sorted(set(found["protocol"])))
         raise UserError(f"metrics.csv has {metric.id} under {others}, but the preset asks for {name}; evaluate again")
 
 
 def _why_missing(results: Results, dataset: str, row: Entry, metric: Metric) -> str:
-    if row is FLOOR and metric.id != "fid":
-        return "n/a (the floor is defined for FID alone)"
+    if row.kind == "floor" and metric.split == "train90":
+        return "n/a (real images have no generator)"
+    frame = results.metrics
+    here = frame[(frame["dataset"] == dataset) & (frame["method"] == row.id)]
+    if metric.absent and (here["metric"] == "mode_distance").any():
+        return f"n/a ({metric.absent})"
     return results.why_missing(dataset, row, metric.split)

@@ -21,6 +21,7 @@ from workflow.rendering.results import Results
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
 ICLR, ICML, ECCV = "ICLR 2023", "ICML 2023", "ECCV 2024"
+COMPARED = ("fid", "lpips_backtracking", "precision", "recall")
 HEADS = {
     "title": "Dataset",
     "method": "Method",
@@ -52,7 +53,7 @@ def build(results: Results) -> pd.DataFrame:
     rows = []
     for dataset in results.preset.datasets:
         for row in results.ranked:
-            for metric in METRICS.values():
+            for metric in (METRICS[name] for name in COMPARED):
                 known, later = (published.get((paper, dataset, row.id, metric.id)) for paper in (ICML, ECCV))
                 rows.append(_row(results, dataset, row, metric, known, later))
     return pd.DataFrame(rows)

@@ -16,10 +16,10 @@ from pathlib import Path
 from common.console import run, say
 from common.files import read_json, write_text
 from workflow.rendering import figures, notation, published, report, statistics, tables
-from workflow.rendering.contents import FIGURES, tables_of
-from workflow.rendering.results import Results, open_results
+from workflow.rendering.contents import FIGURES
+from workflow.rendering.results import DUPLICATES, Results, open_results
 
-RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv")
+RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv", DUPLICATES.format(dataset="*"))
 RENDERED = ("tables/*", "statistics.*", "figures/curves.*", "figures/ranking.*")  # show no picture
 PICTURES = ("figures/*", "report.html")
 
@@ -42,11 +42,11 @@ def render(saved: Path, out: Path) -> None:
 
     Figures that show images are copied; for one that was not saved, a figure with the reason is drawn.
     """
-    for name in ("runs", "prepared", "figures", "tables"):
+    for name in ("runs", "prepared", "metrics", "figures", "tables"):
         shutil.rmtree(out / name, ignore_errors=True)  # remove files of an earlier call
     _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
     results = open_results(out)
-    for number in tables_of(results.preset):
+    for number in tables.filled(results):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
     published.write(results, out / "tables" / "published.csv", out / "tables" / "published.md")

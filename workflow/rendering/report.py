@@ -15,7 +15,7 @@ from common.files import read_json
 from data.datasets import MINE
 from data.external import lines
 from workflow.rendering import captions, stamp, tables
-from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale, tables_of
+from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale
 from workflow.rendering.figures import DIAGRAMS
 from workflow.rendering.results import Results
 
@@ -45,7 +45,7 @@ def page(results: Results) -> str:
         own=own_pictures(results),
         warn=not paper_scale(preset),
         version=__version__,
-        tables=[tables.build(number, results) for number in tables_of(preset)],
+        tables=[tables.build(number, results) for number in tables.filled(results)],
         figures=[figure(name, title, results) for name, title in FIGURES.items()],
         run_columns=RUN_COLUMNS,
         runs=[run_row(record, trained[record["method"]]) for record in runs],
@@ -132,6 +132,7 @@ def licence(results: Results, dataset: str) -> dict[str, str]:
         "title": dataset_title(dataset),
         "licence": manifest.get("licence", "not prepared on this machine"),
         "attribution": manifest.get("attribution") or "",
+        "near_duplicates": "; ".join(results.near_duplicates(dataset)),
     }
 
 

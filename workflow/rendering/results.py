@@ -19,6 +19,7 @@ from training.config import SPLITS, Preset, load_preset
 from workflow.rendering.contents import FLOOR, Entry, entries
 
 NOT_RUN = "not run"
+DUPLICATES = "metrics/{dataset}/floor/seed0/diversity.json"
 Arrays = dict[str, np.ndarray]
 
 
@@ -122,11 +123,16 @@ class Results:
         path = self.folder / "samples" / dataset / row.id / "seed0.npz"
         return sample_meta(path).get("intake") if path.is_file() else None
 
-    def features(self, dataset: str, row: Entry) -> tuple[np.ndarray, np.ndarray] | None:
-        """Inception's features of the samples (n, d) and of the real images (m, d)."""
-        fake = self._arrays(dataset, row, "full", "features/inception")
-        real = read_arrays(self.folder / "features/inception" / dataset / "real.npz")
-        return (fake["features"], real["features"]) if fake and real else None
+    def copies(self, dataset: str, row: Entry) -> Arrays | None:
+        """`ratio`, `nearest` and `mirrored` (n,) of the samples, see metrics/copy_rate.py."""
+        return self._arrays(dataset, row, "full", "metrics", "/diversity")
+
+    def near_duplicates(self, dataset: str) -> list[str]:
+        """Pairs of training images that are almost the same, as names of files: "1.png and 7.png"."""
+        path, images = self.folder / DUPLICATES.format(dataset=dataset), self.manifest(dataset).get("images")
+        if not path.is_file() or not images:
+            return []
+        return [" and ".join(images[index]["file"] for index in pair) for pair in read_json(path)["near_duplicates"]]
 
     def backtracking(self, dataset: str, row: Entry) -> Arrays | None:
         """`target` and `reconstruction` uint8 (k, H, W, 3), `score` (k,), `index` (k,) of the held-out images."""

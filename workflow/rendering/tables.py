@@ -1,6 +1,7 @@
-"""Tables 1-3 of the paper: their rows and cells, bold numbers, and footnotes.
+"""The tables: their rows and cells, bold numbers, and footnotes.
 
-Table 1: FID and LPIPS backtracking.  Table 2: precision and recall.  Table 3: Adaptive against vanilla IMLE.
+Table 1: FID, copy rate and LPIPS backtracking.  Table 2: precision and recall.  Table 3: Adaptive against vanilla IMLE.
+Table 4: diversity.  The first three are the paper's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from training.config import Preset
 from workflow.rendering import captions, numbers
-from workflow.rendering.contents import ABLATION, FLOOR, TABLES, Entry
+from workflow.rendering.contents import ABLATION, CEILING, FLOOR, TABLES, Entry, tables_of
 from workflow.rendering.numbers import METRICS, Cell, Metric
 from workflow.rendering.results import Results
 
@@ -58,13 +59,9 @@ class Table:
 
 def build(number: int, results: Results) -> Table:
     """Table `number` from the metrics of one preset."""
-    preset, rows = results.preset, results.rows
-    metrics = tuple(METRICS[name] for name in TABLES[number])
-    if number == 3:
-        rows = [row for row in rows if row.id in ABLATION]
-    elif METRICS["fid"] not in metrics:
-        rows = [row for row in rows if row is not FLOOR]
-    datasets = tuple(name for name in preset.datasets if number < 3 or name in preset.tables.ablation_datasets)
+    preset, metrics = results.preset, columns(number, results)
+    rows = _rows(number, results)
+    datasets = tuple(name for name in preset.datasets if number != 3 or name in preset.tables.ablation_datasets)
     cells = {
         (row.id, dataset, metric.id): numbers.cell(results, dataset, row, metric)
         for row in rows
@@ -86,12 +83,35 @@ def build(number: int, results: Results) -> Table:
     )
 
 
+def columns(number: int, results: Results) -> tuple[Metric, ...]:
+    """The metrics of a table, without those that saved results of an earlier version lack."""
+    metrics = (METRICS[name] for name in TABLES[number])
+    return tuple(metric for metric in metrics if not metric.absent or numbers.measured(results, metric))
+
+
+def filled(results: Results) -> list[int]:
+    """The tables that have columns."""
+    return [number for number in tables_of(results.preset) if columns(number, results)]
+
+
+def _rows(number: int, results: Results) -> list[Entry]:
+    """The rows of a table; the halves of the real images are the floor of distances and the ceiling of Table 2."""
+    rows = results.rows
+    if number == 3:
+        return [row for row in rows if row.id in ABLATION]
+    if number == 2:
+        frame = results.metrics
+        halves = ((frame["method"] == FLOOR.id) & (frame["metric"] == "precision")).any()
+        return [CEILING if row is FLOOR else row for row in rows if row is not FLOOR or halves]
+    return rows
+
+
 def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
     """Keys of the best ranked cells of one column.  Cells with equal text tie; if all tie, none is best."""
     ranked = {
         key: cell for key, cell in cells.items() if key[1:] == (dataset, metric.id) and cell.row.ranked and cell.values
     }
-    if len(ranked) < 2:
+    if len(ranked) < 2 or not metric.better:
         return []
     best = (min if metric.better == "lower" else max)(cell.mean for cell in ranked.values())
     winners = [key for key, cell in ranked.items() if cell.text == metric.format(best)]
@@ -111,9 +131,9 @@ def _notes_of(cell: Cell, preset: Preset) -> list[str]:
     if not cell.values:
         return [cell.reason] if cell.text == "n/a" else []
     notes, n_seeds = [], len(preset.seeds)
-    if cell.row is FLOOR:
+    if cell.row.kind == "floor":
         notes += [f"{one} real images against the other {other}" for other, one in cell.counts]
-    elif any(n_fake != cell.metric.n_fake(preset) for _, n_fake in cell.counts):
+    elif (taken := cell.metric.n_fake(preset)) and any(n_fake != taken for _, n_fake in cell.counts):
         notes += [f"{n_fake:,} generated against {n_real:,} real images" for n_real, n_fake in cell.counts]
     if cell.row.kind in ("method", "control") and len(cell.values) < n_seeds:
         notes.append(f"n = {len(cell.values)} of {n_seeds} seeds")

@@ -33,10 +33,15 @@ from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import notation, stamp, statistics, tables
-from workflow.rendering.contents import tables_of
+from workflow.rendering.contents import FLOOR
 from workflow.rendering.results import Results, open_results, sample_meta
 
-FILE_OF = {"fid": "fid", "precision": "precision_recall", "lpips_backtracking": "backtracking"}  # by metric
+FILE_OF = {
+    "fid": "fid",
+    "precision": "precision_recall",
+    "authpct": "diversity",
+    "lpips_backtracking": "backtracking",
+}  # by metric
 
 
 class Links:
@@ -62,7 +67,7 @@ class Links:
 
     def check_tables(self) -> None:
         """Every table is what metrics.csv renders to, except for the caption's sentence about the present sources."""
-        for number in tables_of(self.results.preset):
+        for number in tables.filled(self.results):
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
@@ -133,6 +138,7 @@ class Chain(Links):
         self.check_tables()
         self.check_statistics()
         frame = self.results.metrics
+        frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
         files = [
             self.folder

@@ -181,8 +181,21 @@ def per_cell(pattern, chosen):
 
 
 def feature_networks():
-    """FID's Inception, and the networks of the precision and recall protocols."""
-    return sorted({"inception", *(protocol.network for protocol in PRESET.metrics.precision_recall)})
+    """FID's Inception, and the networks of the precision and recall protocols and of further Fréchet distances."""
+    return sorted(
+        {"inception", *PRESET.metrics.frechet, *(protocol.network for protocol in PRESET.metrics.precision_recall)}
+    )
+
+
+def diversity_settings():
+    """The settings of copy rate and diversity."""
+    metrics = PRESET.metrics
+    return [
+        [str(protocol) for protocol in metrics.precision_recall],
+        metrics.frechet,
+        metrics.backtracking.perceptual,
+        metrics.sscd,
+    ]
 
 
 def run_of(wildcards):
@@ -234,6 +247,7 @@ def metric_files():
     return (
         per_cell(f"{folder}/fid.json", sampled + floors)
         + per_cell(f"{folder}/precision_recall.json", sampled)
+        + per_cell(f"{folder}/diversity.json", sampled + floors)
         + per_cell(f"{folder}/backtracking.json", PRESET.cells("train90"))
     )
 
@@ -252,13 +266,11 @@ def figure_inputs(wildcards):
     real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
     sampled = PRESET.cells() + externals()
     samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
-    features = per_cell("{P}/features/inception/{dataset}/{method}/seed{seed}.npz", sampled)
-    features += [f"{P}/features/inception/{dataset}/real.npz" for dataset in datasets_in_use()]
     return {
         "figure2": real + samples,
         "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90")),
         "interpolation": samples,
-        "memorisation": real + samples + features,
+        "memorisation": real + samples + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled),
         "curves": run_files("history.csv"),
         "ranking": [],
     }[wildcards.figure]

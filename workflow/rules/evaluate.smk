@@ -94,6 +94,63 @@ rule floor:
         " --threads {params.threads} > {log} 2>&1"
 
 
+rule diversity:
+    input:
+        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        images=f"{PREPARED}/{{dataset}}/images.npy",
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+        samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
+        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
+    output:
+        scores=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.json",
+        copies=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.npz",
+    log:
+        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}_diversity.log",
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=gpus,
+        mem_mb=PRESET.training.memory_mb,
+    params:
+        threads=THREADS,
+        n=PRESET.sampling.n,
+        settings=diversity_settings(),
+        code=code("metrics/diversity.py"),
+    message:
+        "copy rate and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
+    shell:
+        f"python -m metrics diversity --config {CONFIG} --images {{input.images}} --real {{input.real}}"
+        " --samples {input.samples} --fake {input.fake} --out {output.scores} --threads {params.threads}"
+        " > {log} 2>&1"
+
+
+rule diversity_of_halves:
+    input:
+        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        images=f"{PREPARED}/{{dataset}}/images.npy",
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+    output:
+        f"{P}/metrics/{{dataset}}/floor/seed0/diversity.json",
+    log:
+        f"{P}/logs/evaluate/{{dataset}}_floor_diversity.log",
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=gpus,
+        mem_mb=PRESET.training.memory_mb,
+    params:
+        threads=THREADS,
+        settings=diversity_settings(),
+        code=code("metrics/diversity.py"),
+    message:
+        "copy rate and diversity between the halves of {wildcards.dataset}"
+    shell:
+        f"python -m metrics diversity --config {CONFIG} --images {{input.images}} --real {{input.real}}"
+        " --out {output} --threads {params.threads} > {log} 2>&1"
+
+
 rule backtrack:
     input:
         f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",

@@ -1,0 +1,59 @@
+"""Metrics that depend on the number of samples, with as many samples as real images: the mean of 20 draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.precision_recall import precision_recall
+from metrics.vendi import cosine_similarity, vendi
+from training.protocols import DRAWS, VENDI, PrecisionRecall
+
+Row = dict[str, Any]
+
+
+def draws(n: int, samples: NDArray[Any], generator: np.random.Generator) -> Iterator[NDArray[Any]]:
+    """`DRAWS` times n of the samples without replacement; once all of them if there are exactly n."""
+    for _ in range(DRAWS if len(samples) > n else 1):
+        yield samples[generator.permutation(len(samples))[:n]]
+
+
+def mean_of_draws(
+    measure: Callable[[NDArray[Any]], dict[str, float]],
+    n: int,
+    samples: NDArray[Any],
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """The mean of each number that `measure` gives for n of the samples, of which there are at least n."""
+    measured = [measure(drawn) for drawn in draws(n, samples, generator)]
+    return {name: float(np.mean([values[name] for values in measured])) for name in measured[0]}
+
+
+def precision_recall_rows(
+    real: NDArray[Any], fake: NDArray[Any], protocol: PrecisionRecall, generator: np.random.Generator
+) -> list[Row]:
+    """Precision, recall, density and coverage as rows of a metrics file; none for fewer samples than real images."""
+    if len(fake) < len(real):
+        return []
+    means = mean_of_draws(lambda drawn: precision_recall(real, drawn, protocol.k), len(real), fake, generator)
+    return _rows(means, protocol.equal_counts, len(real))
+
+
+def vendi_rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[Row]:
+    """The Vendi score as rows of a metrics file; none for fewer samples than real images.
+
+    Its largest value is the number of samples, so that sets of one size can be compared; the control of real images
+    has the value of the training set.
+    """
+    if len(fake) < len(real):
+        return []
+    means = mean_of_draws(lambda drawn: {"vendi": vendi(cosine_similarity(drawn))}, len(real), fake, generator)
+    return _rows(means, VENDI, len(real))
+
+
+def _rows(values: dict[str, float], protocol: str, n: int) -> list[Row]:
+    counts = {"n_real": n, "n_fake": n}
+    return [{"metric": name, "value": value, "protocol": protocol, **counts} for name, value in values.items()]

@@ -1,0 +1,137 @@
+"""All metrics that need no generator, for a folder of samples made anywhere: `python -m metrics score`.
+
+Neither Snakemake nor a preset is needed.  Weights are fetched on first use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.console import UserError
+from common.hashing import derive_seed
+from data.external import ARRAYS, read_samples
+from data.images import BadImage, decode, list_images, to_square
+from metrics import diversity, features, fid, precision_recall
+from metrics.diversity import ImageSet, Row
+from networks.lpips import LPIPS
+from networks.weights import fetch
+from training.config import Metrics
+from training.protocols import Backtracking, PrecisionRecall
+
+if TYPE_CHECKING:
+    import torch
+
+MOST = 1000  # samples for precision and recall, and for LPIPS between samples
+LPIPS_SIDE = {"alex": 64, "vgg": 16}  # pixels to which smaller images are enlarged
+DENSE = 1.2
+
+
+def read(folder: Path, resolution: int) -> NDArray[np.uint8]:
+    """The images of a folder, uint8 (n, resolution, resolution, 3); of a prepared dataset or an .npz too.
+
+    Raises `UserError` as `read_samples` does.
+    """
+    if (folder / "images.npy").is_file():
+        images, _ = features.read_prepared(folder / "images.npy")
+        return np.stack([np.asarray(to_square(Image.fromarray(image), resolution)) for image in images])
+    return read_samples(folder, resolution)
+
+
+def shorter_side(folder: Path) -> int:
+    """The shorter side in pixels of the first image of a folder, by which its resolution is chosen.
+
+    Raises `UserError` if the folder contains no readable image.
+    """
+    try:
+        if (folder / "images.npy").is_file():
+            return int(np.load(folder / "images.npy", mmap_mode="r").shape[1])
+        if images := list_images(folder):
+            return min(decode(images[0]).size)
+        [archive] = folder.glob("*.npz")
+        with np.load(archive, allow_pickle=False) as file:
+            return int(min(next(file[key].shape[1:3] for key in ARRAYS if key in file)))
+    except (BadImage, OSError, ValueError, IndexError, StopIteration) as error:
+        raise UserError(
+            f"{folder} holds neither readable images, nor one .npz of uint8 (n, height, width, 3), nor a prepared "
+            f"dataset ({error}); name a folder that does"
+        ) from None
+
+
+def score_folders(
+    folder: Path,
+    against: Path,
+    resolution: int | None,
+    settings: Metrics,
+    protocol: str | None,
+    device: torch.device | str,
+) -> dict[str, Any]:
+    """What `score` gives for the samples in `folder` and the training images in `against`, and how it was measured.
+
+    resolution: of both; None takes the shorter side of the smaller one.
+    protocol: of precision and recall; None takes Inception, k = 5 and at most 1,000 samples.
+    Raises `UserError` for folders that cannot be read and for a protocol that needs more samples than there are.
+    """
+    side = resolution or min(map(shorter_side, (folder, against)))
+    real, fake = read(against, side), read(folder, side)
+    n = len(fake)
+    chosen = PrecisionRecall.parse(protocol) if protocol else PrecisionRecall("inception", 5, min(MOST, n))
+    if chosen.n_fake > n:
+        raise UserError(f"{chosen} takes {chosen.n_fake} samples, but {folder} has {n}: make more, or lower its n")
+    net = settings.backtracking.net
+    backtracking = Backtracking(net=net, upsample=max(1, -(-LPIPS_SIDE[net] // side)))
+    settings = settings.model_copy(update={"precision_recall": (chosen,), "backtracking": backtracking})
+    scored = score(real, fake, settings, device)
+    return {"folder": str(folder), "against": str(against), "resolution": side, **scored}
+
+
+def score(
+    real: NDArray[np.uint8], fake: NDArray[np.uint8], settings: Metrics, device: torch.device | str
+) -> dict[str, list[Row]]:
+    """`samples`: the rows of the samples.  `halves`: those of one half of the real images against the other."""
+    networks = sorted({"inception", *settings.frechet, *(part.network for part in settings.precision_recall)})
+    for name in (*networks, f"lpips_{settings.backtracking.net}"):
+        fetch(name)
+    lpips = LPIPS(settings.backtracking.net).to(device)
+    training, generated = (
+        ImageSet(images, {name: features.extract(images, name, device=device) for name in networks})
+        for images in (real, fake)
+    )
+    samples = _frechet_rows(training, generated)
+    for protocol in settings.precision_recall:
+        network = protocol.network
+        samples += precision_recall.rows(training.features[network], generated.features[network], protocol)
+    samples += diversity.rows(training, generated, settings, lpips, derive_seed("score"))[0]
+    one, other = (training[part] for part in diversity.half_indices(len(real), 0, "score"))
+    halves = _frechet_rows(one, other) + diversity.halves(training, settings, lpips, 0, "score")
+    return {"samples": samples, "halves": halves}
+
+
+def _frechet_rows(real: ImageSet, fake: ImageSet) -> list[Row]:
+    generator = np.random.default_rng(derive_seed("score", "kid"))
+    return fid.rows(real.features["inception"], fake.features["inception"], generator)
+
+
+def text(scored: dict[str, Any]) -> str:
+    """A table with the numbers of the samples beside those of the halves, and what to know when reading it."""
+    halves = {(row["metric"], row["protocol"]): row["value"] for row in scored["halves"]}
+    lines = [("metric", "value", "halves", "samples", "images", "protocol")]
+    for row in scored["samples"]:
+        half = halves.get((row["metric"], row["protocol"]))
+        shown = [f"{value:.4g}" if value is not None else "" for value in (row["value"], half)]
+        lines.append((row["metric"], *shown, str(row["n_fake"]), str(row["n_real"]), row["protocol"]))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    notes = [
+        "",
+        f"{scored['folder']} against {scored['against']}, both at {scored['resolution']} px.",
+        "halves: one half of the training images against the other, the floor of distances and copy rates and the "
+        "ceiling of precision and recall; it has half as many images.",
+    ]
+    if any(row["metric"] == "density" and row["value"] > DENSE for row in scored["samples"]):
+        notes.append(f"A density above {DENSE} means that samples crowd around few training images.")
+    return "\n".join(table + notes)
