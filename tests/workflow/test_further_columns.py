@@ -97,7 +97,7 @@ def test_what_cannot_be_computed_says_why(further):
     assert ids(table) == ["vendi", "intra_lpips", "mode_distance"]
     assert table.cells["mixdl", "dots", "vendi"].reason == "n/a (there are fewer samples than real images)"
     assert table.cells["mixdl", "dots", "intra_lpips"].reason == "n/a (no two samples have the same nearest image)"
-    assert "| MixDL | n/a" in notation.markdown(table)
+    assert "| MixDL | none | n/a" in notation.markdown(table)
 
 
 def test_the_report_names_near_duplicates(make):
