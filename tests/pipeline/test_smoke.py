@@ -28,7 +28,7 @@ def test_the_smoke_run_could_not_have_used_a_network(no_network: tuple[str, ...]
 
 def test_every_table_figure_and_the_report_exist(smoke: Path) -> None:
     results = smoke / "results" / "smoke"
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4):
         assert {path.suffix for path in results.glob(f"tables/table{number}.*")} == {".csv", ".md", ".tex"}
     for figure in ("figure2", "figure3", "interpolation", "memorisation", "curves"):
         with Image.open(results / "figures" / f"{figure}.png") as image:
@@ -44,12 +44,14 @@ def test_every_cell_has_its_numbers_and_they_are_plausible(smoke: Path) -> None:
     table = pd.read_csv(smoke / "results" / "smoke" / "metrics.csv")
     value = table.set_index(["method", "metric"])["value"].sort_index()
     for method in [*METHODS, "their_gan", "their_vae"]:
-        assert {"fid", "kid", "precision", "recall"} <= set(value[method].index)
+        assert {"fid", "kid", "precision", "recall", "copy_rate", "mode_distance"} <= set(value[method].index)
     # The controls say which way each metric points: the training set itself against uniform noise.
     assert value["control_real", "fid"] < value["floor", "fid"] < value["control_noise", "fid"]
     assert value["control_real", "precision"] == 1
     assert value["control_real", "recall"] > 0.9  # 40 of the 100 images were drawn
     assert value["control_noise", "precision"] == 0
+    assert (value["control_real", "copy_rate"] == 1).all(), "in pixels and in LPIPS"
+    assert (value["control_noise", "copy_rate"] == 0).all()
     backtracked = set(table[table.metric == "lpips_backtracking"].method)
     assert backtracked == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
     assert table.run_hash[table.method == "fastgan"].notna().all()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow.conftest import N_REAL
-from workflow.rendering import notation, report, tables
+from workflow.rendering import notation, published, report, tables
 from workflow.rendering.results import DUPLICATES
 
 EQUAL = "inception-k5-nreal-d20"
@@ -57,10 +57,13 @@ def test_results_of_earlier_versions_keep_their_tables(build, make):
     assert tables.filled(make()) == [1, 2, 3]
 
 
-def test_the_copy_rate_stands_beside_every_fid_with_its_interval(further):
+def test_the_copy_rate_stands_beside_every_fid_with_its_interval(further, make):
     """Two seeds of 24 samples, 3 copies each: Wilson's interval of 6 in 48."""
     for number in (1, 3):
         assert ids(further(number))[:2] == ["fid", "copy_rate"]
+    beside = published.build(make(with_further)).set_index(["dataset", "method", "metric"])["copies"]
+    assert beside["dots", "FastGAN", "FID ↓"] == "0.125"
+    assert "copies" not in published.build(make())
     cell = further(1).cells["adaptive_imle", "dots", "copy_rate"]
     assert cell.text == "0.125"
     assert cell.interval == pytest.approx((0.0586, 0.2470), abs=1e-4)

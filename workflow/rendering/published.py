@@ -31,6 +31,7 @@ HEADS = {
     ECCV: ECCV,
     "measured": "Measured",
     "delta": "Δ",
+    "copies": "Copies",
     "protocol": "Protocol",
     "n_real": "Real",
     "n_fake": "Generated",
@@ -56,7 +57,8 @@ def build(results: Results) -> pd.DataFrame:
             for metric in (METRICS[name] for name in COMPARED):
                 known, later = (published.get((paper, dataset, row.id, metric.id)) for paper in (ICML, ECCV))
                 rows.append(_row(results, dataset, row, metric, known, later))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if numbers.measured(results, METRICS["copy_rate"]) else table.drop(columns="copies")
 
 
 def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any, later: Any) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any,
         "std": cell.std,
         "n_seeds": len(cell.values),
         "delta": f"{cell.mean - known.value:+.{metric.decimals}f}" if same else None,
+        "copies": numbers.cell(results, dataset, row, METRICS["copy_rate"]).text if metric.id == "fid" else None,
         "protocol": protocol,
         "n_real": joined(count[0] for count in cell.counts),
         "n_fake": joined(count[1] for count in cell.counts),
@@ -98,13 +101,14 @@ def markdown(table: pd.DataFrame, preset: Preset) -> str:
         if comparable(preset)
         else f"No difference is given: only runs of the official preset are comparable with {ICML}."
     )
-    rows = table.astype(object).where(table.notna(), "")[list(HEADS)].astype(str).to_numpy().tolist()
+    heads = {column: head for column, head in HEADS.items() if column in table}
+    rows = table.astype(object).where(table.notna(), "")[list(heads)].astype(str).to_numpy().tolist()
     caption = (
         f"**Published and measured.** Preset {preset.preset}, {preset.resolution} × {preset.resolution} px. {compared} "
         f"The tables of {ICLR} were not available; blank: no readable source. Commit: the code that trained; Sources: "
         "whether the code of the method is still the same."
     )
-    return f"{caption}\n\n{markdown_table(list(HEADS.values()), rows, TEXTS)}\n"
+    return f"{caption}\n\n{markdown_table(list(heads.values()), rows, TEXTS)}\n"
 
 
 def write(results: Results, csv: Path | str, md: Path | str) -> None:
