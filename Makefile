@@ -10,7 +10,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo mine test stress lint clean
+.PHONY: demo mine named test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -18,9 +18,11 @@ demo: .venv/.installed
 	@echo; echo "Done. The results:"; ls results/demo/tables/*.md results/demo/figures/*.png results/demo/report.html
 	@echo; echo "For other commands, activate the environment first: source .venv/bin/activate"
 
-mine: .venv/.installed
-	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
+mine: named .venv/.installed
 	snakemake --cores all --config "images=$$IMAGES"
+
+named: # before an installation of minutes
+	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2

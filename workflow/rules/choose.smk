@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 
-from common.console import UserError, say
+from common.console import explained, say
 from common.files import read_json
 from common.hashing import digest
 from data.datasets import MINE, MINE_RECORD, dataset_names
@@ -38,22 +38,27 @@ def look_at_images():
             "`datasets:`, or leave --configfile out to use config/mine.yaml"
         )
     try:
-        from data.mine import look, report, save
+        from data.mine import look, save
+        from data.mine_report import report
     except ImportError as error:
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
-    try:
+    with explained():
         record = look(IMAGES, digest(code_hashes("data/mine.py")))
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: images: {error.strerror}: {error.filename}")
     told = report(record, config.get("resolution", 32))
     say(f"images: {told['folder']}: {told['found']}")
     for line in [*told["changed"], *(f"left out: {line}" for line in told["left_out"])]:
         say(f"images:   {line}")
 
 
+def check_spelling():
+    """`make mine` has IMAGES, `--config` has images; another spelling would start the paper's preset."""
+    for key in config:
+        if key != "images" and key.lower() in ("image", "images"):
+            sys.exit(f"error: --config {key}=: the folder of your own pictures is named by images=path/to/folder")
+
+
+check_spelling()
 IMAGES = typed_images() if "images" in config else None
 GPU = False
 
@@ -75,9 +80,10 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
 
     if workflow.is_main_process:
         other = "config/mine.yaml" if GPU else "config/mine.yaml config/overlays/mine_gpu.yaml"
+        side = 32 if GPU else 64
         say(
             f"images: {'a GPU is' if GPU else 'no GPU is'} visible, so the pictures have {config['resolution']} pixels a "
-            f"side; for {32 if GPU else 64}, add --configfile {other}"
+            f"side" + (f"; for {side}, add --configfile {other}" if config["resolution"] != side else "")
         )
 
 
