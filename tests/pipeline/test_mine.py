@@ -58,6 +58,10 @@ def test_with_a_gpu_the_pictures_have_64_pixels(project: Path, tmp_path: Path) -
         (["--config", "images=no/such/folder"], r"images: .*/no/such/folder does not exist"),
         (["--config", "images="], r"images: no folder is named"),
         (["--config", "IMAGES=docs"], r"--config IMAGES=: the folder of your own pictures is named by images="),
+        (
+            ["--configfile", "config/smoke.yaml", "--config", "datasets=5"],
+            r"config/smoke\.yaml: datasets: input should",
+        ),
         (["--configfile", "config/smoke.yaml", "--config", "images=docs"], r"images= makes the dataset `mine`, which"),
     ],
 )

@@ -30,9 +30,14 @@ def gpu_visible():
     return done.returncode == 0 and b"GPU" in done.stdout
 
 
+def lists_mine():
+    """The configuration is validated later, so this may be anything."""
+    return isinstance(config.get("datasets"), list) and MINE in config["datasets"]
+
+
 def look_at_images():
     """Make the folder's pictures the dataset `mine`, and print what was found and changed."""
-    if MINE not in config.get("datasets", []):
+    if not lists_mine():
         sys.exit(
             f"error: images= makes the dataset `{MINE}`, which this configuration does not list; add it under "
             "`datasets:`, or leave --configfile out to use config/mine.yaml"
@@ -45,7 +50,8 @@ def look_at_images():
     with explained():
         record = look(IMAGES, digest(code_hashes("data/mine.py")))
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
-    told = report(record, config.get("resolution", 32))
+    resolution = config.get("resolution")
+    told = report(record, resolution if isinstance(resolution, int) else 32)
     say(f"images: {told['folder']}: {told['found']}")
     for line in [*told["changed"], *(f"left out: {line}" for line in told["left_out"])]:
         say(f"images:   {line}")
@@ -90,5 +96,5 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
 config.pop("images", None)  # not a key of presets
 if IMAGES is not None and workflow.is_main_process:
     look_at_images()
-elif MINE in config.get("datasets", []) and MINE not in dataset_names() and not MINE_RECORD.is_file():
+elif lists_mine() and MINE not in dataset_names() and not MINE_RECORD.is_file():
     sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")
