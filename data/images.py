@@ -70,7 +70,7 @@ def decode(path: Path, depth: int | None = None, notes: list[str] | None = None)
             raise BadImage("is empty (0 bytes)")
         if size > MAX_IMAGE_BYTES:
             raise BadImage(f"has {size} bytes, more than the limit of {MAX_IMAGE_BYTES}")
-        with _opened(path) as file:
+        with warnings.catch_warnings(action="ignore"), _opened(path) as file:  # of odd metadata
             refuse_size(*file.size)
             file.load()
             image = eight_bits(file, lambda: _opened(path), depth, assumed)

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,14 +225,14 @@ def _picture(path: Path) -> Record:
     notes: list[str] = []
     image = decode(path, notes=notes)
     pixels = sha256_bytes(image.tobytes())
-    with Image.open(path, formats=FORMATS) as original:
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as original:  # of odd metadata
         changes = [*_changes(original, notes), *notes]
     return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
 
 
 def _changes(image: Image.Image, notes: list[str]) -> Iterator[str]:
     """What decoding does to a picture, apart from its size and from what `notes` say."""
-    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+    if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         yield "turned upright by the EXIF orientation"
     if getattr(image, "n_frames", 1) > 1:
         yield "several frames or pages, only the first taken"

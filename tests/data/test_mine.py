@@ -185,6 +185,19 @@ def test_names_as_macos_writes_them(tmp_path: Path) -> None:
     assert (len(record["taken"]), record["entry"]["title"]) == (10, "Zoë")
 
 
+def test_damaged_metadata_are_neither_shown_nor_called_a_change(tmp_path: Path, recwarn) -> None:
+    folder, exif = fill(tmp_path / "pictures", 8), Image.Exif()
+    exif[ORIENTATION] = 99
+    picture(8).save(folder / "odd.jpg", exif=exif)
+    exif[ORIENTATION] = TURNED
+    whole = io.BytesIO()
+    picture(9).save(whole, "JPEG", exif=exif)
+    start = whole.getvalue().index(b"Exif") + 10  # the offset of the first directory
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[:start] + b"\xff" * 4 + whole.getvalue()[start + 4 :])
+    assert report(look(str(folder), ""), 32)["changed"] == []
+    assert not recwarn.list
+
+
 def test_a_profile_that_cannot_be_used_is_not_called_converted(tmp_path: Path) -> None:
     folder = fill(tmp_path / "pictures", 9)
     picture(9).save(folder / "odd.png", icc_profile=bytes(200))
