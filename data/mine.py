@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import unicodedata
@@ -79,7 +80,7 @@ def save(record: Record) -> None:
 def adopt(root: Path | str = COPIES) -> Path:
     """Copy the pictures into root/mine/, their bytes unchanged, and return its fetched.json.
 
-    Raises `UserError` if one is no longer as it was when the run started.
+    Raises `UserError` if one is no longer as `look` found it.
     """
     record, root = read_json(MINE_RECORD), Path(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,8 @@ def adopt(root: Path | str = COPIES) -> Path:
         for picture in record["taken"]:
             original, copy = Path(record["folder"], picture["path"]), Path(directory, picture["file"])
             if not original.is_file() or sha256_file(shutil.copyfile(original, copy)) != picture["sha256"]:
-                raise UserError(f"{original} was changed or removed after the run started; run the same command again")
+                again = shlex.quote(f"images={record['folder']}")
+                raise UserError(f"{original} changed or is gone since the folder was read; run with: --config {again}")
         shutil.rmtree(root / MINE, ignore_errors=True)
         (root / MINE).mkdir()
         for copy in Path(directory).iterdir():
