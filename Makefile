@@ -11,7 +11,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo field mine test stress lint clean
+.PHONY: demo field mine named test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -23,9 +23,11 @@ field: .venv/.installed
 	$(BIN)/snakemake --cores all --configfile config/field.yaml
 	@echo; echo "Done. The results:"; ls results/field/tables/*.md results/field/figures/*.png results/field/report.html
 
-mine: .venv/.installed
-	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
+mine: named .venv/.installed
 	$(BIN)/snakemake --cores all --config "images=$$IMAGES"
+
+named: # before an installation of minutes
+	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2

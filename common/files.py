@@ -96,10 +96,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses duplicate keys, of which PyYAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} occurs twice in one mapping, line {node.start_mark.line + 1}")
+        keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        names = [key.value for key in keys]
+        for index, key in enumerate(keys):
+            if key.value in names[:index]:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key.value!r} occurs twice in one mapping, again in line {line}")
         return super().construct_mapping(node, deep)
 
 

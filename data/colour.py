@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageFile
 
 ORIENTATION = 0x0112  # the EXIF tag
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF that Pillow ignores at 16 bits, and its value for inverted grey
+BITS, PLANES, SEPARATE = 258, 284, 2  # two tags of TIFF, and the value of PLANES for all red values first
 NARROW = 2**14  # 16-bit values that stay below this use at most a quarter of their range
 DEPTHS = (8, 10, 12, 14)  # usual depths of cameras and scanners whose values are stored in 16 bits
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -114,8 +115,8 @@ def eight_bits(
     if depth is None and 0 < peak < NARROW:
         likely = next(bits for bits in DEPTHS if peak < 2**bits)
         notes.append(
-            f"is a 16-bit picture without a value above {2**likely - 1}, so it becomes dark; if its set has {likely} "
-            f"bits, write `depth: {likely}` into its entry in datasets.yaml, or `depth: 16` if it is meant to be dark"
+            f"is a 16-bit picture without a value above {2**likely - 1}, so it becomes dark; save it with 8 bits, "
+            f"or, if its set has an entry in datasets.yaml, write `depth: {likely}` there (`depth: 16`: it stays dark)"
         )
     pixels = _scaled(colours, depth or 16)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -159,6 +160,8 @@ def _values(
             return np.asarray(other).view(">u2").astype(np.uint16)
         if raw not in LOWER_BYTE and ";16" in raw and image.format == "TIFF" and depth not in (None, 16):
             raise BadColour(f"stores 16-bit colours as {raw}, of which only 8 bits can be read; save it as 16-bit RGB")
+        if _has_deep_planes(image):
+            raise BadColour("stores 16-bit colours in separate planes, which cannot be read; save it as 16-bit PNG")
         if raw not in LOWER_BYTE:
             return None
         _set_raw_mode(other, LOWER_BYTE[raw])
@@ -166,6 +169,12 @@ def _values(
         values <<= 8
         values |= np.asarray(other)
         return values
+
+
+def _has_deep_planes(image: Image.Image) -> bool:
+    """Is it a TIFF of separate planes with more than 8 bits?  Pillow takes each byte of those for a value."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(PLANES) == SEPARATE and max(tags.get(BITS, (8,))) > 8
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -160,7 +160,8 @@ def dataset_info(name: str) -> Dataset:
     """
     datasets = _datasets(DATASETS)
     if name == MINE and name not in datasets and MINE_RECORD.is_file():
-        return _parse(MINE_RECORD, name, read_json(MINE_RECORD).get("entry"))
+        record = read_json(MINE_RECORD)
+        return _parse(MINE_RECORD, name, record.get("entry") if isinstance(record, dict) else record)
     if name not in datasets:
         raise UserError(f"unknown dataset {name!r}; known: {', '.join(datasets)} (add one in data/datasets.yaml)")
     return datasets[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data.colour import BadColour, eight_bits, to_srgb
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 FORMAT_NAMES = "JPEG, PNG, WebP, BMP or TIFF"
+JOINERS = "\u200c\u200d"  # between letters of Persian and parts of emoji
 MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read the whole file first
 MIN_SIDE = 16  # pixels; smaller images have too little detail to learn from
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: decompression bombs are refused by their header
@@ -34,16 +36,25 @@ def list_images(folder: Path) -> list[Path]:
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The visible files of a folder with these suffixes, in lexicographic order of their names.
 
-    Raises `BadImage` for names with control characters or invalid UTF-8, and for pipes, broken links and link loops.
+    Raises `BadImage` for names that are not `usable_name`, and for pipes, broken links and link loops.
     """
     visible = (path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
     found = sorted((path for path in visible if path.suffix.lower() in suffixes), key=lambda path: path.name)
     for path in found:
-        if not path.name.isprintable():
+        if not usable_name(path.name):
             raise BadImage(f"the file {path.name!a} has a name that cannot be used; rename it")
         if not path.is_file():
             raise BadImage(f"{path.name} is not a regular file, or is a broken link; remove it")
     return found
+
+
+def usable_name(text: str) -> bool:
+    """Has a name or path no control characters, line ends or invalid UTF-8?
+
+    Unlike `str.isprintable`, it allows unusual spaces, which macOS writes into the names of screenshots, and joiners.
+    """
+    refused = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return all(unicodedata.category(sign) not in refused or sign in JOINERS for sign in text)
 
 
 def decode(path: Path, depth: int | None = None, notes: list[str] | None = None) -> Image.Image:
@@ -59,7 +70,7 @@ def decode(path: Path, depth: int | None = None, notes: list[str] | None = None)
             raise BadImage("is empty (0 bytes)")
         if size > MAX_IMAGE_BYTES:
             raise BadImage(f"has {size} bytes, more than the limit of {MAX_IMAGE_BYTES}")
-        with _opened(path) as file:
+        with warnings.catch_warnings(action="ignore"), _opened(path) as file:  # of odd metadata
             refuse_size(*file.size)
             file.load()
             image = eight_bits(file, lambda: _opened(path), depth, assumed)

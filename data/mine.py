@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import unicodedata
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -21,14 +23,17 @@ from common.console import Progress, UserError, say
 from common.files import read_json, write_json
 from common.hashing import digest, sha256_bytes, sha256_file
 from data.datasets import MINE, MINE_RECORD, dataset_names
-from data.images import FORMATS, SUFFIXES, BadImage, decode
+from data.images import FORMATS, SUFFIXES, BadImage, decode, usable_name
+from data.mine_report import Record, counted, left_out_lines
 from data.verify import manifest_sha256
 
 MINIMUM = 10  # pictures: fewer are no set to learn from, and the smallest split trains on 9 and holds out 1
+COPIES = Path("data/raw")
 MOST_FILES = 20_000  # a folder with more was named by mistake: a home folder, a whole disk
 HEIC = (".heic", ".heif", ".hif", ".avif")
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
 OTHER = f"name does not end in {', '.join(SUFFIXES)}"
+TWIN = "the same picture as another"
 EXPORT = "export as JPEG to use it"
 MODES = {
     "1": "black and white",
@@ -39,14 +44,13 @@ MODES = {
     "I;16": "16 bits",
 }
 
-Record = dict[str, Any]
-
 
 def look(folder: str, code: str) -> Record:
     """What is in the folder and its sub-folders: {"folder", "digest", "entry", "taken", "left_out"}.
 
     taken: {"path", "file", "sha256", "pixels_sha256", "size", "changes"} of each picture in the order of the paths,
-    which are relative to the folder; "file" is the name of its copy.  left_out: {"path", "reason"}.
+    which are relative to the folder; "file" is the name of its copy.  left_out: {"path", "reason", "twin"}; twin is the
+    path of the same picture, if that is the reason.
     code: a digest of the code that reads pictures.  If names, contents and code are those of data/mine.json, nothing is
     decoded again.
 
@@ -61,22 +65,22 @@ def look(folder: str, code: str) -> Record:
     if len(record["taken"]) < MINIMUM:
         reasons = "".join(f"; {line}" for line in left_out_lines(record))
         raise UserError(
-            f"images: {place} holds {len(record['taken'])} usable pictures, but at least {MINIMUM} different ones are "
-            f"needed{reasons}"
+            f"images: {place} holds {counted(len(record['taken']), 'usable picture')}, but at least {MINIMUM} "
+            f"different ones are needed{reasons}"
         )
     return record
 
 
 def save(record: Record) -> None:
     """Make it the dataset `mine`."""
-    if not MINE_RECORD.is_file() or read_json(MINE_RECORD) != record:
+    if _saved() != record:
         write_json(MINE_RECORD, record)
 
 
-def adopt(root: Path | str = "data/raw") -> Path:
+def adopt(root: Path | str = COPIES) -> Path:
     """Copy the pictures into root/mine/, their bytes unchanged, and return its fetched.json.
 
-    Raises `UserError` if one is no longer as it was when the run started.
+    Raises `UserError` if one is no longer as `look` found it.
     """
     record, root = read_json(MINE_RECORD), Path(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,8 @@ def adopt(root: Path | str = "data/raw") -> Path:
         for picture in record["taken"]:
             original, copy = Path(record["folder"], picture["path"]), Path(directory, picture["file"])
             if not original.is_file() or sha256_file(shutil.copyfile(original, copy)) != picture["sha256"]:
-                raise UserError(f"{original} was changed or removed after the run started; run the same command again")
+                again = shlex.quote(f"images={record['folder']}")
+                raise UserError(f"{original} changed or is gone since the folder was read; run with: --config {again}")
         shutil.rmtree(root / MINE, ignore_errors=True)
         (root / MINE).mkdir()
         for copy in Path(directory).iterdir():
@@ -102,70 +107,30 @@ def adopt(root: Path | str = "data/raw") -> Path:
     return root / MINE / "fetched.json"
 
 
-def report(record: Record, resolution: int) -> dict[str, Any]:
-    """What to tell the user: {"folder", "found", "changed", "left_out"}; the last two are lists of sentences."""
-    taken, left_out = record["taken"], record["left_out"]
-    paths = [entry["path"] for entry in [*taken, *left_out]]
-    folders = {path.rpartition("/")[0] for path in paths} - {""}
-    inside = f", also in {_counted(len(folders), 'sub-folder')}" if folders else ""
-    found = f"{_counted(len(paths), 'file')} found{inside}; {len(taken)} pictures taken, {len(left_out)} left out"
-    lines = left_out_lines(record)
-    return {"folder": record["folder"], "found": found, "changed": _changed_lines(taken, resolution), "left_out": lines}
-
-
-def left_out_lines(record: Record) -> list[str]:
-    """One line for each reason, with the names."""
-    return list(_grouped((entry["reason"], entry["path"]) for entry in record["left_out"]))
-
-
-def _changed_lines(taken: list[Record], resolution: int) -> list[str]:
-    pairs = []
-    for picture in taken:
-        width, height = picture["size"]
-        if width != height:
-            pairs.append(("not square, cropped to the square in the centre", picture["path"]))
-        if min(width, height) < resolution:
-            pairs.append((f"smaller than {resolution} pixels, enlarged", picture["path"]))
-        pairs += [(change, picture["path"]) for change in picture["changes"]]
-    lines = list(_grouped(pairs))
-    kept = [min(picture["size"]) / max(picture["size"]) for picture in taken]
-    if min(kept) < 0.5:
-        worst = taken[kept.index(min(kept))]["path"]
-        lines.append(f"the crop keeps only {min(kept):.0%} of {worst}: crop such pictures yourself to choose the part")
-    if any("/" in picture["path"] for picture in taken):
-        lines.append(f"copies have numbered names without sub-folders, such as {taken[-1]['file']}")
-    return lines
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """ "reason: 5 (name, name, name and 2 more)" for each reason."""
-    groups: dict[str, list[str]] = {}
-    for reason, name in pairs:
-        groups.setdefault(reason, []).append(name)
-    for reason, names in groups.items():
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        yield f"{reason}: {len(names)} ({', '.join(names[:3])}{more})"
-
-
 def _usable(folder: str) -> Path:
     """The folder as an absolute path.  Raises `UserError` if its pictures cannot be looked for."""
     if not folder.strip():
         raise UserError("images: no folder is named; write --config images=path/to/folder")
     try:
-        place = Path(folder).expanduser().resolve()
+        typed = Path(folder).expanduser()
+        # A space that was typed or copied by mistake would be hard to see in a message.
+        place = (typed if typed.exists() else Path(folder.strip()).expanduser()).resolve()
     except (RuntimeError, OSError):  # ~name of nobody; a loop of links
         place = Path(folder).absolute()
     if MINE in dataset_names():
         raise UserError(f"data/datasets.yaml has an entry {MINE!r}, the name of your own pictures; rename that entry")
-    if not str(place).isprintable():
-        raise UserError(f"images: {str(place)!a} has a name that cannot be used; rename the folder")
+    if not usable_name(str(place)):
+        raise UserError(
+            f"images: {str(place)!a} has control characters or invalid UTF-8 in its path; rename the folder, or, if it "
+            "looks right to you: export LC_ALL=C.UTF-8"
+        )
     if place.is_file():
         raise UserError(f"images: {place} is a file; name the folder that holds the pictures (unpack archives first)")
     if not place.is_dir():
         raise UserError(f"images: {place} does not exist; name the folder that holds the pictures")
-    if Path.cwd().resolve().is_relative_to(place):
-        raise UserError(f"images: {place} contains this checkout; put the pictures into a folder of their own")
-    if place.is_relative_to(Path("data/raw").resolve()):
+    if any(path.resolve().is_relative_to(place) for path in (Path(), COPIES.parent, COPIES)):
+        raise UserError(f"images: {place} contains this checkout or its data; put the pictures into their own folder")
+    if place.is_relative_to(COPIES.resolve()):
         raise UserError(f"images: {place} is in data/raw, where runs keep their copies; move the pictures elsewhere")
     return place
 
@@ -192,7 +157,7 @@ def _files(place: Path) -> list[Path]:
 
 def _why_not(path: Path) -> str | None:
     """The reason to leave a file out that can be seen without decoding it."""
-    if not str(path).isprintable():
+    if not usable_name(str(path)):
         return "name has control characters or invalid UTF-8, rename to use it"
     if not path.is_file():
         return "not a regular file, or a broken link"
@@ -214,11 +179,17 @@ def _is_heic(path: Path) -> bool:
 
 def _known(current: str) -> Record | None:
     """The record of an earlier run, if it is of the same files."""
+    record = _saved()
+    return record if record is not None and record.get("digest") == current else None
+
+
+def _saved() -> Record | None:
+    """The record of the last run; none if it is missing or damaged, and so to be written anew."""
     try:
         record = read_json(MINE_RECORD)
-        return dict(record) if record["digest"] == current else None
-    except (UserError, KeyError, TypeError):
+    except UserError:
         return None
+    return record if isinstance(record, dict) else None
 
 
 def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
@@ -228,6 +199,7 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
     pictures: dict[tuple[str, ...], str] = {}  # pixels and size: the path of the first file that shows them
     with Progress(total=len(contents), label=f"reading {place.name}") as progress:
         for path, sha256 in contents.items():
+            twin = None
             name = path.relative_to(place).as_posix()
             reason = _why_not(path)
             if reason is None:
@@ -237,13 +209,13 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
                     reason = str(error).removeprefix("is ")
                 else:
                     shown = (picture["pixels_sha256"], *map(str, picture["size"]))
-                    original = pictures.setdefault(shown, name)
-                    if original != name:
-                        reason = f"the same picture as {original}"
+                    if (original := pictures.setdefault(shown, name)) != name:
+                        reason, twin = TWIN, original
             if reason is None:
                 taken.append({"path": name, "file": _copy_name(len(taken), name), "sha256": sha256, **picture})
             else:
-                left_out.append({"path": name if name.isprintable() else ascii(name)[1:-1], "reason": reason})
+                path_shown = name if usable_name(name) else ascii(name)[1:-1]
+                left_out.append({"path": path_shown, "reason": reason, "twin": twin})
             progress.advance()
     pixels = sha256_bytes("\n".join(picture["pixels_sha256"] for picture in taken).encode())
     entry = {**_entry(place), "count": len(taken), "pixels_sha256": pixels}
@@ -255,20 +227,20 @@ def _picture(path: Path) -> Record:
     notes: list[str] = []
     image = decode(path, notes=notes)
     pixels = sha256_bytes(image.tobytes())
-    with Image.open(path, formats=FORMATS) as original:
-        changes = [*_changes(original), *notes]
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as original:  # of odd metadata
+        changes = [*_changes(original, notes), *notes]
     return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
 
 
-def _changes(image: Image.Image) -> Iterator[str]:
-    """What decoding does to a picture, apart from its size."""
-    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+def _changes(image: Image.Image, notes: list[str]) -> Iterator[str]:
+    """What decoding does to a picture, apart from its size and from what `notes` say."""
+    if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         yield "turned upright by the EXIF orientation"
     if getattr(image, "n_frames", 1) > 1:
         yield "several frames or pages, only the first taken"
     if image.has_transparency_data:
         yield "transparent parts set on white"
-    if "icc_profile" in image.info:
+    if "icc_profile" in image.info and not any("colour profile" in note for note in notes):
         yield "has a colour profile, converted to sRGB"
     if image.mode != "RGB":
         yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
@@ -283,7 +255,8 @@ def _copy_name(index: int, path: str) -> str:
 
 def _entry(place: Path) -> Record:
     """The dataset's entry in the registry.  Its title is printed in tables and figures: no signs of their languages."""
-    title = " ".join(re.sub(r"[^\w .,()-]", " ", place.name).split())[:40] or "own pictures"
+    name = unicodedata.normalize("NFC", place.name)  # macOS stores an accent apart from its letter
+    title = " ".join(re.sub(r"[^\w .,()-]", " ", name).split())[:40] or "own pictures"
     return {
         "title": title,
         "licence": "your own pictures: for yourself, unless you have the rights to publish them",
@@ -293,7 +266,3 @@ def _entry(place: Path) -> Record:
         "split": "seeded",
         "sources": [],
     }
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")

@@ -55,8 +55,8 @@ def test_other_content_is_refused_by_name(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "the key 'a' occurs twice in one mapping, line 1"),
-        ("m:\n  x: {b: 1, b: 2}\n", "the key 'b' occurs twice in one mapping, line 2"),
+        ("a: 1\nb: 2\na: 3\n", "the key 'a' occurs twice in one mapping, again in line 3"),
+        ("m:\n  x: {b: 1, b: 2}\n", "the key 'b' occurs twice in one mapping, again in line 2"),
         ("a: [1", "is not valid YAML"),
         ("- 1\n- 2\n", "it has no keys at its top level"),
         ("", "it has no keys at its top level"),

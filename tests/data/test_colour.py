@@ -117,6 +117,13 @@ def test_values_that_are_no_levels_are_refused(tmp_path: Path) -> None:
         decode(tmp_path / "a.tif")
 
 
+def test_sixteen_bits_in_separate_planes_are_refused(tmp_path: Path) -> None:
+    """Pillow reads such a file without an error, and takes each of the two bytes of a value for a value."""
+    tiff(tmp_path / "a.tif", deep(RGB, 16), "<", t284=2)
+    with pytest.raises(BadImage, match="16-bit colours in separate planes, which cannot be read; save it as 16-bit"):
+        decode(tmp_path / "a.tif")
+
+
 # Colour profiles ------------------------------------------------------------------------------------------------------
 
 

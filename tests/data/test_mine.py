@@ -17,7 +17,8 @@ from data import datasets, mine
 from data.datasets import dataset_info
 from data.images import SUFFIXES, decode
 from data.load import load
-from data.mine import adopt, look, report, save
+from data.mine import adopt, look, save
+from data.mine_report import report
 from data.prepare import prepare
 
 ORIENTATION, TURNED = 0x0112, 6  # the EXIF tag, and the value for a camera held upright
@@ -86,7 +87,7 @@ def test_forty_pictures_of_mixed_formats_are_reported_and_prepared(mixed: Path, 
     record = look(str(mixed), "")
     told = report(record, 32)
     assert told["found"] == "49 files found, also in 1 sub-folder; 40 pictures taken, 9 left out"
-    assert "the same picture as 12.jpg: 1 (zz the same.png)" in told["left_out"]
+    assert "the same picture as another: 1 (zz the same.png = 12.jpg)" in told["left_out"]
     assert "RAW format of a camera, export as JPEG to use it: 1 (IMG_3.CR2)" in told["left_out"]
     assert "HEIC or AVIF format, export as JPEG to use it: 2 (IMG_1.HEIC, IMG_2.jpg)" in told["left_out"]
     assert "9x9 pixels, but each side must have at least 16: 1 (icon.png)" in told["left_out"]
@@ -165,9 +166,54 @@ def test_a_picture_that_changes_during_the_run_is_named(tmp_path: Path) -> None:
     folder = fill(tmp_path / "pictures", 10)
     save(look(str(folder), ""))
     picture(99).save(folder / "04.png")
-    with pytest.raises(UserError, match=r"04\.png was changed or removed after the run started"):
+    with pytest.raises(
+        UserError, match=r"04\.png changed or is gone since the folder was read; run with: --config images=/"
+    ):
         adopt(tmp_path / "raw")
     assert not (tmp_path / "raw/mine").exists()
+
+
+def test_a_folder_with_the_copies_of_an_earlier_run_is_refused() -> None:
+    """They would be taken for originals, and the originals left out as the same pictures."""
+    with pytest.raises(UserError, match="contains this checkout or its data"):
+        look(str(datasets.DATASETS.parent), "")
+
+
+def test_names_as_macos_writes_them(tmp_path: Path) -> None:
+    """Screenshots have a narrow no-break space before AM, and an accent is stored apart from its letter."""
+    folder = fill(tmp_path / "Zoe\u0308", 9)
+    picture(9).save(folder / "Screenshot at 9.41.00\u202fAM.png")
+    record = look(f"{folder} ", "")  # and the space that was typed by mistake
+    assert (len(record["taken"]), record["entry"]["title"]) == (10, "Zoë")
+
+
+def test_damaged_metadata_are_neither_shown_nor_called_a_change(tmp_path: Path, recwarn) -> None:
+    folder, exif = fill(tmp_path / "pictures", 8), Image.Exif()
+    exif[ORIENTATION] = 99
+    picture(8).save(folder / "odd.jpg", exif=exif)
+    exif[ORIENTATION] = TURNED
+    whole = io.BytesIO()
+    picture(9).save(whole, "JPEG", exif=exif)
+    start = whole.getvalue().index(b"Exif") + 10  # the offset of the first directory
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[:start] + b"\xff" * 4 + whole.getvalue()[start + 4 :])
+    assert report(look(str(folder), ""), 32)["changed"] == []
+    assert not recwarn.list
+
+
+def test_a_profile_that_cannot_be_used_is_not_called_converted(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "pictures", 9)
+    picture(9).save(folder / "odd.png", icc_profile=bytes(200))
+    changed = report(look(str(folder), ""), 32)["changed"]
+    assert [line.partition(" (")[0] for line in changed] == ["has a colour profile that cannot be used"]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_damaged_record_is_written_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    with pytest.raises(UserError, match=r"mine\.json"):
+        dataset_info("mine")
+    save(look(str(fill(tmp_path / "pictures", 10)), ""))
+    assert dataset_info("mine").count == 10
 
 
 def test_links_between_folders_are_followed_once(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def test_with_a_gpu_the_pictures_have_64_pixels(project: Path, tmp_path: Path) -
     [
         (["--config", "images=no/such/folder"], r"images: .*/no/such/folder does not exist"),
         (["--config", "images="], r"images: no folder is named"),
+        (["--config", "IMAGES=docs"], r"--config IMAGES=: the folder of your own pictures is named by images="),
+        (
+            ["--configfile", "config/smoke.yaml", "--config", "datasets=5"],
+            r"config/smoke\.yaml: datasets: input should",
+        ),
         (["--configfile", "config/smoke.yaml", "--config", "images=docs"], r"images= makes the dataset `mine`, which"),
     ],
 )
@@ -65,6 +70,13 @@ def test_what_cannot_work_ends_in_one_sentence(project: Path, arguments: list[st
     assert done.returncode != 0
     assert re.search(rf"^error: {sentence}", done.stderr, flags=re.MULTILINE), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_make_asks_for_the_folder_before_it_installs(project: Path) -> None:
+    variables = {name: value for name, value in ENVIRONMENT.items() if name != "IMAGES"}
+    command = ["make", "mine", "PYTHON=false"]  # which cannot install
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout == "error: name the folder of the pictures: make mine IMAGES=path/to/folder\n", done.stderr
 
 
 def test_the_preset_alone_asks_for_the_folder(project: Path) -> None:

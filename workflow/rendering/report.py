@@ -58,7 +58,7 @@ def page(results: Results) -> str:
 
 
 def own_pictures(results: Results) -> dict[str, Any] | None:
-    """What was found in the folder of the user's own pictures (`data.mine.report`); None for other datasets."""
+    """What was found in the folder of the user's own pictures (`data.mine_report.report`); None for other datasets."""
     path = results.folder / "intake.json"
     return (
         {**read_json(path), "title": dataset_title(MINE)}

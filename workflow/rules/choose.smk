@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 
-from common.console import UserError, say
+from common.console import explained, say
 from common.files import read_json
 from common.hashing import digest
 from data.datasets import MINE, MINE_RECORD, dataset_names
@@ -30,30 +30,41 @@ def gpu_visible():
     return done.returncode == 0 and b"GPU" in done.stdout
 
 
+def lists_mine():
+    """The configuration is validated later, so this may be anything."""
+    return isinstance(config.get("datasets"), list) and MINE in config["datasets"]
+
+
 def look_at_images():
     """Make the folder's pictures the dataset `mine`, and print what was found and changed."""
-    if MINE not in config.get("datasets", []):
+    if not lists_mine():
         sys.exit(
             f"error: images= makes the dataset `{MINE}`, which this configuration does not list; add it under "
             "`datasets:`, or leave --configfile out to use config/mine.yaml"
         )
     try:
-        from data.mine import look, report, save
+        from data.mine import look, save
+        from data.mine_report import report
     except ImportError as error:
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
-    try:
+    with explained():
         record = look(IMAGES, digest(code_hashes("data/mine.py")))
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: images: {error.strerror}: {error.filename}")
-    told = report(record, config.get("resolution", 32))
+    resolution = config.get("resolution")
+    told = report(record, resolution if isinstance(resolution, int) else 32)
     say(f"images: {told['folder']}: {told['found']}")
     for line in [*told["changed"], *(f"left out: {line}" for line in told["left_out"])]:
         say(f"images:   {line}")
 
 
+def check_spelling():
+    """`make mine` has IMAGES, `--config` has images; another spelling would start the paper's preset."""
+    for key in config:
+        if key != "images" and key.lower() in ("image", "images"):
+            sys.exit(f"error: --config {key}=: the folder of your own pictures is named by images=path/to/folder")
+
+
+check_spelling()
 IMAGES = typed_images() if "images" in config else None
 GPU = False
 
@@ -75,14 +86,15 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
 
     if workflow.is_main_process:
         other = "config/mine.yaml" if GPU else "config/mine.yaml config/overlays/mine_gpu.yaml"
+        side = 32 if GPU else 64
         say(
             f"images: {'a GPU is' if GPU else 'no GPU is'} visible, so the pictures have {config['resolution']} pixels a "
-            f"side; for {32 if GPU else 64}, add --configfile {other}"
+            f"side" + (f"; for {side}, add --configfile {other}" if config["resolution"] != side else "")
         )
 
 
 config.pop("images", None)  # not a key of presets
 if IMAGES is not None and workflow.is_main_process:
     look_at_images()
-elif MINE in config.get("datasets", []) and MINE not in dataset_names() and not MINE_RECORD.is_file():
+elif lists_mine() and MINE not in dataset_names() and not MINE_RECORD.is_file():
     sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")

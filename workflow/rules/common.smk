@@ -122,7 +122,7 @@ onsuccess:
 
 def intake():
     """What was found in the folder of the user's own pictures, for the report."""
-    from data.mine import report
+    from data.mine_report import report
 
     return report(read_json(MINE_RECORD), PRESET.resolution)
 
