@@ -62,12 +62,22 @@ def draw(n: int, chance: float, rng: torch.Generator) -> Transformation:
     )
 
 
-def transform(images: Tensor, done: Transformation) -> Tensor:
+class Plan(NamedTuple):
+    """What `transform` needs: (2, n), is an image flipped, left to right and then top to bottom; and the rest."""
+
+    flips: Tensor
+    places: resampling.Plan
+
+
+def plan(done: Transformation, side: int) -> Plan:
+    return Plan(torch.stack([done.flip_x, done.flip_y]) == 1, resampling.plan(done.inverse(side), side))
+
+
+def transform(images: Tensor, plan: Plan) -> Tensor:
     """Images (n, channels, side, side) after the transformation; what moves in comes from reflection."""
-    flips = torch.stack([done.flip_x, done.flip_y]).to(images.device) == 1
-    for axis, flip in zip((3, 2), flips, strict=True):
+    for axis, flip in zip((3, 2), plan.flips, strict=True):
         images = torch.where(flip[:, None, None, None], images.flip(axis), images)
-    return resampling.transform(images, done.inverse(images.shape[-1]))
+    return resampling.transform(images, plan.places)
 
 
 def rotation(angle: Tensor) -> Tensor:
