@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from common.hashing import derive_seed
 
-
 Scalars = dict[str, float | Tensor]
 
 

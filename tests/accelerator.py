@@ -59,6 +59,9 @@ class DeviceTensor(Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
+    def __format__(self, spec: str) -> str:
+        return format(self.cpu(), spec)
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return execute(func, args, kwargs or {}, Counter())
@@ -144,6 +147,15 @@ class Generator(torch.Generator):
 def register() -> None:
     """Call this before the first backward pass of the process, at which torch counts its devices."""
     _setup_privateuseone_for_python_backend(NAME)
+    # torch composes this operation of others, which round differently, where a device has no kernel for it.
+    _kernels.impl("silu_backward", _silu_backward, "PrivateUse1")
+
+
+def _silu_backward(*_: Any) -> Any:
+    raise NotImplementedError("outside `pretended`")
+
+
+_kernels = torch.library.Library("aten", "IMPL")
 
 
 @contextmanager
@@ -157,4 +169,9 @@ def pretended() -> Iterator[tuple[torch.device, Counter[str]]]:
 
 def to_host(value: Any) -> Any:
     """The CPU tensors of a nest of dicts and lists, without counting."""
-    return tree_map(lambda leaf: leaf.raw if isinstance(leaf, DeviceTensor) else leaf, value)
+    return tree_map(lambda leaf: leaf.raw.clone() if isinstance(leaf, DeviceTensor) else leaf, value)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """The same nest with its tensors on a device."""
+    return tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), value)

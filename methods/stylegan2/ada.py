@@ -29,9 +29,7 @@ class Adapted(NamedTuple):
     colours: Tensor
 
 
-def draw_adaptive(
-    n: int, side: int, p: float, rng: torch.Generator, kinds: Collection[str] = ALL
-) -> Adapted | None:
+def draw_adaptive(n: int, side: int, p: float, rng: torch.Generator, kinds: Collection[str] = ALL) -> Adapted | None:
     """For n images of `side` pixels; p: the chance of each transformation.
 
     kinds: the transformations that may happen.  With p = 0 nothing happens, and nothing is drawn.
