@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from methods.api import Streams
+from methods.api import Scalars, Streams
 from methods.imle.family import IMLE
 
 
@@ -39,7 +39,8 @@ class AdaptiveIMLE(IMLE):
     def __init__(self, config: Config, resolution: int, channels: int, images: Tensor, streams: Streams) -> None:
         super().__init__(config, resolution, channels, images, streams)
         self.tau = torch.zeros(len(images), device=self.device)
-        self.age = torch.zeros_like(self.everyone)  # official schedule: epochs since the last reassignment
+        # Official schedule: epochs since the last reassignment.  On the CPU, which must know who is due.
+        self.age = torch.zeros(len(images), dtype=torch.long)
 
     def initialise(self) -> None:
         super().initialise()  # Algorithm 1, lines 2 and 3
@@ -71,24 +72,25 @@ class AdaptiveIMLE(IMLE):
         """
         delta, staleness, oldest = self.config.delta, self.config.staleness, self.config.force_resample
         self.age += 1
-        ripe = self.everyone[self.age >= min(staleness, oldest)]  # no other image can be due
+        ripe = (self.age >= min(staleness, oldest)).nonzero().flatten()  # no other image can be due
         if not len(ripe):
             return
-        distance, age = self.reached(ripe), self.age[ripe]
+        age, ripe = self.age[ripe].to(self.device), ripe.to(self.device)
+        distance = self.reached(ripe)
         is_due = (distance < self.tau[ripe]) & (age >= staleness) | (age >= oldest)
         due = ripe[is_due]
         if not len(due):
             return
         self.tau[due] = delta * distance[is_due]  # measured before the reassignment
-        self.age[due] = 0
+        self.age[due.cpu()] = 0
         self.reassign(due, share_pool=True)
 
     def reached(self, indices: Tensor) -> Tensor:
         """d(x_i, T(z_i)) of these images: with the current generator, or as it was when they were last trained."""
         return self.current_distance(indices) if self.config.measure == "anew" else self.trained_distance[indices]
 
-    def scalars(self) -> dict[str, float]:
-        return {"mean_tau": self.tau.mean().item()}
+    def scalars(self) -> Scalars:
+        return {"mean_tau": self.tau.mean()}
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"tau": self.tau, "age": self.age}

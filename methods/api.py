@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from common.hashing import derive_seed
 
+Scalars = dict[str, float | Tensor]
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -101,8 +103,13 @@ class Method:
     def device(self) -> torch.device:
         return self.images.device
 
-    def train_step(self, step: int) -> dict[str, float]:
-        """Update every network once; return named scalars for the log.  Steps count from 0."""
+    def train_step(self, step: int) -> Scalars:
+        """Update every network once; return named scalars for the log.  Steps count from 0.
+
+        A scalar is a number, or a tensor () without its graph, which the training loop reads later: `.item()` would
+        make the host wait for a GPU in every step.  For the same reason a step moves its random numbers to the device
+        together (methods/transfer.py).
+        """
         raise NotImplementedError
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
@@ -139,7 +146,11 @@ class Method:
         raise NotImplementedError
 
     def minibatch(self, step: int, size: int, rest: Literal["keep", "drop", "fill"] = "keep") -> Tensor:
-        """Indices (<= size,) of step's mini-batch: each epoch is a new permutation, cut into consecutive pieces.
+        """Indices (<= size,) of step's mini-batch, on the device: see `draw_minibatch`."""
+        return self.draw_minibatch(step, size, rest).to(self.device)
+
+    def draw_minibatch(self, step: int, size: int, rest: Literal["keep", "drop", "fill"] = "keep") -> Tensor:
+        """The indices on the CPU: each epoch is a new permutation, cut into consecutive pieces.
 
         rest: an incomplete last piece of an epoch is kept, dropped, or filled up from the next epoch.  With n < size,
         a piece is the complete set (unless it is filled).
@@ -148,10 +159,10 @@ class Method:
         if rest == "fill":
             epoch, start = divmod(step * size, n)
             orders = [self._permutation(each) for each in range(epoch, epoch + -(-(start + size) // n))]
-            return torch.cat(orders)[start : start + size].to(self.device)
+            return torch.cat(orders)[start : start + size]
         per_epoch = max(1, n // size) if rest == "drop" else -(-n // size)
         epoch, position = divmod(step, per_epoch)
-        return self._permutation(epoch)[position * size : (position + 1) * size].to(self.device)
+        return self._permutation(epoch)[position * size : (position + 1) * size]
 
     def _permutation(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.images), generator=self.streams.generator("minibatch", epoch))

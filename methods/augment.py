@@ -1,8 +1,8 @@
 """Differentiable augmentation (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
 
 Real and generated images pass through the same random transformations before the discriminator, and gradients flow
-back through them to the generator.  Images are (n, channels, height, width) in [-1, 1]; every image draws its own
-parameters, from a CPU generator.
+back through them to the generator.  Images are (n, channels, height, width) in [-1, 1]; every image has parameters of
+its own.  They are drawn by a CPU generator before the images exist, so that a step can move all its numbers together.
 """
 
 from __future__ import annotations
@@ -16,65 +16,82 @@ from torch import Tensor
 SHIFT = 1 / 8  # largest translation, as a share of the image
 CUT = 1 / 2  # side of the erased square, as a share of the image
 
+Drawn = list[tuple[str, tuple[Tensor, ...]]]  # names of transformations and their parameters, in order
 
-def augment(images: Tensor, policy: Sequence[str], generator: torch.Generator) -> Tensor:
-    """Apply the named transformations ("color", "translation", "cutout") in order.
 
-    Raises KeyError on another name.  An empty policy returns the images as they are.
+def draw(n: int, side: int, policy: Sequence[str], generator: torch.Generator) -> Drawn:
+    """The parameters of the named transformations ("color", "translation", "cutout") for n square images.
+
+    Raises KeyError on another name.
     """
-    for name in policy:
-        images = POLICIES[name](images, generator)
+    return [(name, DRAW[name](n, side, generator)) for name in policy]
+
+
+def augment(images: Tensor, drawn: Drawn) -> Tensor:
+    """Apply the drawn transformations in order.  Without any, the images come back as they are."""
+    for name, parameters in drawn:
+        images = APPLY[name](images, *parameters)
     return images
 
 
-def color(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness +U(-0.5, 0.5), then saturation xU(0, 2), then contrast xU(0.5, 1.5)."""
-    images = images + _uniform(images, -0.5, 0.5, generator)
+def draw_color(n: int, side: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Brightness +U(-0.5, 0.5), saturation xU(0, 2) and contrast xU(0.5, 1.5), each (n, 1, 1, 1)."""
+    return tuple(_uniform(n, low, high, generator) for low, high in ((-0.5, 0.5), (0, 2), (0.5, 1.5)))
+
+
+def color(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    images = images + brightness
     grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * _uniform(images, 0, 2, generator)
+    images = grey + (images - grey) * saturation
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * _uniform(images, 0.5, 1.5, generator)
+    return mean + (images - mean) * contrast
 
 
-def translation(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to an eighth of the image along each axis; new pixels are zero (mid-grey)."""
-    height, width = images.shape[2:]
-    reach_y, reach_x = round(height * SHIFT), round(width * SHIFT)
-    padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y))
-    rows = torch.arange(height, device=images.device) + _integers(images, 2 * reach_y + 1, generator)
-    columns = torch.arange(width, device=images.device) + _integers(images, 2 * reach_x + 1, generator)
+def draw_translation(n: int, side: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Shifts by up to an eighth of the image along each axis, in pixels, (n, 1) each: from 0, the largest backwards."""
+    return tuple(torch.randint(2 * round(side * SHIFT) + 1, (n, 1), generator=generator) for _ in range(2))
+
+
+def translation(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """New pixels are zero (mid-grey)."""
+    side = images.shape[3]
+    reach = round(side * SHIFT)
+    padded = F.pad(images, (reach, reach, reach, reach))
+    position = torch.arange(side, device=images.device)
+    rows, columns = position + down, position + right
     item = torch.arange(len(images), device=images.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[item, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Erase to zero a square of half the image's side, centred anywhere, so possibly half outside."""
-    height, width = images.shape[2:]
-    rows = _hit(images, height, generator)[:, :, None]
-    columns = _hit(images, width, generator)[:, None, :]
-    return images * ~(rows & columns).unsqueeze(1)
+def draw_cutout(n: int, side: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """The first row and column of a square of half the image's side, centred anywhere, so possibly half outside."""
+    return tuple(torch.randint(side + 1, (n, 1), generator=generator) - round(side * CUT) // 2 for _ in range(2))
 
 
-POLICIES = {"color": color, "translation": translation, "cutout": cutout}
+def cutout(images: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    """Erase the square to zero."""
+    side = images.shape[3]
+    position = torch.arange(side, device=images.device)
+    rows, columns = ((position >= start) & (position < start + round(side * CUT)) for start in (top, left))
+    return images * ~(rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
 
 
-def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability 1/2.  Only for real images: not part of DiffAugment."""
-    return torch.where(_uniform(images, 0, 1, generator) < 0.5, images.flip(3), images)
+DRAW = {"color": draw_color, "translation": draw_translation, "cutout": draw_cutout}
+APPLY = {"color": color, "translation": translation, "cutout": cutout}
 
 
-def _hit(images: Tensor, length: int, generator: torch.Generator) -> Tensor:
-    """(n, length): which positions along one axis lie inside a randomly centred cut."""
-    cut = round(length * CUT)
-    start = _integers(images, length + 1, generator) - cut // 2
-    position = torch.arange(length, device=images.device)
-    return (position >= start) & (position < start + cut)
+def draw_coins(n: int, generator: torch.Generator) -> Tensor:
+    """(n, 1, 1, 1), in [0, 1): one for each image's flip."""
+    return torch.rand(n, 1, 1, 1, generator=generator)
 
 
-def _uniform(images: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return (low + (high - low) * torch.rand(len(images), 1, 1, 1, generator=generator)).to(images.device)
+def flip(images: Tensor, coins: Tensor | None) -> Tensor:
+    """Mirror each image left to right with probability 1/2.  Only for real images: not part of DiffAugment.
+
+    Without coins, the images come back as they are.
+    """
+    return images if coins is None else torch.where(coins < 0.5, images.flip(3), images)
 
 
-def _integers(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """(n, 1) integers from 0 to count - 1."""
-    return torch.randint(count, (len(images), 1), generator=generator).to(images.device)
+def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(n, 1, 1, 1, generator=generator)

@@ -11,13 +11,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+class MovingAverage(AveragedModel):
+    """torch's, but for its update, which would copy its count to the device in every step."""
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        assert self.multi_avg_fn is not None
+        self.multi_avg_fn(list(self.module.parameters()), list(model.parameters()), self.n_averaged)
+        for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            ours.copy_(theirs)
+        self.n_averaged += 1
+
+
+def moving_average(model: nn.Module, decay: float) -> MovingAverage:
     """An evaluation copy of `model`; `update_parameters(model)` moves it by (1 - decay) towards the model.
 
     It starts with the initial weights, as in the official codes; torch would start with those of the first update.
     Only parameters are averaged; buffers are those of the model at the last update.  `.module` is the copy.
     """
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
+    average = MovingAverage(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)
     average.n_averaged.fill_(1)
     return average
 

@@ -5,22 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.console import UserError
-from methods.api import Latents, Method, Streams
-from methods.augment import augment, random_flip
+from methods.api import Latents, Method, Scalars, Streams
+from methods.augment import Drawn, augment, draw, draw_coins, flip
 from methods.averaging import moving_average, recompute_batch_statistics
+from methods.transfer import moved
 from networks.fastgan import RESOLUTIONS, Discriminator, Generator, quadrant, small_size
 from networks.lpips import LPIPS
 
 # AlexNet needs at least 31 px: the 16 px reconstructions of a 32 px run are enlarged to this.
 SMALLEST_FOR_LPIPS = 32
+LOGITS = 50  # of the discriminator, for an image
 STATISTICS_BATCH = 50  # latents at a time while BatchNorm statistics are recomputed
+
+
+class Numbers(NamedTuple):
+    """What a step draws, in this order."""
+
+    indices: Tensor  # of the real images
+    coins: Tensor | None  # for their flips
+    real_view: Drawn  # how they are augmented
+    z: Tensor
+    noise: dict[str, Tensor]
+    fake_views: list[Drawn]  # of the complete and of the small generated images
+    margins: list[Tensor]  # u of the hinge, for real and for generated images: one for each logit, a smoothed label
+    part: int  # the quadrant that is reconstructed
 
 
 class FastGAN(Method):
@@ -61,14 +76,14 @@ class FastGAN(Method):
         self.generator_optimiser = self._adam(self.generator)
         self.discriminator_optimiser = self._adam(self.discriminator)
 
-    def train_step(self, step: int) -> dict[str, float]:
+    def train_step(self, step: int) -> Scalars:
         """One step of the discriminator, then one of the generator on the same fakes (section 3)."""
-        rng = self.streams.generator("train", step)
-        real = self._augmented(self._real_images(step, rng), rng)
-        latents = self.latents(len(real), rng)
-        fake = [self._augmented(images, rng) for images in self.generator(latents.z, latents.noise)]
+        numbers = moved(self.draw(step), self.device)
+        real = augment(flip(self.images[numbers.indices], numbers.coins), numbers.real_view)
+        images = self.generator(numbers.z, numbers.noise)
+        fake = [augment(each, view) for each, view in zip(images, numbers.fake_views, strict=True)]
 
-        hinge, reconstruction = self._discriminator_losses(real, [images.detach() for images in fake], rng)
+        hinge, reconstruction = self._discriminator_losses(real, [each.detach() for each in fake], numbers)
         self.discriminator_optimiser.zero_grad()
         (hinge + reconstruction).backward()
         self.discriminator_optimiser.step()
@@ -78,21 +93,30 @@ class FastGAN(Method):
         generator_loss.backward(inputs=list(self.generator.parameters()))
         self.generator_optimiser.step()
         self.average.update_parameters(self.generator)
-        return {"d_loss": hinge.item(), "g_loss": generator_loss.item(), "reconstruction": reconstruction.item()}
+        scalars = {"d_loss": hinge, "g_loss": generator_loss, "reconstruction": reconstruction}
+        return {name: scalar.detach() for name, scalar in scalars.items()}
 
-    def _discriminator_losses(self, real: Tensor, fake: list[Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The two hinge terms, and the reconstruction of the reals."""
-        features = self.discriminator.features(real, self._small(real))
-        hinge = self._hinge(self.discriminator.logits(features), rng) + self._hinge(-self.discriminator(*fake), rng)
+    def draw(self, step: int) -> Numbers:
+        config, rng = self.config, self.streams.generator("train", step)
+        indices = self.draw_minibatch(step, config.batch, rest="fill")
+        n, policy = len(indices), config.augmentation
+        coins = draw_coins(n, rng) if config.flip else None
+        real_view = draw(n, self.resolution, policy, rng)
+        z, noise = self._draw_latents(n, rng)
+        fake_views = [draw(n, side, policy, rng) for side in (self.resolution, small_size(self.resolution))]
+        low, high = config.margin
+        margins = [low + (high - low) * torch.rand(n, LOGITS, generator=rng) for _ in range(2)]
         part = int(torch.randint(4, (), generator=rng))
-        targets = [self._small(target) for target in (real, real, quadrant(real, part))]
-        return hinge, self._perceptual_distance(self.discriminator.reconstruct(features, part), targets)
+        return Numbers(indices, coins, real_view, z, noise, fake_views, margins, part)
 
-    def _hinge(self, logits: Tensor, rng: torch.Generator) -> Tensor:
-        """Mean of ReLU(u - logit), with a separate margin u for each logit: a smoothed label."""
-        low, high = self.config.margin
-        margin = low + (high - low) * torch.rand(logits.shape, generator=rng)
-        return F.relu(margin.to(self.device) - logits).mean()
+    def _discriminator_losses(self, real: Tensor, fake: list[Tensor], numbers: Numbers) -> tuple[Tensor, Tensor]:
+        """The two hinge terms, mean of ReLU(u - logit), and the reconstruction of the reals."""
+        features = self.discriminator.features(real, self._small(real))
+        logits = self.discriminator.logits(features), -self.discriminator(*fake)
+        of_real, of_fake = (F.relu(u - each).mean() for u, each in zip(numbers.margins, logits, strict=True))
+        targets = [self._small(target) for target in (real, real, quadrant(real, numbers.part))]
+        reconstructed = self.discriminator.reconstruct(features, numbers.part)
+        return of_real + of_fake, self._perceptual_distance(reconstructed, targets)
 
     def _perceptual_distance(self, images: tuple[Tensor, ...], targets: list[Tensor]) -> Tensor:
         """LPIPS summed, not averaged, over pairs and batch, as in the official code."""
@@ -106,23 +130,17 @@ class FastGAN(Method):
         """Loaded at the first training step, because nothing else needs its weights."""
         return LPIPS(self.config.perceptual).to(self.device)
 
-    def _real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch, rest="fill")]
-        return random_flip(images, rng) if self.config.flip else images
-
-    def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return augment(images, self.config.augmentation, rng)
-
     def _small(self, images: Tensor) -> Tensor:
         """Nearest-neighbour resizing to the size of the small image."""
         return F.interpolate(images, small_size(self.resolution))
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(n, *shape, generator=generator).to(self.device)
+        return Latents(*moved(self._draw_latents(n, generator), self.device))
 
-        z = draw(self.config.nz)
-        return Latents(z, {name: draw(*shape) for name, shape in self.generator.noise_shapes.items()})
+    def _draw_latents(self, n: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        z = torch.randn(n, self.config.nz, generator=generator)
+        shapes = self.generator.noise_shapes.items()
+        return z, {name: torch.randn(n, *shape, generator=generator) for name, shape in shapes}
 
     def generate(self, latents: Latents) -> Tensor:
         return self.sampler()(latents.z, latents.noise)[0]

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.api import Streams
+from methods.api import Scalars, Streams
 from methods.augment import augment
-from methods.stylegan2.family import Scalars, StyleGAN2Config, StyleGAN2Family, discriminator_loss, generator_loss
+from methods.stylegan2.family import Numbers, StyleGAN2Config, StyleGAN2Family, discriminator_loss, generator_loss
 from methods.stylegan2.losses import descend, lazy_adam
 from networks.stylegan2 import PatchHeads
 
@@ -51,58 +51,90 @@ class MixDL(StyleGAN2Family):
         """Is this a mixup step?  The others are StyleGAN2's own."""
         return step % self.config.mixup_every == self.config.mixup_phase
 
-    def update_discriminator(self, real: Tensor, step: int, rng: torch.Generator) -> Scalars:
+    def update_discriminator(self, real: Tensor, step: int, numbers: Numbers) -> Scalars:
         if not self.mixes(step):
-            return super().update_discriminator(real, step, rng)
+            return super().update_discriminator(real, step, numbers)
+        coefficients = numbers["coefficients"]
         with torch.no_grad():
-            coefficients = self._draw_coefficients(rng)
-            w = self.draw_w(len(coefficients), rng)
-            fakes, _ = self.synthesise(torch.cat([coefficients @ w, w]), rng)
-        fake = fakes[: len(w)]
-        adversarial = discriminator_loss(self._judge_patches(real, rng), self._judge_patches(fake, rng))
+            w = self.generator.mapping(numbers["z"])
+            fakes, _ = self.synthesise(torch.cat([coefficients @ w, w]), numbers)
+        of_real = self._judge_patches(real, numbers["real"])
+        of_fake = self._judge_patches(fakes[: len(w)], numbers["fake"])
+        adversarial = discriminator_loss(of_real, of_fake)
         # Mixed and unmixed images share groups of the minibatch deviation, as in the official code.
         mixed, unmixed = self.discriminator.embed(fakes).chunk(2)
         distance = distance_loss(cosine_similarities(mixed, unmixed), coefficients)
         descend(adversarial + self.config.discriminator_distance * distance, self.discriminator_optimiser)
-        return {"d_loss": adversarial.item(), "d_distance": distance.item()}
+        return {"d_loss": adversarial.detach(), "d_distance": distance.detach()}
 
-    def update_generator(self, step: int, rng: torch.Generator) -> Scalars:
+    def update_generator(self, step: int, numbers: Numbers) -> Scalars:
         if not self.mixes(step):
-            return super().update_generator(step, rng)
+            return super().update_generator(step, numbers)
         # The distance term has its own latent codes; it shares the coefficients with the adversarial term.
-        batch, coefficients = self.config.batch, self._draw_coefficients(rng)
-        w, other = self.draw_w(2 * batch, rng).chunk(2)
-        images, features = self.synthesise(torch.cat([coefficients @ other, coefficients @ w, w]), rng)
-        adversarial = generator_loss(self._judge_patches(images[:batch], rng))
-        similarities = self._similarities([maps[batch:] for maps in features], rng)
+        batch, coefficients = self.config.batch, numbers["coefficients"]
+        w, other = self.generator.mapping(numbers["z"]).chunk(2)
+        images, features = self.synthesise(torch.cat([coefficients @ other, coefficients @ w, w]), numbers)
+        adversarial = generator_loss(self._judge_patches(images[:batch], numbers["fake"]))
+        similarities = self._similarities([maps[batch:] for maps in features], numbers["layers"])
         distance = distance_loss(similarities, coefficients)
         descend(adversarial + self.config.generator_distance * distance, self.generator_optimiser)
-        return {"g_loss": adversarial.item(), "g_distance": distance.item()}
+        return {"g_loss": adversarial.detach(), "g_distance": distance.detach()}
 
-    def judge_real(self, real: Tensor, step: int, rng: torch.Generator) -> Tensor:
-        return self._judge_patches(real, rng) if self.mixes(step) else super().judge_real(real, step, rng)
+    def judge_real(self, real: Tensor, step: int, numbers: Numbers) -> Tensor:
+        return self._judge_patches(real, numbers) if self.mixes(step) else super().judge_real(real, step, numbers)
 
-    def _judge_patches(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def synthesise(self, w: Tensor, numbers: Numbers) -> tuple[Tensor, list[Tensor]]:
+        """Images and features of w (n, style_dim)."""
+        return self.generator.synthesise(self.generator.broadcast(w), numbers["noise"])
+
+    def _judge_patches(self, images: Tensor, numbers: Numbers) -> Tensor:
         """One logit for each position of a map, where the discriminator is cut at random."""
-        tap = int(torch.randint(len(self.heads), (), generator=rng))
-        images = augment(images, self.config.augmentation, rng)
-        return self.heads[tap](self.discriminator.patch_features(images, tap))
+        tap = numbers["tap"]
+        return self.heads[tap](self.discriminator.patch_features(augment(images, numbers["view"]), tap))
 
-    def _similarities(self, features: list[Tensor], rng: torch.Generator) -> Tensor:
+    def _similarities(self, features: list[Tensor], layers: list[int]) -> Tensor:
         """(batch, batch): mixed images, the first half of the features, against unmixed ones, the second half.
 
-        Each mixed image is compared by the features of one random layer, except the first and the last.
+        layers: by whose features each mixed image is compared.
         """
-        layers = torch.randint(1, len(features) - 1, (self.config.batch,), generator=rng).tolist()
         rows = []
         for index, layer in enumerate(layers):
             mixed, unmixed = features[layer].flatten(1).chunk(2)
             rows.append(cosine_similarities(mixed[index : index + 1], unmixed))
         return torch.cat(rows)
 
-    def _draw_coefficients(self, rng: torch.Generator) -> Tensor:
-        """(batch, batch): how much of each latent code goes into each mixed one."""
-        return dirichlet(self.config.batch, rng).to(self.device)
+    # What a step draws ------------------------------------------------------------------------------------------
+
+    def draw_discriminator(self, n: int, step: int, rng: torch.Generator) -> Numbers:
+        if not self.mixes(step):
+            return super().draw_discriminator(n, step, rng)
+        mixture = self._draw_mixture(1, rng)
+        return {**mixture, "real": self._draw_patches(n, rng), "fake": self._draw_patches(self.config.batch, rng)}
+
+    def draw_r1(self, n: int, step: int, rng: torch.Generator) -> Numbers:
+        return self._draw_patches(n, rng) if self.mixes(step) else super().draw_r1(n, step, rng)
+
+    def draw_generator(self, step: int, rng: torch.Generator) -> Numbers:
+        """Of each mixed image, the features of one random layer are compared: neither the first nor the last."""
+        if not self.mixes(step):
+            return super().draw_generator(step, rng)
+        batch = self.config.batch
+        numbers = {**self._draw_mixture(2, rng), "fake": self._draw_patches(batch, rng)}
+        layers = torch.randint(1, len(self.generator.convs) - 1, (batch,), generator=rng)
+        return {**numbers, "layers": layers.tolist()}
+
+    def _draw_mixture(self, sets: int, rng: torch.Generator) -> Numbers:
+        """How much of each latent code goes into each mixed one, (batch, batch); the codes; noise for all images.
+
+        sets: of codes, each of a batch.
+        """
+        batch = self.config.batch
+        coefficients, z = dirichlet(batch, rng), self.draw_z(sets * batch, rng)
+        return {"coefficients": coefficients, "z": z, "noise": self.draw_noise((sets + 1) * batch, rng)}
+
+    def _draw_patches(self, n: int, rng: torch.Generator) -> Numbers:
+        tap = int(torch.randint(len(self.heads), (), generator=rng))
+        return {"tap": tap, "view": self.draw_view(n, rng)}
 
     def networks(self) -> dict[str, nn.Module]:
         return super().networks() | {"patch_heads": self.heads}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,47 +20,84 @@ DELAY = 5  # the tap that stands for the pixel itself
 REACH = 3  # pixels beyond a pixel that the filter reads, in doubling as in halving
 
 
-def transform(images: Tensor, matrix: Tensor) -> Tensor:
-    """Images (n, c, side, side), each pixel taken from the place that the matrix (n, 3, 3; on the CPU) names.
+class Plan(NamedTuple):
+    """Where the pixels of n images come from: what `transform` needs, so that it need not look into a GPU's memory."""
+
+    copied: Tensor  # images whose pixels are copied, (a,)
+    pixels: Tensor  # x and y of each of their pixels, (a, 2, side, side)
+    warped: Tensor  # images that are resampled, (n - a,)
+    margins: tuple[int, int, int, int]  # by which these are enlarged
+    grid: Tensor  # for `grid_sample`, (n - a, 2 side + 10, 2 side + 10, 2)
+    order: Tensor  # of all images, among the copied and then the warped ones, (n,)
+    lowpass: Tensor  # the filter, with sum 1
+
+
+def plan(matrix: Tensor, side: int) -> Plan:
+    """Each pixel is taken from the place that the matrix (n, 3, 3; on the CPU) names.
 
     Flips, quarter turns and whole-pixel shifts copy pixels, as "blitting" should; only other images are resampled.
     (The original resamples all, with a filter that is not quite symmetric.)
     """
     whole = ((matrix - matrix.round()).abs() < 1e-5).flatten(1).all(dim=1)
     copied, warped = whole.nonzero().flatten(), (~whole).nonzero().flatten()
-    parts = [copy(images[copied], matrix[copied])]
-    if len(warped):
-        parts.append(warp(images[warped], matrix[warped]))
-    return torch.cat(parts)[torch.cat([copied, warped]).argsort()]
+    beyond = margins(matrix[warped], side) if len(warped) else (0, 0, 0, 0)
+    taps = torch.tensor(SYM6, dtype=torch.float64)
+    return Plan(
+        copied,
+        sources(matrix[copied], side),
+        warped,
+        beyond,
+        sampling_grid(matrix[warped], side, beyond),
+        torch.cat([copied, warped]).argsort(),
+        (taps / taps.sum()).to(matrix),
+    )
 
 
-def copy(images: Tensor, matrix: Tensor) -> Tensor:
-    """By matrices that lead from pixel to pixel.  Beyond its edges, the image is reflected."""
-    side = images.shape[3]
+def transform(images: Tensor, plan: Plan) -> Tensor:
+    """Images (n, c, side, side) with the pixels of the plan, whose tensors are on the device of the images."""
+    parts = [copy(images[plan.copied], plan.pixels)]
+    if len(plan.warped):
+        parts.append(warp(images[plan.warped], plan))
+    return torch.cat(parts)[plan.order]
+
+
+def sources(matrix: Tensor, side: int) -> Tensor:
+    """(n, 2, side, side): x and y of the pixels that matrices from pixel to pixel name.
+
+    Beyond its edges, the image is reflected.
+    """
     centre = (side - 1) / 2
     pixels = torch.arange(side) - centre
     indices = (places(matrix, pixels) + centre).round().long().abs()
-    x, y = (side - 1 - (side - 1 - indices).abs()).to(images.device).unbind(dim=1)
+    return side - 1 - (side - 1 - indices).abs()
+
+
+def copy(images: Tensor, pixels: Tensor) -> Tensor:
+    x, y = pixels.unbind(dim=1)
     item = torch.arange(len(images), device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[item, y, x].permute(0, 3, 1, 2)
 
 
-def warp(images: Tensor, matrix: Tensor) -> Tensor:
-    """By any matrices: bilinear interpolation between pixels of the doubled image, then halving.
-
-    Beyond its edges, the image is reflected as far as the matrices reach (once), and zero from there.
-    """
-    side = images.shape[3]
-    centre = (side - 1) / 2
-    left, right, top, bottom = margins(matrix, side)
-    doubled = double(F.pad(images, (left, right, top, bottom), mode="reflect"))
+def sampling_grid(matrix: Tensor, side: int, beyond: tuple[int, int, int, int]) -> Tensor:
+    """The places of any matrices in the doubled image, for `warp`.  beyond: see `margins`."""
+    centre, (left, right, top, bottom) = (side - 1) / 2, beyond
     # For its pixel i, the second filter reads the places i - DELAY / 2, i - DELAY / 2 + 1 / 2, and so on.
     taps = (torch.arange(2 * side + len(SYM6) - 2) - DELAY) / 2 - centre
     indices = 2 * (places(matrix, taps) + torch.tensor([left + centre, top + centre]).view(1, 2, 1, 1))
-    sides = torch.tensor([doubled.shape[3], doubled.shape[2]])
-    grid = (2 * indices.permute(0, 2, 3, 1) + 1) / sides - 1
-    sampled = F.grid_sample(doubled, grid.to(doubled), mode="bilinear", padding_mode="zeros", align_corners=False)
-    return halve(sampled)
+    sides = 2 * torch.tensor([left + side + right, top + side + bottom])
+    return (2 * indices.permute(0, 2, 3, 1) + 1) / sides - 1
+
+
+def warp(images: Tensor, plan: Plan) -> Tensor:
+    """Bilinear interpolation between pixels of the doubled image, then halving.
+
+    Beyond its edges, the image is reflected as far as the matrices reach (once), and zero from there.
+    """
+    taps = plan.lowpass.to(images)
+    doubled = double(F.pad(images, plan.margins, mode="reflect"), taps)
+    grid = plan.grid.to(images)
+    sampled = F.grid_sample(doubled, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return halve(sampled, taps)
 
 
 def places(matrix: Tensor, positions: Tensor) -> Tensor:
@@ -82,25 +120,18 @@ def margins(matrix: Tensor, side: int) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def double(images: Tensor) -> Tensor:
+def double(images: Tensor, lowpass: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, c, 2 h, 2 w): pixel i becomes number 2 i, between zeros, and the low-pass filter follows."""
-    taps = lowpass(images) * 2
+    taps = lowpass * 2
     x = images.flatten(0, 1).unsqueeze(1)
     x = F.conv_transpose2d(x, taps.view(1, 1, -1, 1), stride=(2, 1), padding=(DELAY, 0))
     x = F.conv_transpose2d(x, taps.view(1, 1, 1, -1), stride=(1, 2), padding=(0, DELAY))
     return x.view(*images.shape[:2], *x.shape[2:])
 
 
-def halve(images: Tensor) -> Tensor:
+def halve(images: Tensor, lowpass: Tensor) -> Tensor:
     """(n, c, 2 h + 10, 2 w + 10) -> (n, c, h, w): the mirrored filter, then every second pixel."""
-    taps = lowpass(images)
     x = images.flatten(0, 1).unsqueeze(1)
-    x = F.conv2d(x, taps.view(1, 1, -1, 1), stride=(2, 1))
-    x = F.conv2d(x, taps.view(1, 1, 1, -1), stride=(1, 2))
+    x = F.conv2d(x, lowpass.view(1, 1, -1, 1), stride=(2, 1))
+    x = F.conv2d(x, lowpass.view(1, 1, 1, -1), stride=(1, 2))
     return x.view(*images.shape[:2], *x.shape[2:])
-
-
-def lowpass(like: Tensor) -> Tensor:
-    """The filter with sum 1, in the type and on the device of `like`."""
-    taps = torch.tensor(SYM6, dtype=torch.float64)
-    return (taps / taps.sum()).to(like)

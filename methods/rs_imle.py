@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from methods.api import Scalars
 from methods.vanilla_imle import VanillaIMLE
 
 
@@ -66,7 +67,7 @@ class RSIMLE(VanillaIMLE):
         epoch = step // self.steps_per_epoch
         return super().learning_rate(step) * self.config.decay ** (epoch // self.config.decay_every)
 
-    def scalars(self) -> dict[str, float]:
+    def scalars(self) -> Scalars:
         return {"rejected_share": self.rejected / self.search.generated}
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from methods.api import Streams
-from methods.augment import augment, random_flip
-from methods.stylegan2.ada import adaptive_augment
+from methods.api import Scalars, Streams
+from methods.augment import flip
+from methods.stylegan2.ada import adaptive_augment, draw_adaptive
 from methods.stylegan2.adaptive import Controller
-from methods.stylegan2.family import Scalars, StyleGAN2Config, StyleGAN2Family, discriminator_loss, generator_loss
+from methods.stylegan2.family import Numbers, StyleGAN2Config, StyleGAN2Family, discriminator_loss, generator_loss
 from methods.stylegan2.lecam import LeCam
 from methods.stylegan2.losses import descend, gradient_penalty
+from methods.transfer import moved
 
 
 class StyleGAN2(StyleGAN2Family):
@@ -76,57 +77,73 @@ class StyleGAN2(StyleGAN2Family):
         `augment_p` is the chance of ADA and APA.
         """
         config, rng = self.config, self.streams.generator("train", step)
-        fake, scalars = self.improve_generator(rng)
-        if config.path_weight and step % config.path_every == 0:
-            scalars |= self.regularise_generator(rng)
-        real = self.real_images(step, rng)
+        numbers = moved(self.draw(step, rng), self.device)
+        fake, scalars = self.improve_generator(numbers["generator"])
+        if "path" in numbers:
+            scalars |= self.regularise_generator(numbers["path"])
+        real = flip(self.images[numbers["indices"]], numbers["coins"])
         if config.apa:
-            real = deceive(real, fake, self.controller.p, rng)
-        scalars |= self.update_discriminator(real, step, rng)
-        if not config.joint_r1 and step % config.r1_every == 0:
-            scalars |= self.regularise_discriminator(real, step, rng)
+            real = torch.where(numbers["deceived"], fake, real)
+        scalars |= self.update_discriminator(real, step, numbers["discriminator"])
+        if not config.joint_r1 and step % config.r1_every == 0:  # drawn here, because p may have changed
+            r1 = moved(self.draw_r1(len(real), step, rng), self.device)
+            scalars |= self.regularise_discriminator(real, step, r1)
         self.average.multi_avg_fn = get_ema_multi_avg_fn(self.decay(step))
         self.average.update_parameters(self.generator)
         return scalars
 
-    def improve_generator(self, rng: torch.Generator) -> tuple[Tensor, Scalars]:
-        """Update the generator; also returns the images by which it was judged."""
-        fake, _ = self.synthesise(self.draw_styles(self.config.batch, rng), rng)
-        loss = generator_loss(self.judge(fake, rng))
-        descend(loss, self.generator_optimiser)
-        return fake.detach(), {"g_loss": loss.item()}
+    def draw(self, step: int, rng: torch.Generator) -> Numbers:
+        """All numbers of a step but those of a separate R1."""
+        config = self.config
+        numbers: Numbers = {"generator": self.draw_generator(step, rng)}
+        if config.path_weight and step % config.path_every == 0:
+            numbers["path"] = self.draw_path(rng)
+        numbers |= self.draw_real(step, rng, rest="fill")
+        if config.apa:
+            numbers["deceived"] = draw_deceived(config.batch, self.controller.p, rng)
+        return numbers | {"discriminator": self.draw_discriminator(config.batch, step, rng)}
 
-    def update_discriminator(self, real: Tensor, step: int, rng: torch.Generator) -> Scalars:
+    def improve_generator(self, numbers: Numbers) -> tuple[Tensor, Scalars]:
+        """Update the generator; also returns the images by which it was judged."""
+        fake = self.fakes(numbers)
+        loss = generator_loss(self.judge(fake, numbers["view"]))
+        descend(loss, self.generator_optimiser)
+        return fake.detach(), {"g_loss": loss.detach()}
+
+    def update_discriminator(self, real: Tensor, step: int, numbers: Numbers) -> Scalars:
         config = self.config
         with torch.no_grad():
-            fake, _ = self.synthesise(self.draw_styles(len(real), rng), rng)
+            fake = self.fakes(numbers)
         penalised = config.joint_r1 and step % config.r1_every == 0
         real = real.detach().requires_grad_(penalised)
-        real_logits, fake_logits = self.judge(torch.cat([real, fake]), rng, parts=2).chunk(2)
+        real_logits, fake_logits = self.judge(torch.cat([real, fake]), numbers["view"], parts=2).chunk(2)
         loss = discriminator_loss(real_logits, fake_logits)
-        scalars = {"d_loss": loss.item()}
+        scalars: Scalars = {"d_loss": loss.detach()}
         if config.lecam:
             loss = loss + config.lecam * self.lecam.penalty(step, real_logits, fake_logits)
         if penalised:
             r1 = gradient_penalty(real_logits, real)
             loss = loss + config.r1_weight / 2 * config.r1_every * r1
-            scalars["r1"] = r1.item()
+            scalars["r1"] = r1.detach()
         descend(loss, self.discriminator_optimiser)
         if config.augment == "ada" or config.apa:
             self.controller.observe(step, real_logits)
             scalars["augment_p"] = self.controller.p
         return scalars
 
-    def judge(self, images: Tensor, rng: torch.Generator, parts: int = 1) -> Tensor:
-        if self.config.augment == "diffaugment":
-            images = augment(images, self.config.augmentation, rng)
-        elif self.config.augment == "ada":
-            images = adaptive_augment(images, self.controller.p, rng)
-        return self.discriminator(images, parts)
+    def judge(self, images: Tensor, view: Any, parts: int = 1) -> Tensor:
+        if self.config.augment == "ada":
+            return self.discriminator(adaptive_augment(images, view), parts)
+        return super().judge(images, view, parts)
 
-    def real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch, rest="fill")]
-        return random_flip(images, rng) if self.config.flip else images
+    def draw_view(self, n: int, rng: torch.Generator) -> Any:
+        match self.config.augment:
+            case "ada":
+                return draw_adaptive(n, self.resolution, self.controller.p, rng)
+            case "diffaugment":
+                return super().draw_view(n, rng)
+            case _:
+                return []
 
     def decay(self, step: int) -> float:
         """Of the average of the generator's weights at this step."""
@@ -147,7 +164,6 @@ class StyleGAN2(StyleGAN2Family):
         yield "lecam", self.lecam
 
 
-def deceive(real: Tensor, fake: Tensor, p: float, rng: torch.Generator) -> Tensor:
-    """APA: with chance p, a real image gives its place to a generated one.  Both are (n, channels, side, side)."""
-    chosen = torch.rand(len(real), 1, 1, 1, generator=rng) < p
-    return torch.where(chosen.to(real.device), fake, real)
+def draw_deceived(n: int, p: float, rng: torch.Generator) -> Tensor:
+    """APA: which real images give their places to generated ones, each with chance p: (n, 1, 1, 1)."""
+    return torch.rand(n, 1, 1, 1, generator=rng) < p

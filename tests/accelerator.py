@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_map, tree_map_only
-from torch.utils.backend_registration import _DummyPrivateUse1Hook, _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "pretended"
 aten = torch.ops.aten
@@ -57,6 +58,9 @@ class DeviceTensor(Tensor):
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.cpu(), spec)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -132,26 +136,42 @@ def _count(func: Any, args: Any, here: bool, there: bool, counts: Counter[str]) 
         counts["transfers"] += sum(not isinstance(index, DeviceTensor) for index in indices)
 
 
-class _Hook(_DummyPrivateUse1Hook):
+class Generator(torch.Generator):
     """Random generators of the device are those of the CPU."""
 
-    def get_new_generator(self, device_index: int) -> torch.Generator:
-        return torch.Generator("cpu")
+    def __new__(cls, device: torch.device | str = "cpu") -> Generator:
+        return super().__new__(cls, "cpu" if torch.device(device).type == NAME else device)
 
 
 @cache
-def _register() -> None:
-    _setup_privateuseone_for_python_backend(NAME, hook=_Hook())
+def register() -> None:
+    """Call this before the first backward pass of the process, at which torch counts its devices."""
+    _setup_privateuseone_for_python_backend(NAME)
+    # torch composes this operation of others, which round differently, where a device has no kernel for it.
+    _kernels.impl("silu_backward", _silu_backward, "PrivateUse1")
+
+
+def _silu_backward(*_: Any) -> Any:
+    raise NotImplementedError("outside `pretended`")
+
+
+_kernels = torch.library.Library("aten", "IMPL")
 
 
 @contextmanager
 def pretended() -> Iterator[tuple[torch.device, Counter[str]]]:
     """The device, and what is counted while the block runs."""
-    _register()
-    with Traffic() as traffic, FromHost():
+    register()
+    with Traffic() as traffic, FromHost(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "Generator", Generator)
         yield torch.device(NAME, 0), traffic.counts
 
 
 def to_host(value: Any) -> Any:
     """The CPU tensors of a nest of dicts and lists, without counting."""
-    return tree_map(lambda leaf: leaf.raw if isinstance(leaf, DeviceTensor) else leaf, value)
+    return tree_map(lambda leaf: leaf.raw.clone() if isinstance(leaf, DeviceTensor) else leaf, value)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """The same nest with its tensors on a device."""
+    return tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), value)

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from common import __version__
 from common.console import Progress, UserError, say
 from common.files import atomic_path, read_sealed, sweep, write_sealed, write_text
 from common.hashing import sha256_file
 from data.load import data_hash, load
-from methods.api import Method, to_uint8
+from methods.api import Method, Scalars, to_uint8
 from training.build import build
 from training.checkpoint import RunState, save_model
 from training.config import RunConfig, Training
@@ -110,6 +111,8 @@ class Loop:
         self.run, self.identity, self.method, self.state, self.intervals = run, identity, method, state, intervals
         self.step = 0
         self.history: list[dict[str, float]] = []
+        self.unread: list[Scalars] = []  # of the last steps: reading them would wait for a GPU
+        self.latest: dict[str, float] = {}
         self.meter: dict[str, tuple[float, int]] = {}  # sum and count of each scalar since the last row of history
         self.seconds = 0.0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -133,38 +136,50 @@ class Loop:
         ):
             while self.step < total:
                 began = time.monotonic()
-                scalars = self.method.train_step(self.step)
+                self.unread.append(self.method.train_step(self.step))
                 self.seconds += time.monotonic() - began
-                self._check_finite(scalars)
                 self.step += 1
-                self._record(scalars)
+                if self.step % self.intervals.log_every == 0 or self.step == total:
+                    self._log()
                 if self.step % self.intervals.grid_every == 0 and self.step < total:
+                    self._read()
                     self.draw_grid()
                 if caught or self.step % self.intervals.save_every == 0 or self.step == total:
                     self.save()
                 if caught and self.step < total:
                     say(f"stopped by {signal.Signals(caught[0]).name} at step {self.step}; run again to resume")
                     sys.exit(128 + caught[0])
-                progress.advance(note=", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+                progress.advance(note=", ".join(f"{name} {value:.4g}" for name, value in self.latest.items()))
 
-    def _check_finite(self, scalars: dict[str, float]) -> None:
+    def _read(self) -> None:
+        """Read the scalars of the last steps, together, and check them."""
+        began = time.monotonic()
+        rows = read_scalars(self.unread)
+        self.seconds += time.monotonic() - began
+        for step, scalars in enumerate(rows, start=self.step - len(rows)):
+            self._check_finite(step, scalars)
+            for name, value in scalars.items():
+                total, count = self.meter.get(name, (0.0, 0))
+                self.meter[name] = (total + value, count + 1)
+        self.latest = rows[-1] if rows else self.latest
+        self.unread = []
+
+    def _check_finite(self, step: int, scalars: dict[str, float]) -> None:
         bad = [name for name, value in scalars.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
-                f"{bad[0]} became {scalars[bad[0]]} at step {self.step} of {self.run.label}; the last good state is "
+                f"{bad[0]} became {scalars[bad[0]]} at step {step} of {self.run.label}; the last good state is "
                 f"kept in {self.state.folder}: lower the learning rate of {self.run.method} and run again"
             )
 
-    def _record(self, scalars: dict[str, float]) -> None:
-        for name, value in scalars.items():
-            total, count = self.meter.get(name, (0.0, 0))
-            self.meter[name] = (total + value, count + 1)
-        if self.step % self.intervals.log_every == 0 or self.step == self.run.steps:
-            means = {name: total / count for name, (total, count) in self.meter.items()}
-            self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **means})
-            self.meter = {}
+    def _log(self) -> None:
+        self._read()
+        means = {name: total / count for name, (total, count) in self.meter.items()}
+        self.history.append({"step": self.step, "seconds": round(self.seconds, 2), **means})
+        self.meter = {}
 
     def save(self) -> None:
+        self._read()
         record = {
             "history": self.history,
             "meter": self.meter,
@@ -210,6 +225,16 @@ class Loop:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )
+
+
+def read_scalars(steps: list[Scalars]) -> list[dict[str, float]]:
+    """The scalars of several steps as numbers: those on a GPU by one transfer."""
+    tensors = [value for scalars in steps for value in scalars.values() if isinstance(value, Tensor)]
+    values = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [
+        {name: next(values) if isinstance(value, Tensor) else value for name, value in scalars.items()}
+        for scalars in steps
+    ]
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

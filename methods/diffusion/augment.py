@@ -63,9 +63,9 @@ def draw(n: int, chance: float, rng: torch.Generator) -> Transformation:
     )
 
 
-def transform(images: Tensor, done: Transformation) -> Tensor:
-    """Images (n, channels, side, side) after the transformation; what moves in comes from reflection."""
-    return resampling.transform(images, done.matrix(images.shape[3]))
+def plan(done: Transformation, side: int) -> resampling.Plan:
+    """What `resampling.transform` needs; what moves in from outside an image comes from reflection."""
+    return resampling.plan(done.matrix(side), side)
 
 
 def rotation(angle: Tensor) -> Tensor:

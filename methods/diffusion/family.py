@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from methods.api import Latents, Method, Streams
-from methods.diffusion.augment import LABELS, draw, transform
+from methods.api import Latents, Method, Scalars, Streams
+from methods.diffusion.augment import LABELS, draw, plan
+from methods.resampling import transform
+from methods.transfer import moved
 from networks.edm_unet import UNet
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x, noise label) -> an answer like x
@@ -90,23 +92,24 @@ class Diffusion(Method):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def train_step(self, step: int) -> dict[str, float]:
+    def train_step(self, step: int) -> Scalars:
         config, rng = self.config, self.streams.generator("train", step)
         warmup = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * warmup
-        images = self.images[self.minibatch(step, config.batch, rest="fill")]
-        label = images.new_zeros(len(images), 0)
-        if config.augmentation:
-            done = draw(len(images), config.augmentation, rng)
-            images, label = transform(images, done), done.label().to(self.device)
-        # One buffer, one transfer: a number for the noise level, and the noise.
-        normal = torch.randn(len(images), 1 + images[0].numel(), generator=rng).to(self.device)
+        indices = self.draw_minibatch(step, config.batch, rest="fill")
+        done = draw(len(indices), config.augmentation, rng) if config.augmentation else None
+        label = done.label() if done else torch.zeros(len(indices), 0)
+        changes = plan(done, self.resolution) if done else None
+        # A number for the noise level, and the noise.
+        normal = torch.randn(len(indices), 1 + self.images[0].numel(), generator=rng)
+        indices, changes, label, normal = moved((indices, changes, label, normal), self.device)
+        images = self.images[indices] if changes is None else transform(self.images[indices], changes)
         self.optimiser.zero_grad()
         loss = self.add_gradients(images, label, normal, self.streams.generator("dropout", step, self.device))
         self.descend()
         self.update_average(step)
-        return {"loss": loss.item()}
+        return {"loss": loss}
 
     def add_gradients(self, images: Tensor, label: Tensor, normal: Tensor, dropout: torch.Generator) -> Tensor:
         """Add the gradients of the batch's mean loss, which is returned without its graph."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from common.console import UserError
-from methods.api import Latents, Method, Streams
+from methods.api import Latents, Method, Scalars, Streams
 from methods.averaging import moving_average
 from methods.imle.distance import Distance, DistanceConfig, Targets
 from methods.imle.pool import Pool
@@ -134,7 +134,7 @@ class IMLE(Method):
         """
         return distances
 
-    def scalars(self) -> dict[str, float]:
+    def scalars(self) -> Scalars:
         """What a policy adds to the log."""
         return {}
 
@@ -176,7 +176,7 @@ class IMLE(Method):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def train_step(self, step: int) -> dict[str, float]:
+    def train_step(self, step: int) -> Scalars:
         self.reassigned = 0
         epoch, position = divmod(step, self.steps_per_epoch)
         if step == 0:
@@ -189,7 +189,7 @@ class IMLE(Method):
         counts = {"reassigned": float(self.reassigned), "pool_images": float(self.search.generated)}
         return {"loss": loss, **counts, **self.scalars()}
 
-    def descend(self, step: int, indices: Tensor) -> float:
+    def descend(self, step: int, indices: Tensor) -> Tensor:
         """One optimiser step on the mean distance between these images and their samples; returns that mean."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
@@ -201,7 +201,7 @@ class IMLE(Method):
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.decoder)
-        return loss.item()
+        return loss.detach()
 
     # The rest of the contract -----------------------------------------------------------------------------------
 

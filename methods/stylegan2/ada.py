@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from methods.resampling import transform
+from methods.resampling import Plan, plan, transform
 
 BLIT = ("flip", "turn", "shift")
 GEOMETRY = ("scale", "rotate", "stretch", "move")
@@ -21,22 +22,33 @@ COLOUR = ("brightness", "contrast", "invert", "hue", "saturation")
 ALL = BLIT + GEOMETRY + COLOUR
 
 
-def adaptive_augment(images: Tensor, p: float, rng: torch.Generator, kinds: Collection[str] = ALL) -> Tensor:
-    """Transform images (n, 3, side, side) in [-1, 1]; p: the chance of each transformation.
+class Adapted(NamedTuple):
+    """How the images of a batch are changed: their pixels' places, and (n, 4, 4), their colours."""
 
-    kinds: the transformations that may happen.  With p = 0 the images come back as they are, and nothing is drawn.
+    plan: Plan
+    colours: Tensor
+
+
+def draw_adaptive(n: int, side: int, p: float, rng: torch.Generator, kinds: Collection[str] = ALL) -> Adapted | None:
+    """For n images of `side` pixels; p: the chance of each transformation.
+
+    kinds: the transformations that may happen.  With p = 0 nothing happens, and nothing is drawn.
     """
     if p <= 0:
-        return images
-    draws = Draws(len(images), p, kinds, rng)
-    images = transform(images, geometry(draws, images.shape[3]))
-    return recolour(images, colours(draws))
+        return None
+    draws = Draws(n, p, kinds, rng)
+    return Adapted(plan(geometry(draws, side), side), colours(draws))
+
+
+def adaptive_augment(images: Tensor, adapted: Adapted | None) -> Tensor:
+    """Transform images (n, 3, side, side) in [-1, 1]."""
+    return images if adapted is None else recolour(transform(images, adapted.plan), adapted.colours)
 
 
 class Draws:
     """The random numbers of one batch: two buffers, read one row after the other.
 
-    p, kinds: see `adaptive_augment`.
+    p, kinds: see `draw_adaptive`.
     """
 
     def __init__(self, n: int, p: float, kinds: Collection[str], rng: torch.Generator) -> None:

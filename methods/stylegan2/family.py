@@ -1,28 +1,38 @@
 """Training of StyleGAN2 (Karras et al. 2020), shared by MixDL and a plain StyleGAN2.
 
 A step updates the discriminator, then the generator, each followed by its regulariser when it is due: R1 every 16
-steps, the path length every 4.  Methods override `update_discriminator`, `update_generator` and `judge_real`.
+steps, the path length every 4.  Each of these parts has a function that draws its numbers; all are drawn before the
+first update.  Methods override parts and their draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.api import Latents, Method, Streams
-from methods.augment import augment, random_flip
+from methods.api import Latents, Method, Scalars, Streams
+from methods.augment import augment, draw, draw_coins, flip
 from methods.averaging import moving_average
 from methods.stylegan2.losses import descend, gradient_penalty, lazy_adam, path_lengths
+from methods.transfer import moved
 from networks.stylegan2 import Discriminator, Generator
 
 PATH_MEAN_DECAY = 0.01  # weight of a new mean path length in its running mean (StyleGAN2)
 
-Scalars = dict[str, float]
+Numbers = dict[str, Any]  # by what they are for: tensors, and what is known without waiting for a GPU
+
+
+class Codes(NamedTuple):
+    """Normal latent codes (n, style_dim); the layers from `crossover` on take the other ones, if there are any."""
+
+    z: Tensor
+    other: Tensor | None = None
+    crossover: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,94 +88,127 @@ class StyleGAN2Family(Method):
 
         `r1` and `path_length` are logged when they are due.
         """
-        rng = self.streams.generator("train", step)
-        real = self.real_images(step, rng)
-        scalars = self.update_discriminator(real, step, rng)
-        if step % self.config.r1_every == 0:
-            scalars |= self.regularise_discriminator(real, step, rng)
-        scalars |= self.update_generator(step, rng)
-        if step % self.config.path_every == 0:
-            scalars |= self.regularise_generator(rng)
+        numbers = moved(self.draw(step, self.streams.generator("train", step)), self.device)
+        real = flip(self.images[numbers["indices"]], numbers["coins"])
+        scalars = self.update_discriminator(real, step, numbers["discriminator"])
+        if "r1" in numbers:
+            scalars |= self.regularise_discriminator(real, step, numbers["r1"])
+        scalars |= self.update_generator(step, numbers["generator"])
+        if "path" in numbers:
+            scalars |= self.regularise_generator(numbers["path"])
         self.average.update_parameters(self.generator)
         return scalars
 
-    def update_discriminator(self, real: Tensor, step: int, rng: torch.Generator) -> Scalars:
+    def draw(self, step: int, rng: torch.Generator) -> Numbers:
+        """All numbers of a step, in the order of its updates."""
+        numbers = self.draw_real(step, rng, rest="drop")
+        n = len(numbers["indices"])
+        numbers["discriminator"] = self.draw_discriminator(n, step, rng)
+        if step % self.config.r1_every == 0:
+            numbers["r1"] = self.draw_r1(n, step, rng)
+        numbers["generator"] = self.draw_generator(step, rng)
+        if step % self.config.path_every == 0:
+            numbers["path"] = self.draw_path(rng)
+        return numbers
+
+    def update_discriminator(self, real: Tensor, step: int, numbers: Numbers) -> Scalars:
         with torch.no_grad():
-            fake, _ = self.synthesise(self.draw_styles(len(real), rng), rng)
-        logits = self.judge(torch.cat([real, fake]), rng, parts=2)
+            fake = self.fakes(numbers)
+        logits = self.judge(torch.cat([real, fake]), numbers["view"], parts=2)
         loss = discriminator_loss(*logits.split([len(real), len(fake)]))
         descend(loss, self.discriminator_optimiser)
-        return {"d_loss": loss.item()}
+        return {"d_loss": loss.detach()}
 
-    def update_generator(self, step: int, rng: torch.Generator) -> Scalars:
-        fake, _ = self.synthesise(self.draw_styles(self.config.batch, rng), rng)
-        loss = generator_loss(self.judge(fake, rng))
+    def update_generator(self, step: int, numbers: Numbers) -> Scalars:
+        loss = generator_loss(self.judge(self.fakes(numbers), numbers["view"]))
         descend(loss, self.generator_optimiser)
-        return {"g_loss": loss.item()}
+        return {"g_loss": loss.detach()}
 
-    def regularise_discriminator(self, real: Tensor, step: int, rng: torch.Generator) -> Scalars:
+    def regularise_discriminator(self, real: Tensor, step: int, numbers: Numbers) -> Scalars:
         """R1 on the logits that this step uses for real images."""
         real = real.detach().requires_grad_()
-        penalty = gradient_penalty(self.judge_real(real, step, rng), real)
+        penalty = gradient_penalty(self.judge_real(real, step, numbers), real)
         descend(self.config.r1_weight / 2 * self.config.r1_every * penalty, self.discriminator_optimiser)
-        return {"r1": penalty.item()}
+        return {"r1": penalty.detach()}
 
-    def regularise_generator(self, rng: torch.Generator) -> Scalars:
+    def regularise_generator(self, numbers: Numbers) -> Scalars:
         """Path length (section 3.2): a step in w should change the image by the same amount everywhere."""
-        config = self.config
-        styles = self.draw_styles(max(1, config.batch // config.path_batch_shrink), rng)
-        images, _ = self.synthesise(styles, rng)
-        lengths = path_lengths(images, styles, torch.randn(images.shape, generator=rng).to(self.device))
+        config, styles = self.config, self.styles(numbers["codes"])
+        images, _ = self.generator.synthesise(styles, numbers["noise"])
+        lengths = path_lengths(images, styles, numbers["direction"])
         mean = self.mean_path_length.lerp(lengths.mean(), PATH_MEAN_DECAY)
         penalty = (lengths - mean).square().mean()
         descend(config.path_weight * config.path_every * penalty, self.generator_optimiser)
         self.mean_path_length = mean.detach()
-        return {"path_length": lengths.mean().item()}
+        return {"path_length": lengths.mean().detach()}
 
-    def judge_real(self, real: Tensor, step: int, rng: torch.Generator) -> Tensor:
+    def judge_real(self, real: Tensor, step: int, numbers: Numbers) -> Tensor:
         """The logits of real images to which R1 applies."""
-        return self.judge(real, rng)
+        return self.judge(real, numbers["view"])
 
-    def judge(self, images: Tensor, rng: torch.Generator, parts: int = 1) -> Tensor:
+    def judge(self, images: Tensor, view: Any, parts: int = 1) -> Tensor:
         """Logits (n, 1) of the augmented images; parts: see `Discriminator.forward`."""
-        return self.discriminator(augment(images, self.config.augmentation, rng), parts)
+        return self.discriminator(augment(images, view), parts)
+
+    def fakes(self, numbers: Numbers) -> Tensor:
+        return self.generator.synthesise(self.styles(numbers["codes"]), numbers["noise"])[0]
+
+    def styles(self, codes: Codes) -> Tensor:
+        """(n, n_styles, style_dim): of one code, or of another from a layer on."""
+        styles = self.generator.broadcast(self.generator.mapping(codes.z))
+        if codes.other is None:
+            return styles
+        other = self.generator.broadcast(self.generator.mapping(codes.other))
+        return torch.cat([styles[:, : codes.crossover], other[:, codes.crossover :]], dim=1)
 
     # What a step draws ------------------------------------------------------------------------------------------
 
-    def real_images(self, step: int, rng: torch.Generator) -> Tensor:
-        images = self.images[self.minibatch(step, self.config.batch, rest="drop")]
-        return random_flip(images, rng) if self.config.flip else images
+    def draw_real(self, step: int, rng: torch.Generator, rest: Literal["drop", "fill"]) -> Numbers:
+        indices = self.draw_minibatch(step, self.config.batch, rest)
+        return {"indices": indices, "coins": draw_coins(len(indices), rng) if self.config.flip else None}
 
-    def draw_w(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n, style_dim)"""
-        z = torch.randn(n, self.config.style_dim, generator=rng)
-        return self.generator.mapping(z.to(self.device))
+    def draw_discriminator(self, n: int, step: int, rng: torch.Generator) -> Numbers:
+        """n: real images, and as many generated ones."""
+        return {**self.draw_fakes(n, rng), "view": self.draw_view(2 * n, rng)}
 
-    def draw_styles(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n, n_styles, style_dim), with style mixing: mostly two w in an image, below and above a random layer."""
-        styles = self.generator.broadcast(self.draw_w(n, rng))
+    def draw_r1(self, n: int, step: int, rng: torch.Generator) -> Numbers:
+        return {"view": self.draw_view(n, rng)}
+
+    def draw_generator(self, step: int, rng: torch.Generator) -> Numbers:
+        return {**self.draw_fakes(self.config.batch, rng), "view": self.draw_view(self.config.batch, rng)}
+
+    def draw_path(self, rng: torch.Generator) -> Numbers:
+        n = max(1, self.config.batch // self.config.path_batch_shrink)
+        direction = n, self.channels, self.resolution, self.resolution
+        return {**self.draw_fakes(n, rng), "direction": torch.randn(direction, generator=rng)}
+
+    def draw_fakes(self, n: int, rng: torch.Generator) -> Numbers:
+        return {"codes": self.draw_codes(n, rng), "noise": self.draw_noise(n, rng)}
+
+    def draw_codes(self, n: int, rng: torch.Generator) -> Codes:
+        """With style mixing: mostly two codes in an image, below and above a random layer."""
+        z = self.draw_z(n, rng)
         if torch.rand((), generator=rng) >= self.config.style_mixing:
-            return styles
-        other = self.generator.broadcast(self.draw_w(n, rng))
-        crossover = int(torch.randint(1, self.generator.n_styles, (), generator=rng))
-        return torch.cat([styles[:, :crossover], other[:, crossover:]], dim=1)
+            return Codes(z)
+        return Codes(z, self.draw_z(n, rng), int(torch.randint(1, self.generator.n_styles, (), generator=rng)))
 
-    def synthesise(self, styles: Tensor, rng: torch.Generator) -> tuple[Tensor, list[Tensor]]:
-        """Images and features, with fresh noise, of styles (n, n_styles, style_dim) or of w (n, style_dim)."""
-        if styles.ndim == 2:
-            styles = self.generator.broadcast(styles)
-        return self.generator.synthesise(styles, self._draw_noise(len(styles), rng))
+    def draw_z(self, n: int, rng: torch.Generator) -> Tensor:
+        """(n, style_dim)"""
+        return torch.randn(n, self.config.style_dim, generator=rng)
 
-    def _draw_noise(self, n: int, rng: torch.Generator) -> dict[str, Tensor]:
-        shapes = self.generator.noise_shapes
-        return {name: torch.randn(n, *shape, generator=rng).to(self.device) for name, shape in shapes.items()}
+    def draw_noise(self, n: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Fresh noise maps for each styled convolution."""
+        return {name: torch.randn(n, *shape, generator=rng) for name, shape in self.generator.noise_shapes.items()}
+
+    def draw_view(self, n: int, rng: torch.Generator) -> Any:
+        """How the discriminator sees n images: what `judge` needs."""
+        return draw(n, self.resolution, self.config.augmentation, rng)
 
     # Sampling and state -----------------------------------------------------------------------------------------
 
     def latents(self, n: int, generator: torch.Generator) -> Latents:
         """z: (n, style_dim).  noise: a map for each styled convolution."""
-        z = torch.randn(n, self.config.style_dim, generator=generator).to(self.device)
-        return Latents(z, self._draw_noise(n, generator))
+        return Latents(*moved((self.draw_z(n, generator), self.draw_noise(n, generator)), self.device))
 
     def generate(self, latents: Latents) -> Tensor:
         """From the averaged generator, without truncation."""

@@ -29,12 +29,12 @@ TRAINED = [name for name, info in methods().items() if info.trains]
 pytestmark = pytest.mark.usefixtures("lpips_weights")
 
 
-def make(name: str, seed: int = 0, **changes: Any) -> Method:
+def make(name: str, seed: int = 0, device: torch.device | str = "cpu", **changes: Any) -> Method:
     values = SMOKE.methods.get(name, MethodEntry(**TINY.get(name, {}))).resolved("toy")
     steps = values.pop("steps")
     config = {**method_config(name, values), **changes}
     run = RunConfig("smoke", "toy", name, seed, "full", RESOLUTION, steps, threads=1, config=config)
-    return build(run, blobs(), torch.device("cpu"))
+    return build(run, blobs(), torch.device(device))
 
 
 def blobs() -> np.ndarray:

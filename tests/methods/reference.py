@@ -1,4 +1,4 @@
-"""What the re-derived training steps of FastGAN and MixDL are made of: Adam, written out, and comparisons."""
+"""What the re-derived training steps are made of: Adam, written out, augmentations drawn on the way, comparisons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from methods import augment as diffaugment
 
 
 class Adam:
@@ -46,3 +48,11 @@ def assert_parameters(network: nn.Module, expected: Sequence[Tensor], what: str)
     """In float64, up to rounding."""
     for (name, ours), theirs in zip(network.named_parameters(), expected, strict=True):
         torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-9, atol=1e-11, msg=f"{what} {name}")
+
+
+def augment(images: Tensor, policy: Sequence[str], rng: torch.Generator) -> Tensor:
+    return diffaugment.augment(images, diffaugment.draw(len(images), images.shape[3], policy, rng))
+
+
+def random_flip(images: Tensor, rng: torch.Generator) -> Tensor:
+    return diffaugment.flip(images, diffaugment.draw_coins(len(images), rng))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import pytest
 import torch
 from torch import Tensor
 
-from methods.resampling import transform, warp
+from methods import resampling
+from methods.resampling import plan, sampling_grid
+from methods.stylegan2 import ada
 from methods.stylegan2.ada import (
     ALL,
     GEOMETRY,
     Draws,
-    adaptive_augment,
     colours,
+    draw_adaptive,
     geometry,
     rotation,
     scaling,
@@ -30,6 +33,14 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def adaptive_augment(images: Tensor, p: float, generator: torch.Generator, kinds: Collection[str] = ALL) -> Tensor:
+    return ada.adaptive_augment(images, draw_adaptive(len(images), images.shape[3], p, generator, kinds))
+
+
+def transform(images: Tensor, matrix: Tensor) -> Tensor:
+    return resampling.transform(images, plan(matrix, images.shape[3]))
+
+
 def noise(n: int, side: int = 16) -> Tensor:
     return torch.rand(n, 3, side, side, generator=rng(1)) * 2 - 1
 
@@ -38,7 +49,10 @@ def test_chance_zero_is_the_identity_in_the_filters_too(float64: None) -> None:
     images = noise(2)
     assert torch.equal(adaptive_augment(images, 0.0, rng()), images)
     assert (adaptive_augment(images, 1e-12, rng()) - images).abs().max() < 1e-6
-    assert (warp(images, torch.eye(3).repeat(2, 1, 1)) - images).abs().max() < 1e-6
+    identity = torch.eye(3).repeat(2, 1, 1)
+    reach = resampling.margins(identity, 16)
+    warped = plan(identity, 16)._replace(margins=reach, grid=sampling_grid(identity, 16, reach))
+    assert (resampling.warp(images, warped) - images).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(

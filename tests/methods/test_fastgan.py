@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.api import Streams
-from methods.augment import augment, random_flip
 from methods.fastgan import FastGAN
-from tests.methods.reference import Adam, Average, assert_parameters
+from tests.methods.reference import Adam, Average, assert_parameters, augment, random_flip
 
 TINY = {"nz": 8, "ngf": 2, "ndf": 2, "decoder_width": 4, "batch": 4, "bn_latents": 60, "perceptual": "alex"}
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from methods.api import Streams
-from methods.augment import augment, random_flip
 from methods.mixdl import MixDL
-from tests.methods.reference import Adam, Average, assert_parameters
+from tests.methods.reference import Adam, Average, assert_parameters, augment, random_flip
 
 TINY = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8}
 BATCH = 4

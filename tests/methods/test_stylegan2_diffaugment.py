@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from common.files import read_yaml
 from methods.api import Streams
-from methods.augment import augment, random_flip
 from methods.stylegan2.lecam import LeCam
-from methods.stylegan2_diffaugment import StyleGAN2, deceive
+from methods.stylegan2_diffaugment import StyleGAN2
 from networks.stylegan2 import Discriminator, Generator
 from tests.conftest import ROOT
-from tests.methods.reference import Adam, assert_parameters
+from tests.methods.reference import Adam, assert_parameters, augment, random_flip
 from training.config import parse_preset
 
 TINY: dict[str, Any] = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8, "batch": 4}
@@ -146,10 +145,9 @@ def test_half_life_of_the_average_ramps_up_with_the_images() -> None:
 
 
 def test_apa_replaces_its_share_of_the_real_images() -> None:
-    real, fake = torch.zeros(4000, 1, 1, 1), torch.ones(4000, 1, 1, 1)
     generator = torch.Generator().manual_seed(0)
-    assert deceive(real, fake, 0.3, generator).mean().item() == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(deceive(real, fake, 0.0, generator), real)
+    assert draw_deceived(4000, 0.3, generator).float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert not draw_deceived(4000, 0.0, generator).any()
 
 
 def test_under_apa_the_discriminator_is_shown_the_generator_s_latest_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from common.console import UserError
 from common.files import read_json
+from methods.api import Scalars
 from methods.mixdl import MixDL
 from tests.conftest import ROOT
 from tests.training.conftest import change_images, toy_preset, toy_run
@@ -76,10 +77,9 @@ def test_out_keeps_the_files_of_others(workplace: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy = MixDL.train_step
-    monkeypatch.setattr(
-        MixDL, "train_step", lambda self, step: healthy(self, step) | ({"d_loss": math.nan} if step == 7 else {})
-    )
+    """It is found when the scalars are read, before the next save, and the step is named at which it happened."""
+    healthy, nan = MixDL.train_step, {"d_loss": torch.tensor(math.nan)}
+    monkeypatch.setattr(MixDL, "train_step", lambda self, step: healthy(self, step) | (nan if step == 7 else {}))
     with pytest.raises(UserError, match=r"d_loss became nan at step 7 of mixdl.*last good state is kept"):
         train_toy()
     (state,) = Path("state").iterdir()
@@ -92,7 +92,7 @@ def hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal is closed during step 7: SIGHUP comes twice, and nothing can be written to it any more."""
     healthy = MixDL.train_step
 
-    def step(self: MixDL, step: int) -> dict[str, float]:
+    def step(self: MixDL, step: int) -> Scalars:
         if step == 7:
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGHUP)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.diffusion.augment import LABELS, Transformation, draw, transform
+from methods import resampling
+from methods.diffusion.augment import LABELS, Transformation, draw, plan
 
 
 def generator() -> torch.Generator:
@@ -20,6 +21,10 @@ def one(**changes: float | tuple[float, float]) -> Transformation:
     shift = torch.tensor([changes.pop("shift", (0.0, 0.0))], dtype=torch.float64)
     names = Transformation._fields[:-1]
     return Transformation(*(torch.tensor([changes.get(name, 0.0)], dtype=torch.float64) for name in names), shift)
+
+
+def transform(images: Tensor, done: Transformation) -> Tensor:
+    return resampling.transform(images, plan(done, images.shape[3]))
 
 
 def images(n: int = 1) -> Tensor:
