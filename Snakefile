@@ -51,6 +51,10 @@ else:
     results = [rules.tables.input, rules.figures.input, rules.report.output]
 
 
+localrules:
+    all,
+
+
 rule all:
     default_target: True
     input:

@@ -59,8 +59,8 @@ STAGES = {
     "collect": (["metrics.csv"], "collecting"),
     "render": (["tables", "figures", "report.html"], "(rendering|drawing|writing results)"),
 }
-# Entries of run.json that follow the clock: digests of itself and of history.csv, which has a column of seconds, too.
-PASSING = {"seconds", "started", "finished", "peak_memory_mb", "files", "digest"}
+# Entries of run.json that follow the clock and the interruptions: digests of itself and of history.csv, which has a column of seconds, too.
+PASSING = {"seconds", "started", "finished", "peak_memory_mb", "segments", "files", "digest"}
 
 
 class Project:
@@ -140,7 +140,7 @@ class Project:
     @property
     def owner(self) -> int:
         """The process that holds, or held, that state."""
-        return int((self.state / "lock").read_text())
+        return json.loads((self.state / "lock").read_text())["pid"]
 
     def training_log(self) -> str:
         return (self.results / "logs/train/openmoji_faces_adaptive_imle_seed0_full.log").read_text()

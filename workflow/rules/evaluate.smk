@@ -16,6 +16,7 @@ rule real_features:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         code=code("metrics/features.py"),
@@ -23,7 +24,7 @@ rule real_features:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
         "python -m metrics features --images {input.images} --network {wildcards.network}"
-        " --out {output} --threads {params.threads} > {log} 2>&1"
+        " --out {output} --threads {params.threads} >> {log} 2>&1"
 
 
 rule sample_features:
@@ -40,6 +41,7 @@ rule sample_features:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         code=code("metrics/features.py"),
@@ -47,7 +49,7 @@ rule sample_features:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m metrics features --samples {input.samples} --network {wildcards.network}"
-        " --out {output} --threads {params.threads} > {log} 2>&1"
+        " --out {output} --threads {params.threads} >> {log} 2>&1"
 
 
 rule evaluate:
@@ -62,6 +64,9 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: THREADS
+    resources:
+        mem_mb=PRESET.training.memory_mb,
+        runtime=60,
     params:
         threads=THREADS,
         n=PRESET.sampling.n,
@@ -71,7 +76,7 @@ rule evaluate:
         "FID, KID, precision and recall of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         f"python -m metrics evaluate --config {CONFIG} --real {{input.real}} --fake {{input.fake}}"
-        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} > {log} 2>&1"
+        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} >> {log} 2>&1"
 
 
 rule floor:
@@ -84,6 +89,9 @@ rule floor:
     conda:
         "../../environment.yml"
     threads: THREADS
+    resources:
+        mem_mb=PRESET.training.memory_mb,
+        runtime=60,
     params:
         threads=THREADS,
         code=code("metrics/evaluate.py"),
@@ -91,7 +99,7 @@ rule floor:
         "FID between the halves of {wildcards.dataset}"
     shell:
         f"python -m metrics floor --config {CONFIG} --real {{input.real}} --out {{output}}"
-        " --threads {params.threads} > {log} 2>&1"
+        " --threads {params.threads} >> {log} 2>&1"
 
 
 rule backtrack:
@@ -110,6 +118,7 @@ rule backtrack:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=DAY,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
         threads=THREADS,
@@ -119,7 +128,7 @@ rule backtrack:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         f"python -m metrics backtrack --config {CONFIG} --run {{params.run}} --out {{output.scores}}"
-        " --threads {params.threads} > {log} 2>&1"
+        " --threads {params.threads} >> {log} 2>&1"
 
 
 rule collect:
@@ -131,6 +140,9 @@ rule collect:
         f"{P}/logs/collect.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         code=code("metrics/collect.py"),
     message:

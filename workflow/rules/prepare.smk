@@ -11,6 +11,9 @@ rule prepare:
         f"{P}/logs/prepare/{{dataset}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         resolution=PRESET.resolution,
         entry=dataset_entry,
@@ -18,4 +21,4 @@ rule prepare:
     message:
         "preparing {wildcards.dataset} at {params.resolution} px"
     shell:
-        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} > {log} 2>&1"
+        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} >> {log} 2>&1"

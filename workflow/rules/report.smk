@@ -15,6 +15,9 @@ rule report:
         f"{P}/logs/report.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         printed=[printed(PRESET), PRESET.command],
         code=code("workflow/rendering/report.py"),

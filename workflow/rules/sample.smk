@@ -15,8 +15,9 @@ rule sample:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
+        gpu=gpus_of_method,
+        mem_mb=memory_of_method,
+        runtime=120,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
         n=PRESET.sampling.n,
@@ -28,7 +29,7 @@ rule sample:
         "sampling {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m training sample --run {params.run} --out {output} -n {params.n} --rows {params.rows}"
-        " --steps {params.steps} --threads {params.threads} > {log} 2>&1"
+        " --steps {params.steps} --threads {params.threads} >> {log} 2>&1"
 
 
 rule import_external:
@@ -42,6 +43,9 @@ rule import_external:
         method=either(name for _, name, _ in externals()),
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         resolution=PRESET.resolution,
         code=code("data/external.py", "data/images.py", "data/archive.py"),
@@ -49,4 +53,4 @@ rule import_external:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:
         "python -m data external --folder data/external/{wildcards.method}/{wildcards.dataset}"
-        " --resolution {params.resolution} --out {output} > {log} 2>&1"
+        " --resolution {params.resolution} --out {output} >> {log} 2>&1"

@@ -1,6 +1,10 @@
 # Train a method.  The resumable state in state/<run hash>/ is not a declared output, so no rerun deletes it; the outputs
 # declared here are copies.
 
+# On a cluster, a training that its time limit or a failing node ended goes on from its state.  Not on one machine, where
+# such an end is an error of the training; nor inside a job, whose Snakemake would start the training again by itself.
+TRAINING_RETRIES = 3 if workflow.non_local_exec and not workflow.remote_exec else None
+
 
 rule train:
     input:
@@ -14,19 +18,26 @@ rule train:
     log:
         f"{P}/logs/train/{{dataset}}_{{method}}_seed{{seed}}_{{split}}.log",
     priority: 10
+    retries: TRAINING_RETRIES
     conda:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
+        gpu=gpus_of_method,
+        mem_mb=memory_of_method,
+        runtime=DAY,
     params:
         identity=run_identity,
     message:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
     shell:
         f"python -m training train --config {CONFIG} --dataset {{wildcards.dataset}} --method {{wildcards.method}}"
-        " --seed {wildcards.seed} --split {wildcards.split} > {log} 2>&1"
+        " --seed {wildcards.seed} --split {wildcards.split} >> {log} 2>&1"
+
+
+localrules:
+    prune,
+    prune_now,
 
 
 # States of trainings that the configuration no longer asks for: `prune` lists them, `prune_now` removes them.
