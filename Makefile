@@ -1,6 +1,6 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
 # make test    the test suite
-# make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
+# make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md), SLURM
 # make lint    formatters, linters, types and import order
 # make clean   remove what runs made (not downloads, not saved trainings)
 
@@ -20,7 +20,7 @@ test: .venv/.installed
 	$(BIN)/pytest -n 2
 
 stress: .venv/.installed
-	$(BIN)/pytest -n 2 tests/reliability --stress --timeout=7200
+	$(BIN)/pytest -n 2 tests/reliability tests/cluster --stress --timeout=7200
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

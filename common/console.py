@@ -42,7 +42,7 @@ def explained() -> Iterator[None]:
 @contextmanager
 def script(log: str) -> Iterator[None]:
     """Run a Snakemake `script:`: everything it prints goes to the rule's log; errors end it as in `run`."""
-    with open(log, "a", encoding="utf-8") as file:  # a retry must not remove what the first attempt said
+    with open(log, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     with explained():

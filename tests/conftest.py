@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ("smoke", "baseline")  # session fixtures that take a minute: their tests run in one process, and first
+SHARED = (
+    "smoke",
+    "baseline",
+    "cluster",
+)  # session fixtures that take a minute: their tests run in one process, and first
 counted: Counter[str] = Counter()
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
@@ -64,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def group(file: Path) -> str:
     """The slow fixture that a test file uses, or else the file itself."""
     text = file.read_text(encoding="utf-8")
-    return next((name for name in SHARED if re.search(rf"\b{name}(_copy)?: ", text)), str(file))
+    return next((name for name in SHARED if re.search(rf"\b{name}(_copy|_project)?: ", text)), str(file))
 
 
 @pytest.hookimpl(optionalhook=True)  # also without pytest-xdist

@@ -1,7 +1,7 @@
 """One process at a time owns a saved state: a lock, and a token for file systems whose locks do nothing.
 
-On some shared file systems, a lock holds only within one host, or not at all.  There, two processes can both get it; the
-one that wrote the file last is the owner, and the other one finds that out before it saves.
+On some shared file systems, a lock holds only within one host, or not at all.  There, two processes can both get it;
+the one that wrote the file last is the owner, and the other one finds that out before it saves.
 """
 
 from __future__ import annotations

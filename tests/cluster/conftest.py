@@ -14,9 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster.campaign import Campaign
+from tests.cluster.project import ClusterProject
 from tests.pipeline.conftest import ROOT, copy_project
-from tests.reliability.project import PRESET
 
 LINK = Path("/etc/slurm/slurm.conf")  # SLURM drops SLURM_CONF on the way to a job, which then looks only there
 CONFIGURATION = """
@@ -62,6 +61,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stop(folder)
 
 
+@pytest.fixture
+def project(cluster: Path, tmp_path: Path, downloads: None, openmoji_faces: Path) -> ClusterProject:
+    """A project with prepared images, in which nothing else has run yet."""
+    folder = copy_project(tmp_path / "project")
+    shutil.copytree(openmoji_faces, folder / openmoji_faces.relative_to(ROOT))
+    return ClusterProject(folder)
+
+
 def why_not() -> str:
     """Why this machine cannot run a SLURM of our own, or ""."""
     if missing := [name for name in ("sbatch", "slurmctld", "slurmd", "munged") if not shutil.which(name)]:
@@ -103,7 +110,6 @@ def start(folder: Path) -> None:
 def stop(folder: Path) -> None:
     """End what this SLURM runs and then its daemons, each by its process number; remove the link."""
     with suppress(OSError, subprocess.SubprocessError):
-        run("scancel", "--user=root", "--signal=KILL", "--full")
         run("scancel", "--user=root")
     daemons = [Path(folder, name) for name in ("slurmd.pid", "slurmctld.pid", "munge/pid")]
     for path in (path for path in daemons if path.exists()):
@@ -111,8 +117,10 @@ def stop(folder: Path) -> None:
             daemon = psutil.Process(int(path.read_text()))
             daemon.terminate()
             psutil.wait_procs([daemon], timeout=20)
-    for process in psutil.process_iter(["cmdline"]):  # a step that outlived its time limit; SLURM does not end it
-        if str(folder) in " ".join(process.info["cmdline"] or []):
+    # A step outlives its daemon, and sometimes its time limit.  No other SLURM is on this machine: LINK was free.
+    steps = [process for process in psutil.process_iter() if process.name() == "slurmstepd"]
+    for process in [child for step in steps for child in step.children(recursive=True)] + steps:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
     if LINK.is_symlink() and LINK.readlink().parent == folder:
         LINK.unlink()

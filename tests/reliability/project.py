@@ -59,7 +59,8 @@ STAGES = {
     "collect": (["metrics.csv"], "collecting"),
     "render": (["tables", "figures", "report.html"], "(rendering|drawing|writing results)"),
 }
-# Entries of run.json that follow the clock and the interruptions: digests of itself and of history.csv, which has a column of seconds, too.
+# Entries of run.json that follow the clock and interruptions; also the digests of itself and of history.csv, which has
+# a column of seconds.
 PASSING = {"seconds", "started", "finished", "peak_memory_mb", "segments", "files", "digest"}
 
 
@@ -74,9 +75,13 @@ class Project:
         self.results = self.view / "results/tiny"
         self.said = folder / "said.txt"  # by the last command
 
+    def options(self, cores: int) -> list[str]:
+        """Of every Snakemake run here."""
+        return ["--cores", str(cores), "--configfile", "config/tiny.yaml"]
+
     def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[bytes]:
         """A Snakemake run as leader of its own process group, as a terminal starts one."""
-        command = [*self.prefix, "snakemake", *arguments, "--cores", str(cores), "--configfile", "config/tiny.yaml"]
+        command = [*self.prefix, "snakemake", *arguments, *self.options(cores)]
         with self.said.open("wb") as output:
             return subprocess.Popen(
                 command,

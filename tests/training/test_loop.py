@@ -18,6 +18,7 @@ from common.files import read_json
 from methods.mixdl import MixDL
 from tests.conftest import ROOT
 from tests.training.conftest import change_images, toy_preset, toy_run
+from training import provenance
 from training.config import RunConfig
 from training.loop import FILES, train
 
@@ -48,6 +49,25 @@ def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [5, 10, 12]
     assert all(float(row["d_loss"]) > 0 for row in rows)
+
+
+def test_segments_are_recorded_and_other_devices_are_pointed_out(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step_of = MixDL.train_step
+    monkeypatch.setattr(MixDL, "train_step", lambda self, step: {"x": math.nan} if step == 7 else step_of(self, step))
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with pytest.raises(UserError, match="x became nan"):
+        train_toy()
+    monkeypatch.setattr(MixDL, "train_step", step_of)
+    monkeypatch.setattr(provenance, "cpu_model", lambda: "another CPU")
+    monkeypatch.setenv("SLURM_JOB_ID", "2")
+    train_toy()
+    run = read_json(OUT / "run.json")
+    parts = [(part["job"], part["first_step"], part["last_step"]) for part in run["segments"]]
+    assert parts == [("1", 0, 5), ("2", 5, 12)]
+    assert "another CPU" in run["mixed_devices"]
+    assert f"warning: {run['mixed_devices']}" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_copied_and_a_changed_one_trained_beside_it(workplace: Path) -> None:

@@ -24,7 +24,7 @@ rule real_features:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
         "python -m metrics features --images {input.images} --network {wildcards.network}"
-        " --out {output} --threads {params.threads} >> {log} 2>&1"
+        " --out {output} --threads {params.threads} > {log} 2>&1"
 
 
 rule sample_features:
@@ -49,7 +49,7 @@ rule sample_features:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m metrics features --samples {input.samples} --network {wildcards.network}"
-        " --out {output} --threads {params.threads} >> {log} 2>&1"
+        " --out {output} --threads {params.threads} > {log} 2>&1"
 
 
 rule evaluate:
@@ -65,7 +65,7 @@ rule evaluate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=PRESET.training.memory_mb,
+        mem_mb=SMALL_MB,
         runtime=60,
     params:
         threads=THREADS,
@@ -76,7 +76,7 @@ rule evaluate:
         "FID, KID, precision and recall of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         f"python -m metrics evaluate --config {CONFIG} --real {{input.real}} --fake {{input.fake}}"
-        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} >> {log} 2>&1"
+        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} > {log} 2>&1"
 
 
 rule floor:
@@ -90,7 +90,7 @@ rule floor:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=PRESET.training.memory_mb,
+        mem_mb=SMALL_MB,
         runtime=60,
     params:
         threads=THREADS,
@@ -99,7 +99,7 @@ rule floor:
         "FID between the halves of {wildcards.dataset}"
     shell:
         f"python -m metrics floor --config {CONFIG} --real {{input.real}} --out {{output}}"
-        " --threads {params.threads} >> {log} 2>&1"
+        " --threads {params.threads} > {log} 2>&1"
 
 
 rule backtrack:
@@ -128,7 +128,7 @@ rule backtrack:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         f"python -m metrics backtrack --config {CONFIG} --run {{params.run}} --out {{output.scores}}"
-        " --threads {params.threads} >> {log} 2>&1"
+        " --threads {params.threads} > {log} 2>&1"
 
 
 rule collect:

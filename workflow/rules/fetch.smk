@@ -21,7 +21,7 @@ rule fetch_dataset:
     message:
         "fetching the images of {wildcards.dataset}"
     shell:
-        "python -m data fetch {wildcards.dataset} >> {log} 2>&1"
+        "python -m data fetch {wildcards.dataset} > {log} 2>&1"
 
 
 rule fetch_weights:
@@ -36,7 +36,7 @@ rule fetch_weights:
     message:
         "fetching the weights of {wildcards.network}"
     shell:
-        "python -m networks fetch {wildcards.network} >> {log} 2>&1"
+        "python -m networks fetch {wildcards.network} > {log} 2>&1"
 
 
 rule fetch:

@@ -29,7 +29,7 @@ rule sample:
         "sampling {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
         "python -m training sample --run {params.run} --out {output} -n {params.n} --rows {params.rows}"
-        " --steps {params.steps} --threads {params.threads} >> {log} 2>&1"
+        " --steps {params.steps} --threads {params.threads} > {log} 2>&1"
 
 
 rule import_external:
@@ -53,4 +53,4 @@ rule import_external:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:
         "python -m data external --folder data/external/{wildcards.method}/{wildcards.dataset}"
-        " --resolution {params.resolution} --out {output} >> {log} 2>&1"
+        " --resolution {params.resolution} --out {output} > {log} 2>&1"

@@ -1,10 +1,6 @@
 # Train a method.  The resumable state in state/<run hash>/ is not a declared output, so no rerun deletes it; the outputs
 # declared here are copies.
 
-# On a cluster, a training that its time limit or a failing node ended goes on from its state.  Not on one machine, where
-# such an end is an error of the training; nor inside a job, whose Snakemake would start the training again by itself.
-TRAINING_RETRIES = 3 if workflow.non_local_exec and not workflow.remote_exec else None
-
 
 rule train:
     input:
@@ -18,7 +14,6 @@ rule train:
     log:
         f"{P}/logs/train/{{dataset}}_{{method}}_seed{{seed}}_{{split}}.log",
     priority: 10
-    retries: TRAINING_RETRIES
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -28,9 +23,13 @@ rule train:
         runtime=DAY,
     params:
         identity=run_identity,
+        # Snakemake removes a job's log before each attempt, even while another job writes to it; this file stays.
+        attempts="{dataset}_{method}_seed{seed}_{split}.attempts.log",
     message:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
+    # SLURM signals every process of a job: without the trap, the shell would end before the training has saved its state.
     shell:
+        "ln -sf {params.attempts} {log}; trap : TERM; "
         f"python -m training train --config {CONFIG} --dataset {{wildcards.dataset}} --method {{wildcards.method}}"
         " --seed {wildcards.seed} --split {wildcards.split} >> {log} 2>&1"
 
