@@ -75,9 +75,16 @@ def why_not() -> str:
         return f"{', '.join(missing)} not found: apt-get install --no-install-recommends slurm-wlm munge"
     if os.getuid():
         return "only root can start a SLURM"
-    if LINK.exists():  # a link that a killed test left points nowhere
-        return f"{LINK} exists: this machine belongs to a cluster"
+    if LINK.exists() and not left_by_a_killed_test():
+        return f"{LINK} exists: this machine belongs to a cluster, or another test uses it"
     return ""
+
+
+def left_by_a_killed_test() -> bool:
+    folder = LINK.resolve().parent
+    pid = folder / "slurmctld.pid"
+    running = pid.exists() and psutil.pid_exists(int(pid.read_text()))
+    return (folder / "munge" / "key").exists() and not running
 
 
 def start(folder: Path) -> None:
