@@ -17,6 +17,8 @@ IMPATIENT = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-betwee
 class ClusterProject(Project):
     """Its trainings take `steps` steps."""
 
+    patience = 1800
+
     def __init__(self, folder: Path, steps: int = 60) -> None:
         super().__init__(folder)
         (folder / "config/tiny.yaml").write_text(PRESET.replace("steps: 60", f"steps: {steps}"))

@@ -86,7 +86,7 @@ def test_two_gpu_jobs_run_side_by_side_each_with_its_own_device(project: Cluster
 @pytest.mark.long
 def test_a_training_goes_on_after_its_time_limit(project: ClusterProject, tmp_path: Path, tally: Tally) -> None:
     """SLURM counts in minutes and may send the signal a minute early."""
-    project = ClusterProject(project.folder, steps=6000)
+    project = ClusterProject(project.folder, steps=4000)
     with tally.fault("time limit"):
         project.run(MODEL, "--set-resources", "train:runtime=2", "train:slurm_extra=--signal=TERM@30", "--retries=9")
         segments = project.segments()

@@ -70,6 +70,8 @@ class Project:
     prefix: put before every command, to run it in a namespace.  view: the folder as these commands see it.
     """
 
+    patience = 300  # seconds for one command
+
     def __init__(self, folder: Path, prefix: tuple[str, ...] = (), view: Path | None = None) -> None:
         self.folder, self.prefix, self.view = folder, prefix, view or folder
         self.results = self.view / "results/tiny"
@@ -110,7 +112,7 @@ class Project:
     def _finish(self, *arguments: str, cores: int = 2) -> int:
         process = self.start(*arguments, cores=cores)
         try:
-            return process.wait(timeout=300)
+            return process.wait(timeout=self.patience)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
