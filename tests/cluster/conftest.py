@@ -43,7 +43,7 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=0
 MinJobAge=1800
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=36821 CPUs=16 RealMemory=32000 Gres=gpu:2
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=36821 CPUs=16 RealMemory=32000 Gres=gpu:toy:2
 PartitionName=main Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -97,7 +97,7 @@ def start(folder: Path) -> None:
     key.write_bytes(os.urandom(1024))
     for index in (0, 1):
         os.mknod(folder / f"gpu{index}", 0o600 | 0o020000, os.makedev(195, index))
-    (folder / "gres.conf").write_text(f"NodeName=n1 Name=gpu File={folder}/gpu[0-1]\n")
+    (folder / "gres.conf").write_text(f"NodeName=n1 Name=gpu Type=toy File={folder}/gpu[0-1]\n")
     host = socket.gethostname().partition(".")[0]
     (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder))
     LINK.parent.mkdir(exist_ok=True)
