@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def group(file: Path) -> str:
     """The slow fixture that a test file uses, or else the file itself."""
     text = file.read_text(encoding="utf-8")
-    return next((name for name in SHARED if re.search(rf"\b{name}(_copy|_project)?: ", text)), str(file))
+    return next((name for name in SHARED if re.search(rf"\b{name}(_copy)?: ", text)), str(file))
 
 
 @pytest.hookimpl(optionalhook=True)  # also without pytest-xdist

@@ -49,7 +49,7 @@ PartitionName=main Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a running SLURM, which is ended after the last test.  Skips where there cannot be one."""
     if reason := why_not():
         pytest.skip(reason)
@@ -62,7 +62,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def project(cluster: Path, tmp_path: Path, downloads: None, openmoji_faces: Path) -> ClusterProject:
+def cluster(slurm: Path, tmp_path: Path, downloads: None, openmoji_faces: Path) -> ClusterProject:
     """A project with prepared images, in which nothing else has run yet."""
     folder = copy_project(tmp_path / "project")
     shutil.copytree(openmoji_faces, folder / openmoji_faces.relative_to(ROOT))
