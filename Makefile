@@ -2,7 +2,7 @@
 # make field   all eight methods on the same drawings, about 40 minutes: results/field/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
 # make test    the test suite
-# make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md)
+# make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md), SLURM
 # make lint    formatters, linters, types and import order
 # make clean   remove what runs made (not downloads, not saved trainings)
 
@@ -33,7 +33,7 @@ test: .venv/.installed
 	$(BIN)/pytest -n 2
 
 stress: .venv/.installed
-	$(BIN)/pytest -n 2 tests/reliability --stress --timeout=7200
+	$(BIN)/pytest -n 2 tests/reliability tests/cluster --stress --timeout=7200
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

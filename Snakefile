@@ -52,6 +52,10 @@ else:
     results = [rules.tables.input, rules.statistics.output, rules.figures.input, rules.report.output]
 
 
+localrules:
+    all,
+
+
 rule all:
     default_target: True
     input:

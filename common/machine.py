@@ -1,8 +1,30 @@
-"""What differs between machines and operating systems."""
+"""What differs between machines, operating systems and batch systems."""
 
 from __future__ import annotations
 
 import os
+import socket
+from typing import NamedTuple
+
+BATCH_SYSTEMS = {"SLURM_JOB_ID": "scancel", "PBS_JOBID": "qdel", "LSB_JOBID": "bkill"}  # SLURM, PBS and LSF
+
+
+class BatchJob(NamedTuple):
+    """A job of a batch system.  cancel: the command that ends it."""
+
+    id: str
+    cancel: str
+
+
+def batch_job() -> BatchJob | None:
+    """The batch job that this process belongs to, which owns its GPUs and can be cancelled; None outside of one."""
+    found = [(os.environ[variable], command) for variable, command in BATCH_SYSTEMS.items() if variable in os.environ]
+    return BatchJob(found[0][0], f"{found[0][1]} {found[0][0]}") if found else None
+
+
+def host() -> str:
+    """The name of this machine, without its domain."""
+    return socket.gethostname().partition(".")[0]
 
 
 def usable_cpus() -> int:

@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ("smoke", "baseline")  # session fixtures that take a minute: their tests run in one process, and first
+SHARED = (
+    "smoke",
+    "baseline",
+    "cluster",
+)  # session fixtures that take a minute: their tests run in one process, and first
 counted: Counter[str] = Counter()
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores

@@ -7,13 +7,11 @@ it is set aside and the one before it is used.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +21,7 @@ from torch import Tensor
 from common.console import UserError, say
 from common.files import atomic_path, read_sealed, sweep, write_sealed
 from common.hashing import sha256_file
+from training.ownership import Ownership
 
 KEPT = 2  # generations
 
@@ -33,32 +32,15 @@ class RunState:
     Each generation records the folder it was written in: one copied here from another run is not used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raises `UserError` naming the process that already trains in this folder."""
+    def __init__(self, folder: Path, wait: float = 0.0) -> None:
+        """Raises `UserError` naming the process that trains in this folder if it still does after `wait` seconds."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = self._acquire(folder / "lock")
+        self._ownership = Ownership(folder, wait)
         sweep(folder)
 
-    @staticmethod
-    def _acquire(path: Path) -> TextIO:
-        handle = path.open("a+")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            handle.close()
-            raise UserError(
-                f"process {owner} is training in {path.parent}; wait for it, or stop it with: kill {owner}"
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        return handle
-
     def close(self) -> None:
-        self._lock.close()
+        self._ownership.close()
 
     def __enter__(self) -> RunState:
         return self
@@ -75,8 +57,10 @@ class RunState:
     def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
         """Write the generation of `step`.  state: nested dicts and lists with tensors.  record: plain JSON.
 
-        Raises `UserError`, and writes nothing, if a tensor holds NaN or infinity; also if the disk is full.
+        Raises `UserError`, and writes nothing, if a tensor holds NaN or infinity, or if another process has become the
+        owner of the folder; also if the disk is full.
         """
+        self._ownership.check()
         for name, tensor in _tensors(state):
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise UserError(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from common.console import UserError
+from common.machine import batch_job
 from training import slots
 
 
@@ -19,7 +20,8 @@ def pick_device(name: str) -> torch.device:
     Raises `UserError` if a GPU is requested and there is none.
     """
     found = torch.cuda.device_count()
-    if name == "auto" and found and not slots.held:
+    given = found == 1 and batch_job()  # a batch system gave this one to this job only: there is nothing to wait for
+    if name == "auto" and found and not given and not slots.held:
         slots.take(slots.visible_gpus(found), int(os.environ.get(slots.RUNS_PER_GPU, 1)))
     if name == "auto":
         name = "cuda" if found else "cpu"

@@ -26,6 +26,7 @@ from common import __version__
 from common.console import Progress, UserError, say
 from common.files import atomic_path, read_sealed, sweep, write_sealed, write_text
 from common.hashing import sha256_file
+from common.machine import batch_job
 from data.load import data_hash, load
 from methods.api import Method, Scalars, to_uint8
 from training.build import build
@@ -33,9 +34,10 @@ from training.checkpoint import RunState, save_model
 from training.config import RunConfig, Training
 from training.device import check_gpu, memory_advice, pick_device
 from training.identity import claim, run_identity
-from training.provenance import git_state, hardware, peak_memory_mb, versions
+from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
 from training.registry import method_info
 
+LOCK_WAIT = 24 * 3600.0  # seconds
 GRID = 6  # samples on each side of a grid
 FILES = ("model.safetensors", "history.csv", "grid.png", "run.json")  # run.json last: it marks a finished run
 
@@ -64,7 +66,9 @@ def train(
     identity = run_identity(run, data_hash(images), chosen.type)
     if resume and not (resume / "identity.json").exists():
         raise UserError(f"--resume {resume}: there is no run; omit the option to start one")
-    with RunState(resume or state_root / identity["run_hash"]) as state:
+    # In a batch job, the owner may be a job of a killed Snakemake: when it has finished, its run is used.
+    wait = LOCK_WAIT if batch_job() else 0
+    with RunState(resume or state_root / identity["run_hash"], wait) as state:
         claim(state.folder, run, identity)
         if fresh:
             state.clear()
@@ -116,6 +120,7 @@ class Loop:
         self.meter: dict[str, tuple[float, int]] = {}  # sum and count of each scalar since the last row of history
         self.seconds = 0.0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.segments = [segment(method.device, 0)]  # the last one is in progress
 
     def resume(self) -> None:
         found = self.state.load(self.method.device)
@@ -125,6 +130,9 @@ class Loop:
         self.method.load_state_dict(state)
         self.history, self.meter = record["history"], record["meter"]
         self.seconds, self.started = record["seconds"], record["started"]
+        self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
+        if warning := mixed_devices(self.segments):
+            say(f"warning: {warning}")
         say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
 
     def advance(self) -> None:
@@ -180,11 +188,13 @@ class Loop:
 
     def save(self) -> None:
         self._read()
+        self.segments[-1]["last_step"] = self.step
         record = {
             "history": self.history,
             "meter": self.meter,
             "seconds": self.seconds,
             "started": self.started,
+            "segments": self.segments,
         }
         self.state.save(self.step, self.method.state_dict(), record)
 
@@ -204,6 +214,7 @@ class Loop:
     def export(self, dataset_title: str) -> None:
         """Write the finished run's files into the state folder, run.json last."""
         folder = self.state.folder
+        trained = [part for part in self.segments if part["last_step"] > part["first_step"]] or self.segments
         self.draw_grid()
         save_model(self.method.sampler().state_dict(), folder / "model.safetensors")
         write_text(folder / "history.csv", _csv(self.history))
@@ -219,6 +230,8 @@ class Loop:
                 **git_state(),
                 "versions": versions(),
                 "hardware": hardware(self.method.device),
+                "segments": trained,
+                "mixed_devices": mixed_devices(trained),
                 "seconds": round(self.seconds, 1),
                 "peak_memory_mb": peak_memory_mb(self.method.device),
                 "started": self.started,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from common.machine import usable_cpus
+from common.machine import batch_job, host, usable_cpus
 from training.registry import ROOT
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors", "snakemake")
@@ -56,6 +56,21 @@ def versions() -> dict[str, str]:
 def hardware(device: torch.device) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"cpu": cpu_model(), "cores": usable_cpus(), "gpu": gpu, "threads": torch.get_num_threads()}
+
+
+def segment(device: torch.device, step: int) -> dict[str, Any]:
+    """Where the part of a training that begins after `step` runs."""
+    parts, job = hardware(device), batch_job()
+    where = {"host": host(), "device": parts["gpu"] or parts["cpu"], "job": job and job.id}
+    return {**where, "first_step": step, "last_step": step}
+
+
+def mixed_devices(segments: list[dict[str, Any]]) -> str | None:
+    """One sentence if the segments of a training ran on different kinds of device, or None."""
+    kinds = sorted({segment["device"] for segment in segments})
+    if len(kinds) < 2:
+        return None
+    return f"trained on {' and '.join(kinds)}: a run on one kind of device has other last bits"
 
 
 def peak_memory_mb(device: torch.device) -> int:

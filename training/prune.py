@@ -17,6 +17,7 @@ from data.load import data_hash, load
 from training.checkpoint import RunState
 from training.config import Preset
 from training.identity import FORMAT, describe_run, differences, run_identity
+from training.ownership import lock
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _current(preset: Preset, there: dict[str, Any]) -> dict[str, Any]:
 
 def _unless_held(saved: Saved) -> Saved:
     try:
-        RunState(saved.folder).close()
+        lock(saved.folder).close()
     except UserError as error:
         return Saved(saved.folder, saved.label, str(error))
     return saved

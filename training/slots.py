@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from common.console import say
+from common.machine import batch_job, host
 
 RUNS_PER_GPU = "RUNS_PER_GPU"  # environment variable, set by the workflow from training.runs_per_gpu
 POLL_SECONDS = 5.0
@@ -21,9 +23,31 @@ held: list[TextIO] = []  # kept open, and so locked, until this process ends
 
 
 def visible_gpus(count: int) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls each of the `count` GPUs that torch sees."""
+    """A name of each of the `count` GPUs that torch sees, as CUDA_VISIBLE_DEVICES takes it.
+
+    It is the UUID where `nvidia-smi` gives it: in two containers, the index 0 can be two GPUs, and one GPU have two.
+    """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [part.strip() for part in listed.split(",")][:count] if listed else [str(index) for index in range(count)]
+    names = [part.strip() for part in listed.split(",")][:count] if listed else [str(index) for index in range(count)]
+    uuids = _uuids()
+    return [uuids.get(name, name) for name in names]
+
+
+def _uuids() -> dict[str, str]:
+    """The UUID of each index, as nvidia-smi counts."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line)
+
+
+def slots_folder() -> Path:
+    """Where the slots of this user on this host are; of this job, if a batch system gave it GPUs of its own."""
+    job = batch_job()
+    parts = ["few-shot-gpu-slots", str(os.getuid()), host(), *([job.id] if job else [])]
+    return Path(tempfile.gettempdir(), "-".join(parts))
 
 
 def take(gpus: Sequence[str], per_gpu: int, folder: Path | None = None) -> None:
@@ -32,7 +56,7 @@ def take(gpus: Sequence[str], per_gpu: int, folder: Path | None = None) -> None:
     A slot is a locked file, so it is free again when its process ends or is killed.  GPUs with fewer jobs come first.
     Call this before the first use of CUDA, which reads CUDA_VISIBLE_DEVICES once.
     """
-    folder = folder or Path(tempfile.gettempdir(), f"few-shot-gpu-slots-{os.getuid()}")
+    folder = folder or slots_folder()
     folder.mkdir(exist_ok=True)
     places = [(gpu, folder / f"{gpu}-{index}".replace("/", "_")) for index in range(per_gpu) for gpu in gpus]
     waiting = False

@@ -53,6 +53,24 @@ def test_no_command_line_grows_with_the_seeds(tmp_path: Path) -> None:
     assert max(map(len, found)) < LONGEST_ARGUMENT / 100
 
 
+def test_only_jobs_that_run_a_network_ask_a_cluster_for_a_gpu_and_much_memory(tmp_path: Path) -> None:
+    """Every job states its time, without which a cluster gives it the partition's default.
+
+    Snakemake prints what a job asks for only if its rule has no message.
+    """
+    project = copy_project(tmp_path / "project")
+    for path in project.glob("workflow/rules/*.smk"):
+        path.write_text(re.sub(r"    message:\n        .*\n", "", path.read_text()))
+    done = dry_run(config=variant(tmp_path, training={"require_gpu": True, "memory_mb": 32000}), cwd=project)
+    jobs = re.findall(r"^rule (\w+):\n((?: .*\n)+)", done.stdout + done.stderr, flags=re.MULTILINE)
+    submitted = [(rule, job) for rule, job in jobs if rule not in ("all", "fetch_dataset", "fetch_weights")]
+    assert {"train", "sample", "evaluate", "figure", "report"} <= {rule for rule, _ in submitted}
+    for rule, job in submitted:
+        network = "features" in rule or (rule in ("train", "sample", "backtrack") and "method=control" not in job)
+        assert ("gpu=1" in job) == ("mem_mb=32000" in job) == network, job
+        assert "runtime=" in job and "mem_mb=" in job, job
+
+
 @pytest.mark.parametrize("target", ["fetch", "results/smoke/runs/openmoji_faces/fastgan/seed0/full/run.json"])
 def test_a_network_that_only_one_dataset_uses_is_fetched(tmp_path: Path, target: str) -> None:
     by_dataset = {"openmoji_faces": {"perceptual": "vgg"}}

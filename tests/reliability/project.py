@@ -59,8 +59,9 @@ STAGES = {
     "collect": (["metrics.csv"], "collecting"),
     "render": (["tables", "figures", "report.html"], "(rendering|drawing|writing results)"),
 }
-# Entries of run.json that follow the clock: digests of itself and of history.csv, which has a column of seconds, too.
-PASSING = {"seconds", "started", "finished", "peak_memory_mb", "files", "digest"}
+# Entries of run.json that follow the clock and interruptions; also the digests of itself and of history.csv, which has
+# a column of seconds.
+PASSING = {"seconds", "started", "finished", "peak_memory_mb", "segments", "files", "digest"}
 
 
 class Project:
@@ -69,14 +70,20 @@ class Project:
     prefix: put before every command, to run it in a namespace.  view: the folder as these commands see it.
     """
 
+    patience = 300  # seconds for one command
+
     def __init__(self, folder: Path, prefix: tuple[str, ...] = (), view: Path | None = None) -> None:
         self.folder, self.prefix, self.view = folder, prefix, view or folder
         self.results = self.view / "results/tiny"
         self.said = folder / "said.txt"  # by the last command
 
+    def options(self, cores: int) -> list[str]:
+        """Of every Snakemake run here."""
+        return ["--cores", str(cores), "--configfile", "config/tiny.yaml"]
+
     def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[bytes]:
         """A Snakemake run as leader of its own process group, as a terminal starts one."""
-        command = [*self.prefix, "snakemake", *arguments, "--cores", str(cores), "--configfile", "config/tiny.yaml"]
+        command = [*self.prefix, "snakemake", *arguments, *self.options(cores)]
         with self.said.open("wb") as output:
             return subprocess.Popen(
                 command,
@@ -105,7 +112,7 @@ class Project:
     def _finish(self, *arguments: str, cores: int = 2) -> int:
         process = self.start(*arguments, cores=cores)
         try:
-            return process.wait(timeout=300)
+            return process.wait(timeout=self.patience)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -140,7 +147,7 @@ class Project:
     @property
     def owner(self) -> int:
         """The process that holds, or held, that state."""
-        return int((self.state / "lock").read_text())
+        return json.loads((self.state / "lock").read_text())["pid"]
 
     def training_log(self) -> str:
         return (self.results / "logs/train/openmoji_faces_adaptive_imle_seed0_full.log").read_text()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from common.machine import host
 from tests.conftest import Tally
 from tests.reliability.project import MODEL, RUN, STAGES, Project, jobs
 from tests.reliability.trainings import chance
@@ -89,7 +90,7 @@ def test_two_runs_at_once_and_a_training_whose_driver_was_killed(
         first.kill()
         first.wait()
         copy.run("--unlock")
-        sentence = f"process {training.pid} is training in state/{copy.state.name}; wait for it, or stop it"
+        sentence = f"process {training.pid} on {host()} is training in state/{copy.state.name}; wait for it, or stop it"
         assert sentence in copy.refused(MODEL)
         training.kill()
         step = copy.saved_step()

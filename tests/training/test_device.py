@@ -11,6 +11,7 @@ import torch
 
 from common.console import UserError
 from tests.conftest import ROOT
+from training import slots
 from training.device import memory_advice, pick_device
 
 
@@ -21,6 +22,22 @@ def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.Mon
         pick_device("cuda")
     with pytest.raises(UserError, match=r"--device tpu: expected auto, cpu, cuda or cuda:N"):
         pick_device("tpu")
+
+
+@pytest.mark.parametrize(("visible", "job", "waits"), [(1, True, False), (1, False, True), (2, True, True)])
+def test_a_slot_is_taken_unless_a_batch_system_gave_this_job_one_gpu(
+    visible: int, job: bool, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In device cgroups, two jobs with two GPUs both see number 0: the second would wait for the first."""
+    taken: list[list[str]] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    monkeypatch.setattr(slots, "take", lambda gpus, per_gpu: taken.append(gpus))
+    monkeypatch.setattr(slots, "held", [])
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert pick_device("auto").type == "cuda"
+    assert bool(taken) == waits
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_AS")

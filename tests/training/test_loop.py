@@ -19,6 +19,7 @@ from methods.api import Scalars
 from methods.mixdl import MixDL
 from tests.conftest import ROOT
 from tests.training.conftest import change_images, toy_preset, toy_run
+from training import provenance
 from training.config import RunConfig
 from training.loop import FILES, train
 
@@ -51,6 +52,25 @@ def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
     assert all(float(row["d_loss"]) > 0 for row in rows)
 
 
+def test_segments_are_recorded_and_other_devices_are_pointed_out(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step_of = MixDL.train_step
+    monkeypatch.setattr(MixDL, "train_step", lambda self, step: {"x": math.nan} if step == 7 else step_of(self, step))
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with pytest.raises(UserError, match="x became nan"):
+        train_toy()
+    monkeypatch.setattr(MixDL, "train_step", step_of)
+    monkeypatch.setattr(provenance, "cpu_model", lambda: "another CPU")
+    monkeypatch.setenv("SLURM_JOB_ID", "2")
+    train_toy()
+    run = read_json(OUT / "run.json")
+    parts = [(part["job"], part["first_step"], part["last_step"]) for part in run["segments"]]
+    assert parts == [("1", 0, 5), ("2", 5, 12)]
+    assert "another CPU" in run["mixed_devices"]
+    assert f"warning: {run['mixed_devices']}" in capsys.readouterr().err
+
+
 def test_a_finished_run_is_copied_and_a_changed_one_trained_beside_it(workplace: Path) -> None:
     train_toy()
     first = read_json(OUT / "run.json")
@@ -74,16 +94,17 @@ def test_out_keeps_the_files_of_others(workplace: Path) -> None:
     assert {path.name for path in OUT.iterdir()} == {".pre-commit-config.yaml", ".env.local.txt", *FILES}
 
 
+@pytest.mark.parametrize("save_every", [4, 5])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, save_every: int
 ) -> None:
-    """It is found when the scalars are read, before the next save, and the step is named at which it happened."""
+    """Scalars are read for the log, here after step 10, and before a state is saved, here after step 8 or 10."""
     healthy, nan = MixDL.train_step, {"d_loss": torch.tensor(math.nan)}
     monkeypatch.setattr(MixDL, "train_step", lambda self, step: healthy(self, step) | (nan if step == 7 else {}))
     with pytest.raises(UserError, match=r"d_loss became nan at step 7 of mixdl.*last good state is kept"):
-        train_toy()
+        train(toy_run(), toy_preset().training.model_copy(update={"save_every": save_every}), OUT)
     (state,) = Path("state").iterdir()
-    assert [path.name for path in state.glob("0*.json")] == ["000000005.json"]
+    assert [path.name for path in state.glob("0*.json")] == [f"{save_every:09d}.json"]
     assert not OUT.exists()
 
 

@@ -93,6 +93,8 @@ THREADS = PRESET.training.threads
 OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
 ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
 INTAKE = f"{P}/intake.json"  # what was found in their folder; for the report
+SMALL_MB = 2000  # of jobs that train nothing and run no large network
+DAY = 24 * 60  # in minutes, as `runtime` counts
 # The MALLOC variables stop glibc from returning large blocks to the system between steps, which causes page faults.
 shell.prefix(
     job_prefix(
@@ -100,6 +102,11 @@ shell.prefix(
         f" RUNS_PER_GPU={PRESET.training.runs_per_gpu} PYTHONPATH={FOLDER}"
     )
 )
+
+
+# A request of each job.  On a cluster, --resources gpu=N then limits the jobs of one group, not the whole cluster.
+resource_scopes:
+    gpu="local",
 
 
 onstart:
@@ -236,7 +243,17 @@ def either(names):
 
 
 def gpus(wildcards):
+    """For jobs that run a network."""
     return 1 if PRESET.training.require_gpu else 0
+
+
+def gpus_of_method(wildcards):
+    """None for a control: its samples come from no network."""
+    return gpus(wildcards) if method_info(wildcards.method).trains else 0
+
+
+def memory_of_method(wildcards):
+    return PRESET.training.memory_mb if method_info(wildcards.method).trains else SMALL_MB
 
 
 def metric_files():

@@ -16,6 +16,7 @@ rule real_features:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         code=code("metrics/features.py"),
@@ -40,6 +41,7 @@ rule sample_features:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         code=code("metrics/features.py"),
@@ -62,6 +64,9 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: THREADS
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         threads=THREADS,
         n=PRESET.sampling.n,
@@ -84,6 +89,9 @@ rule floor:
     conda:
         "../../environment.yml"
     threads: THREADS
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         threads=THREADS,
         code=code("metrics/evaluate.py"),
@@ -112,6 +120,7 @@ rule diversity:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         n=PRESET.sampling.n,
@@ -140,6 +149,7 @@ rule diversity_of_halves:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=240,
     params:
         threads=THREADS,
         settings=diversity_settings(),
@@ -167,6 +177,7 @@ rule backtrack:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=DAY,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
         threads=THREADS,
@@ -188,6 +199,9 @@ rule collect:
         f"{P}/logs/collect.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         code=code("metrics/collect.py"),
     message:

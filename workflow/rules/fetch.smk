@@ -10,6 +10,13 @@ def supplied(dataset):
     return manual_digest(dataset)
 
 
+# The nodes of a cluster often reach no network; the login node does.
+localrules:
+    fetch,
+    fetch_dataset,
+    fetch_weights,
+
+
 rule fetch_dataset:
     output:
         "data/raw/{dataset}/fetched.json",

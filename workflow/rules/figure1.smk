@@ -9,6 +9,9 @@ rule figure1_toy:
         "results/figure1/logs/toy.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         code=code("workflow/rendering/toy.py"),
     message:
@@ -28,6 +31,9 @@ rule figure1:
         "results/figure1/logs/figure1.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         code=code("workflow/rendering/figure1.py"),
     message:

@@ -15,6 +15,9 @@ rule figure:
         figure=either(FIGURES),
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/figures.py"),
@@ -22,6 +25,10 @@ rule figure:
         "drawing {wildcards.figure}"
     script:
         "../scripts/figure.py"
+
+
+localrules:
+    figures,
 
 
 rule figures:

@@ -15,6 +15,9 @@ rule adopt_pictures:
         f"results/logs/fetch/{MINE}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         code=code("data/mine.py"),
     message:
@@ -37,6 +40,7 @@ rule estimate:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=60,
     params:
         pictures=dataset_info(MINE).count,
         identity=digest([config_hash(PRESET.run(*cell, "full")) for cell in PRESET.cells()]),

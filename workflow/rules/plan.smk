@@ -9,6 +9,7 @@ rule plan:
     resources:
         gpu=gpus,
         mem_mb=PRESET.training.memory_mb,
+        runtime=60,
     message:
         "timing a few steps of each method"
     shell:

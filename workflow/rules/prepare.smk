@@ -11,6 +11,9 @@ rule prepare:
         f"{P}/logs/prepare/{{dataset}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         resolution=PRESET.resolution,
         entry=dataset_entry,

@@ -34,6 +34,9 @@ rule render:
         "results/rendered/{preset}/render.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         code=digest(code_hashes("workflow/rendering/reference.py")),
         sources={name: sources_hash(name) for name in methods()},  # captions say whether they have changed
@@ -41,6 +44,10 @@ rule render:
         "rendering tables, figures and report of {wildcards.preset} from its committed numbers"
     script:
         "../scripts/render.py"
+
+
+localrules:
+    verify,
 
 
 # No inputs: it checks the existing files and writes only its log.

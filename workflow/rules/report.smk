@@ -16,6 +16,9 @@ rule report:
         f"{P}/logs/report.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         # A digest, not the texts: Snakemake formats braces in parameters.
         printed=digest([printed(PRESET), PRESET.command, intake() if OWN_PICTURES else None]),

@@ -15,8 +15,9 @@ rule sample:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
+        gpu=gpus_of_method,
+        mem_mb=memory_of_method,
+        runtime=120,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),
         n=PRESET.sampling.n,
@@ -40,6 +41,9 @@ rule import_external:
         method=either(name for _, name, _ in externals()),
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=60,
     params:
         resolution=PRESET.resolution,
         take=samples_taken(PRESET),

@@ -12,6 +12,9 @@ rule statistics:
         f"{P}/logs/statistics.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         printed=printed(PRESET),
         code=code("workflow/rendering/statistics.py"),

@@ -14,6 +14,9 @@ rule table:
         f"{P}/logs/tables/table{{number}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/notation.py"),
@@ -35,6 +38,9 @@ rule published:
         f"{P}/logs/tables/published.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/published.py"),
@@ -48,6 +54,11 @@ rule tables:
     input:
         expand(f"{P}/tables/table{{number}}.md", number=tables_of(PRESET)),
         rules.published.output,
+
+
+localrules:
+    tables,
+    verify,
 
 
 # No inputs: it checks the existing files and runs no other rule.

@@ -19,15 +19,25 @@ rule train:
         "../../environment.yml"
     threads: THREADS
     resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
+        gpu=gpus_of_method,
+        mem_mb=memory_of_method,
+        runtime=DAY,
     params:
         identity=run_identity,
+        # Snakemake removes a job's log before each attempt, even while another job writes to it; this file stays.
+        attempts="{dataset}_{method}_seed{seed}_{split}.attempts.log",
     message:
         "training {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
+    # SLURM signals every process of a job: without the trap, the shell would end before the training has saved its state.
     shell:
+        "ln -sf {params.attempts} {log}; trap : TERM; "
         f"python -m training train --config {CONFIG} --dataset {{wildcards.dataset}} --method {{wildcards.method}}"
-        " --seed {wildcards.seed} --split {wildcards.split} > {log} 2>&1"
+        " --seed {wildcards.seed} --split {wildcards.split} >> {log} 2>&1"
+
+
+localrules:
+    prune,
+    prune_now,
 
 
 # States of trainings that the configuration no longer asks for: `prune` lists them, `prune_now` removes them.
