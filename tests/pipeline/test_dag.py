@@ -66,7 +66,11 @@ def test_only_jobs_that_run_a_network_ask_a_cluster_for_a_gpu_and_much_memory(tm
     submitted = [(rule, job) for rule, job in jobs if rule not in ("all", "fetch_dataset", "fetch_weights")]
     assert {"train", "sample", "evaluate", "figure", "report"} <= {rule for rule, _ in submitted}
     for rule, job in submitted:
-        network = "features" in rule or (rule in ("train", "sample", "backtrack") and "method=control" not in job)
+        network = (
+            "features" in rule
+            or "diversity" in rule
+            or (rule in ("train", "sample", "backtrack") and "method=control" not in job)
+        )
         assert ("gpu=1" in job) == ("mem_mb=32000" in job) == network, job
         assert "runtime=" in job and "mem_mb=" in job, job
 

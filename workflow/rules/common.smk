@@ -12,7 +12,7 @@ from common.console import UserError
 from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
-from data.supplied import contents
+from data.supplied import contents, manual_digest
 from training.config import parse_preset
 from training.counts import samples_taken, too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
@@ -169,6 +169,12 @@ def unused_externals():
             elif not visible(folder):
                 notes.append(f"{folder} is empty")
     return notes
+
+
+@cache
+def supplied(dataset):
+    """A digest of what data/manual has of a dataset, by content, whatever the dates."""
+    return manual_digest(dataset)
 
 
 @cache

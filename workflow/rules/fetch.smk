@@ -1,15 +1,5 @@
 # All downloads.  Only the records are declared as outputs: Snakemake deletes outputs before a job, and a complete
 # download must not be repeated.
-
-from data.supplied import manual_digest
-
-
-@cache
-def supplied(dataset):
-    """A digest of what data/manual has of a dataset, by content, whatever the dates."""
-    return manual_digest(dataset)
-
-
 # The nodes of a cluster often reach no network; the login node does.
 localrules:
     fetch,

@@ -1,5 +1,4 @@
 # Where it runs: checks of folder and conda, the environment of every job, and what a closed terminal does.
-import getpass
 import os
 import shlex
 import shutil
@@ -10,6 +9,8 @@ from contextlib import suppress
 import psutil  # a requirement of Snakemake
 
 sys.path.insert(0, workflow.basedir)
+
+from common.machine import name_user
 
 
 def check_folder():
@@ -36,14 +37,6 @@ def check_conda():
             "error: --use-conda needs conda 24.7 or newer on the PATH (Miniforge has one); without conda, omit "
             "the flag and install the same versions: pip install -r requirements.txt"
         )
-
-
-def name_user():
-    """Name a user that has only a number, as in `docker run --user 1000`: Snakemake and torch ask for a name."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = f"user{os.getuid()}"
 
 
 def job_prefix(exports):
