@@ -7,7 +7,7 @@ its own.  They are drawn by a CPU generator before the images exist, so that a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -76,8 +76,12 @@ def cutout(images: Tensor, top: Tensor, left: Tensor) -> Tensor:
     return images * ~(rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
 
 
-DRAW = {"color": draw_color, "translation": draw_translation, "cutout": draw_cutout}
-APPLY = {"color": color, "translation": translation, "cutout": cutout}
+DRAW: dict[str, Callable[[int, int, torch.Generator], tuple[Tensor, ...]]] = {
+    "color": draw_color,
+    "translation": draw_translation,
+    "cutout": draw_cutout,
+}
+APPLY: dict[str, Callable[..., Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def draw_coins(n: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from common.files import read_yaml
 from methods.api import Streams
 from methods.stylegan2.lecam import LeCam
-from methods.stylegan2_diffaugment import StyleGAN2
+from methods.stylegan2_diffaugment import StyleGAN2, draw_deceived
 from networks.stylegan2 import Discriminator, Generator
 from tests.conftest import ROOT
 from tests.methods.reference import Adam, assert_parameters, augment, random_flip

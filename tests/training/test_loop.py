@@ -74,16 +74,17 @@ def test_out_keeps_the_files_of_others(workplace: Path) -> None:
     assert {path.name for path in OUT.iterdir()} == {".pre-commit-config.yaml", ".env.local.txt", *FILES}
 
 
+@pytest.mark.parametrize("save_every", [4, 5])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, save_every: int
 ) -> None:
-    """It is found when the scalars are read, before the next save, and the step is named at which it happened."""
+    """Scalars are read for the log, here after step 10, and before a state is saved, here after step 8 or 10."""
     healthy, nan = MixDL.train_step, {"d_loss": torch.tensor(math.nan)}
     monkeypatch.setattr(MixDL, "train_step", lambda self, step: healthy(self, step) | (nan if step == 7 else {}))
     with pytest.raises(UserError, match=r"d_loss became nan at step 7 of mixdl.*last good state is kept"):
-        train_toy()
+        train(toy_run(), toy_preset().training.model_copy(update={"save_every": save_every}), OUT)
     (state,) = Path("state").iterdir()
-    assert [path.name for path in state.glob("0*.json")] == ["000000005.json"]
+    assert [path.name for path in state.glob("0*.json")] == [f"{save_every:09d}.json"]
     assert not OUT.exists()
 
 

@@ -23,7 +23,7 @@ def test_parts_of_a_batch_add_up_to_its_gradients() -> None:
     losses, gradients = [], []
     for microbatch in (4, 3):
         method = build(microbatch=microbatch, dropout=0.0)
-        losses.append(method.train_step(0)["loss"])
+        losses.append(float(method.train_step(0)["loss"]))
         gradients.append([parameter.grad for parameter in method.network.parameters()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
