@@ -72,5 +72,13 @@ def test_another_primary_metric_and_reference(make, tmp_path):
     assert analyse(make(statistics=chosen)).ranks["adaptive_imle"] == 1, "the highest recall is the best"
 
 
+def test_a_number_that_could_not_be_computed_is_no_number(make):
+    def unknown(frame: pd.DataFrame) -> pd.DataFrame:
+        mine = (frame["method"] == "fake_clr") & (frame["metric"] == "fid")
+        return frame.assign(value=frame["value"].mask(mine), reason="too few samples")
+
+    assert "fake_clr" not in analyse(make(unknown)).means.columns
+
+
 def test_a_preset_without_any_number_has_empty_statistics(make):
     assert rows(analyse(make(lambda frame: frame[frame["metric"] == "precision"]))) == []

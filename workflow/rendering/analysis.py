@@ -40,12 +40,12 @@ class Analysis:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """dataset, method, seed and value of every ranked run, by the protocol of the tables."""
+        """dataset, method, seed and value of every ranked run that has one, by the protocol of the tables."""
         frame, protocol = self.results.metrics, self.metric.protocol(self.results.preset).name
         chosen = frame[(frame["metric"] == self.metric.id) & (frame["protocol"] == protocol)]
         chosen = chosen[(chosen["split"] == "train90") == (self.metric.split == "train90")]
         ranked = {row.id for row in self.results.ranked}
-        return chosen.loc[chosen["method"].isin(ranked), ["dataset", "method", "seed", "value"]]
+        return chosen.loc[chosen["method"].isin(ranked), ["dataset", "method", "seed", "value"]].dropna(subset="value")
 
     @cached_property
     def means(self) -> pd.DataFrame:
