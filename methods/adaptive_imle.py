@@ -19,6 +19,7 @@ from torch import Tensor
 
 from methods.api import Scalars, Streams
 from methods.imle.family import IMLE
+from methods.transfer import moved
 
 
 class AdaptiveIMLE(IMLE):
@@ -75,7 +76,7 @@ class AdaptiveIMLE(IMLE):
         ripe = (self.age >= min(staleness, oldest)).nonzero().flatten()  # no other image can be due
         if not len(ripe):
             return
-        age, ripe = self.age[ripe].to(self.device), ripe.to(self.device)
+        ripe, age = moved((ripe, self.age[ripe]), self.device)
         distance = self.reached(ripe)
         is_due = (distance < self.tau[ripe]) & (age >= staleness) | (age >= oldest)
         due = ripe[is_due]

@@ -36,6 +36,7 @@ SEPARATE = {"joint_r1": False, "r1_every": 2, "path_weight": 2.0, "path_every": 
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "official, nobody due": ("adaptive_imle", {}, 0),
     "official, all due": ("adaptive_imle", {"staleness": 1, "force_resample": 1, "shuffle": False}, 0),
+    "official, all far": ("adaptive_imle", {"staleness": 1, "delta": 0.1, "measure": "in_step"}, 1),
     "official, in the step": ("adaptive_imle", {"staleness": 1, "force_resample": 1, "measure": "in_step"}, 0),
     "Algorithm 1": ("adaptive_imle", {"schedule": "paper"}, 0),
     "Algorithm 1, nobody due": ("adaptive_imle", {"schedule": "paper", "delta": 0.1, "measure": "in_step"}, 1),
@@ -81,7 +82,7 @@ def sample(method: Method) -> Tensor:
 
 @pytest.mark.parametrize("case", CASES)
 def test_training_gives_the_bits_of_the_cpu_with_little_traffic(case: str) -> None:
-    """No reads but for reassignments, the check of Algorithm 1, and the new p of ADA and APA in step 1."""
+    """No reads but for reassignments, the checks for them, and the new p of ADA and APA in step 1."""
     on_cpu, expected, _ = train(case, "cpu", Counter())
     with pretended() as (device, counts):
         method, found, traffic = train(case, device, counts)
