@@ -17,7 +17,7 @@ def test_vgg16_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
         from torchvision.models.vgg import VGG, make_layers
         from torchvision.transforms import Normalize
     plan = [8, 8, "M", 8, 8, "M", 16, 16, 16, "M", 16, 16, 16, "M", 512, 512, 512, "M"]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vgg = VGG(make_layers(plan), init_weights=False)
         vgg.classifier = torch.nn.Sequential(

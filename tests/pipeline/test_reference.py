@@ -19,7 +19,7 @@ from workflow.rendering.results import Results
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = yaml.safe_load((ROOT / "config/reference.yaml").read_text())["reference"]
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-HEAVY = ("torch", "torchvision", "lpips", "cleanfid", "prdc", "sklearn", "scipy", "safetensors")
+HEAVY = ("torch", "torchvision", "lpips", "cleanfid", "prdc", "sklearn", "safetensors")
 
 
 @pytest.fixture(scope="module")
