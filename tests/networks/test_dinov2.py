@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,9 @@ from networks.weights import CATALOGUE
 
 def test_random_weights_give_the_class_token_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     """LayerScale and class token are not at their small initial values: an error in a block would not be seen."""
-    import timm
-
     import networks.torchvision_compat  # noqa: F401
 
+    timm = importlib.import_module("timm")  # only now: it imports torchvision
     torch.manual_seed(0)
     model = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=56, num_classes=0).eval()
     shapes = {name: value.shape for name, value in model.state_dict().items()}
