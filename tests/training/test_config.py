@@ -92,7 +92,7 @@ def test_by_dataset_overrides_one_dataset_and_defaults_are_filled_in(demo: dict[
     animals, faces = (preset.run(name, "fastgan", 0, "full") for name in ("openmoji_animals", "openmoji_faces"))
     assert (animals.steps, animals.config["batch"]) == (7, 3)
     assert (faces.steps, faces.config["batch"]) == (800, 8)
-    assert faces.config["margin"] == (0.8, 1.0)  # stands in methods/fastgan.py alone
+    assert faces.config["margin"] == (0.8, 1.0)  # the default of methods/fastgan.py
     assert preset.run("openmoji_faces", "control_real", 0, "full").steps == 0
 
 

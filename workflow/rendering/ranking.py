@@ -17,6 +17,7 @@ from workflow.rendering.style import COLOURS, GREY, INK, SMALL, TINY, new_figure
 
 # Pixels.
 HEAD, FOOT, ROW, BASE = 60, 90, 36, 130
+LETTERS = 28  # in a line of text that takes the place of a panel
 
 
 @styled
@@ -75,4 +76,4 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
 
 def _explain(axes: Axes, text: str) -> None:
     axes.set_axis_off()
-    axes.text(0.02, 0.9, fill(text, 48), color=GREY, va="top", transform=axes.transAxes)
+    axes.text(0, 0.9, fill(text, LETTERS), color=GREY, va="top", transform=axes.transAxes)

@@ -20,7 +20,7 @@ from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
 RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv", DUPLICATES.format(dataset="*"))
-RENDERED = ("tables/*", "statistics.*", "figures/curves.*", "figures/ranking.*")  # show no picture
+RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
 PICTURES = ("figures/*", "report.html")
 
 
