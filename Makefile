@@ -44,8 +44,8 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/mine results/smoke results/rendered results/figure1 results/logs .snakemake .pytest_cache .ruff_cache \
-	  .mypy_cache .import_linter_cache
+	rm -rf results/demo results/field results/mine results/smoke results/rendered results/figure1 results/logs \
+	  .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \

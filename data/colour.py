@@ -115,8 +115,8 @@ def eight_bits(
     if depth is None and 0 < peak < NARROW:
         likely = next(bits for bits in DEPTHS if peak < 2**bits)
         notes.append(
-            f"is a 16-bit picture without a value above {2**likely - 1}, so it becomes dark; save it with 8 bits, "
-            f"or, if its set has an entry in datasets.yaml, write `depth: {likely}` there (`depth: 16`: it stays dark)"
+            f"is a 16-bit picture without a value above {2**likely - 1} (`depth: {likely}`), so it becomes dark; save "
+            "it with 8 bits"
         )
     pixels = _scaled(colours, depth or 16)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -154,7 +154,7 @@ def _values(
             raise BadColour("has values outside 0 to 65535; save it with 8 or 16 bits")
         return values.astype(np.uint16)[..., None]
     with reopen() as other:
-        raw = _raw_mode(other)
+        raw = raw_mode(other)
         if raw == "LA;16B":  # four bytes a pixel: grey and alpha, each high and low
             _set_raw_mode(other, "RGBA")
             return np.asarray(other).view(">u2").astype(np.uint16)
@@ -177,7 +177,7 @@ def _has_deep_planes(image: Image.Image) -> bool:
     return tags.get(PLANES) == SEPARATE and max(tags.get(BITS, (8,))) > 8
 
 
-def _raw_mode(image: ImageFile.ImageFile) -> str:
+def raw_mode(image: ImageFile.ImageFile) -> str:
     """How the file stores pixels, in Pillow's words; empty if unknown."""
     args = image.tile[0].args if image.tile else ""
     return args if isinstance(args, str) else str(args[0]) if args else ""

@@ -91,11 +91,12 @@ def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.u
 def _decoded(files: list[Path], resolution: int, folder: Path, originals: Originals) -> NDArray[np.uint8]:
     images = _empty(len(files), resolution, folder)
     for index, file in enumerate(files):
+        notes: list[str] = []
         try:
-            images[index] = np.asarray(to_square(decode(file), resolution))
+            images[index] = np.asarray(to_square(decode(file, notes=notes), resolution))
         except BadImage as error:
             raise UserError(f"{file} {error}; replace or remove it") from None
-        originals.add(file)
+        originals.add(file, notes)
     return images
 
 

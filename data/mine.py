@@ -17,11 +17,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from common.console import Progress, UserError, say
 from common.files import read_json, write_json
 from common.hashing import digest, sha256_bytes, sha256_file
+from data.colour import raw_mode
 from data.datasets import MINE, MINE_RECORD, dataset_names
 from data.images import FORMATS, SUFFIXES, BadImage, decode, usable_name
 from data.mine_report import Record, counted, left_out_lines
@@ -232,7 +233,7 @@ def _picture(path: Path) -> Record:
     return {"pixels_sha256": pixels, "size": list(image.size), "changes": changes}
 
 
-def _changes(image: Image.Image, notes: list[str]) -> Iterator[str]:
+def _changes(image: ImageFile.ImageFile, notes: list[str]) -> Iterator[str]:
     """What decoding does to a picture, apart from its size and from what `notes` say."""
     if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         yield "turned upright by the EXIF orientation"
@@ -244,6 +245,8 @@ def _changes(image: Image.Image, notes: list[str]) -> Iterator[str]:
         yield "has a colour profile, converted to sRGB"
     if image.mode != "RGB":
         yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
+    elif ";16" in raw_mode(image):
+        yield "converted to 8 bits from 16"
 
 
 def _copy_name(index: int, path: str) -> str:
@@ -254,7 +257,7 @@ def _copy_name(index: int, path: str) -> str:
 
 
 def _entry(place: Path) -> Record:
-    """The dataset's entry in the registry.  Its title is printed in tables and figures: no signs of their languages."""
+    """The dataset's entry in the registry.  Its title has no characters that are special in LaTeX or HTML."""
     name = unicodedata.normalize("NFC", place.name)  # macOS stores an accent apart from its letter
     title = " ".join(re.sub(r"[^\w .,()-]", " ", name).split())[:40] or "own pictures"
     return {

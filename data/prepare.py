@@ -42,7 +42,8 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
             progress.advance()
     for note, names in assumed.items():
         others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
-        say(f"warning: {name}: {names[0]}{others} {note}")
+        advice = f", or set this `depth` of {name} in datasets.yaml (16: it stays dark)" if "16-bit" in note else ""
+        say(f"warning: {name}: {names[0]}{others} {note}{advice}")
     folder = Path(out) / str(resolution) / name
     with atomic_path(folder / "images.npy") as temporary:
         np.save(temporary, images)

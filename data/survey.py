@@ -30,13 +30,19 @@ class Survey:
 
 @dataclass
 class Originals:
-    """What the samples were before they became arrays: how many have each (width, height) and each lossy format."""
+    """What the samples were before they became arrays.
+
+    How many have each (width, height) and each lossy format, and the names of those with each note of the decoder.
+    """
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     lossy: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, path: Path) -> None:
-        """Count an image file, whose content was already decoded once."""
+    def add(self, path: Path, notes: Sequence[str] = ()) -> None:
+        """Count an image file, whose content was already decoded once, with these notes."""
+        for note in notes:
+            self.notes.setdefault(note, []).append(path.name)
         with Image.open(path, formats=FORMATS) as image:
             self.sizes[image.size] += 1
             if name := lossy_format(path, image):
@@ -99,6 +105,8 @@ def warnings(images: NDArray[np.uint8], originals: Originals) -> list[str]:
         )
     for name, count in originals.lossy.items():
         found.append(f"{count} of {n} samples are {name}: lossy compression alone can double FID; save them as PNG")
+    for note, names in originals.notes.items():
+        found.append(f"{len(names)} of {n} samples ({listed(names)}): each {note}")
     if distinct == 1 < n:
         found.append(f"all {n} samples are identical")
     elif distinct < n:

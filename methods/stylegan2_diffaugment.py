@@ -51,7 +51,7 @@ class StyleGAN2(StyleGAN2Family):
         ada_kimg: float = 500.0  # p moves from 0 to 1 in this many thousand images; ADA's authors also use 100
         ada_every: int = 4  # steps
         # Regularisation
-        r1_every: int = 4
+        r1_every: int = 4  # as usually described; the released loop also has a mode without this interval (1)
         joint_r1: bool = True  # R1 is a term of the loss, as in TensorFlow; false: a step of its own, as in PyTorch
         path_weight: float = 0.0  # off; StyleGAN2's is 2
         # Optimisation

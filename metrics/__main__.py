@@ -205,7 +205,7 @@ def _diversity(arguments: argparse.Namespace) -> None:
     """Load images and features of both sides, and write the metric file of the samples, or of the halves."""
     from threadpoolctl import threadpool_limits
 
-    from metrics import diversity
+    from metrics import diversity, sscd
     from metrics.features import check_comparable, load, read_prepared, read_samples
     from networks.lpips import LPIPS
 
@@ -214,6 +214,8 @@ def _diversity(arguments: argparse.Namespace) -> None:
         raise UserError("--samples needs one --fake for each --real; without both, halves of the images are compared")
     lpips = LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
     images, described = read_prepared(arguments.images)
+    if preset.metrics.sscd:
+        sscd.check(images.shape[1])
     real_features = [load(path, arguments.images) for path in arguments.real]
     real = diversity.image_set(images, real_features)
     copies: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from common.console import UserError
 from metrics.features import check_pair, resize_clean
 from metrics.precision_recall import distances
+from metrics.statistics import wilson
 from training.protocols import COPY_SIDE
 
 RATIO = 1 / 2
@@ -111,14 +112,6 @@ def compare_pixels(real: References, fake: NDArray[np.uint8]) -> Copies:
     """`compare` by Euclidean distance of pixels at 32 x 32.  fake: uint8 (n, H, W, 3)."""
     points = pixels(fake)
     return compare(distances(points, real.plain), distances(points, real.mirrored), real.among)
-
-
-def wilson(copies: int, n: int) -> tuple[float, float]:
-    """The 95% Wilson interval of a share of `copies` in `n`, which is meaningful for shares of 0 and 1 too."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(copies, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def rows(copies: Copies, protocol: str, n_real: int) -> list[dict[str, Any]]:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from common.console import UserError
 from common.hashing import derive_seed
-from metrics import copy_rate, equal_counts, fid, precision_recall, sscd
-from metrics.evaluate import HEADER
+from metrics import copy_rate, equal_counts, fid, sscd
+from metrics.evaluate import HEADER, computed_precision_recall
 from metrics.features import Features
 from metrics.precision_recall import distances
 from training.config import Metrics, Preset
-from training.protocols import FID, PIXELS
+from training.protocols import FID, FID_LEAST, PIXELS
 
 if TYPE_CHECKING:
     from networks.lpips import LPIPS
@@ -89,10 +89,8 @@ def halves(real: ImageSet, settings: Metrics, lpips: LPIPS, seed: int, dataset: 
     one, other = (real[part] for part in half_indices(len(real.images), seed, dataset))
     measured, _ = rows(one, other, settings, lpips, seed)
     for protocol in settings.precision_recall:
-        if len(one.images) >= protocol.k + 2:
-            measured += precision_recall.rows(
-                one.features[protocol.network], other.features[protocol.network], protocol
-            )
+        pair = one.features[protocol.network], other.features[protocol.network]
+        measured += [row for row in computed_precision_recall(*pair, protocol) if row["value"] is not None]
     return measured
 
 
@@ -104,13 +102,15 @@ def half_indices(n: int, seed: int, dataset: str) -> tuple[NDArray[Any], NDArray
 def feature_rows(real: ImageSet, fake: ImageSet, settings: Metrics, seed: int) -> list[Row]:
     measured: list[Row] = []
     for protocol in settings.precision_recall:
-        if len(real.images) < protocol.k + 2:
-            continue  # a k-th neighbour does not exist
+        if protocol.why_not(len(real.images), "real images"):
+            continue
         pair = (real.features[protocol.network], fake.features[protocol.network])
         measured += equal_counts.precision_recall_rows(*pair, protocol, _generator(seed, "equal counts"))
     inception = (real.features["inception"], fake.features["inception"])
     measured += equal_counts.vendi_rows(*inception, _generator(seed, "vendi"))
     counts = {"n_real": len(real.images), "n_fake": len(fake.images)}
+    if min(counts.values()) < FID_LEAST:
+        return measured
     for name, value in (("authpct", copy_rate.authenticity(*inception)), ("mifid", fid.mifid(*inception))):
         measured.append({"metric": name, "value": value, "protocol": FID, **counts})
     for network in settings.frechet:

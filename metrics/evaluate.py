@@ -39,12 +39,12 @@ def evaluate(
     header = {"preset": preset, **_header(samples)}
     _refuse_too_few(samples, n_fake, "FID")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
-    fid_rows = _fid_rows(reference.values, samples.values[:n_fake], generator)
+    fid_rows = computed_fid(reference.values, samples.values[:n_fake], generator)
     pr_rows = []
     for protocol in protocols:
         reference, samples = _of_network(pairs, protocol.network, str(protocol))
         _refuse_too_few(samples, protocol.n_fake, str(protocol))
-        pr_rows += _precision_recall_rows(reference.values, samples.values[: protocol.n_fake], protocol)
+        pr_rows += computed_precision_recall(reference.values, samples.values[: protocol.n_fake], protocol)
     return {**header, "rows": fid_rows}, {**header, "rows": pr_rows}
 
 
@@ -58,11 +58,11 @@ def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
         **what,
         "steps": None,
         "run_hash": None,
-        "rows": _fid_rows(one, other, generator),
+        "rows": computed_fid(one, other, generator),
     }
 
 
-def _fid_rows(
+def computed_fid(
     real: NDArray[np.float32], fake: NDArray[np.float32], generator: np.random.Generator
 ) -> list[dict[str, Any]]:
     if min(len(real), len(fake)) >= FID_LEAST:
@@ -71,7 +71,7 @@ def _fid_rows(
     return _not_computed({"fid": FID, "kid": fid.KID, "kid_std": fid.KID}, reason, real, fake)
 
 
-def _precision_recall_rows(
+def computed_precision_recall(
     real: NDArray[np.float32], fake: NDArray[np.float32], protocol: PrecisionRecall
 ) -> list[dict[str, Any]]:
     reasons = [protocol.why_not(len(real), "real images"), protocol.why_not(len(fake), "samples")]

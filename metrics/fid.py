@@ -90,8 +90,7 @@ def kid(
 def mifid(real: NDArray[Any], fake: NDArray[Any]) -> float:
     """Memorisation-informed FID (Bai et al. 2021, arXiv:2106.03062) of features (n, d) and (m, d), as in torchmetrics.
 
-    FID divided by the mean cosine distance of a real image to the nearest fake, if that is below 0.1.  Features of
-    Inception are so alike that it nearly always is; the copy rate is easier to read.
+    FID divided by the mean cosine distance of a real image to the nearest fake, if that is below 0.1.
     """
     check_pair(real, fake, least=2)
     unit = [x[x.any(axis=1)] / np.linalg.norm(x[x.any(axis=1)], axis=1, keepdims=True) for x in (real, fake)]

@@ -16,19 +16,18 @@ from common.console import UserError
 from common.hashing import derive_seed
 from data.external import ARRAYS, read_samples
 from data.images import BadImage, decode, list_images, to_square
-from metrics import diversity, features, fid, precision_recall
+from metrics import diversity, evaluate, features, sscd
 from metrics.diversity import ImageSet, Row
 from networks.lpips import LPIPS
 from networks.weights import fetch
 from training.config import Metrics
-from training.protocols import Backtracking, PrecisionRecall
+from training.protocols import DENSE, Backtracking, PrecisionRecall
 
 if TYPE_CHECKING:
     import torch
 
 MOST = 1000  # samples for precision and recall, and for LPIPS between samples
 LPIPS_SIDE = {"alex": 64, "vgg": 16}  # pixels to which smaller images are enlarged
-DENSE = 1.2
 
 
 def read(folder: Path, resolution: int) -> NDArray[np.uint8]:
@@ -77,6 +76,8 @@ def score_folders(
     Raises `UserError` for folders that cannot be read and for a protocol that needs more samples than there are.
     """
     side = resolution or min(map(shorter_side, (folder, against)))
+    if settings.sscd:  # before anything is measured
+        sscd.check(side)
     real, fake = read(against, side), read(folder, side)
     n = len(fake)
     chosen = PrecisionRecall.parse(protocol) if protocol else PrecisionRecall("inception", 5, min(MOST, n))
@@ -104,7 +105,7 @@ def score(
     samples = _frechet_rows(training, generated)
     for protocol in settings.precision_recall:
         network = protocol.network
-        samples += precision_recall.rows(training.features[network], generated.features[network], protocol)
+        samples += evaluate.computed_precision_recall(training.features[network], generated.features[network], protocol)
     samples += diversity.rows(training, generated, settings, lpips, derive_seed("score"))[0]
     one, other = (training[part] for part in diversity.half_indices(len(real), 0, "score"))
     halves = _frechet_rows(one, other) + diversity.halves(training, settings, lpips, 0, "score")
@@ -113,7 +114,7 @@ def score(
 
 def _frechet_rows(real: ImageSet, fake: ImageSet) -> list[Row]:
     generator = np.random.default_rng(derive_seed("score", "kid"))
-    return fid.rows(real.features["inception"], fake.features["inception"], generator)
+    return evaluate.computed_fid(real.features["inception"], fake.features["inception"], generator)
 
 
 def text(scored: dict[str, Any]) -> str:
@@ -126,12 +127,14 @@ def text(scored: dict[str, Any]) -> str:
         lines.append((row["metric"], *shown, str(row["n_fake"]), str(row["n_real"]), row["protocol"]))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    reasons = dict.fromkeys(row["reason"] for row in scored["samples"] + scored["halves"] if row["value"] is None)
     notes = [
         "",
         f"{scored['folder']} against {scored['against']}, both at {scored['resolution']} px.",
         "halves: one half of the training images against the other, the floor of distances and copy rates and the "
         "ceiling of precision and recall; it has half as many images.",
     ]
-    if any(row["metric"] == "density" and row["value"] > DENSE for row in scored["samples"]):
+    notes += [f"Not computed: {reason}." for reason in reasons]
+    if any(row["metric"] == "density" and (row["value"] or 0) > DENSE for row in scored["samples"]):
         notes.append(f"A density above {DENSE} means that samples crowd around few training images.")
     return "\n".join(table + notes)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.console import UserError
-from metrics.copy_rate import mirror, wilson
+from metrics.copy_rate import mirror
+from metrics.statistics import wilson
 from training.protocols import SSCD, SSCD_SMALLEST
 
 SIDE = 288
@@ -32,15 +33,20 @@ def model_path() -> Path:
     return Path(package.origin).with_name("sscd.onnx")
 
 
-def embed(images: NDArray[np.uint8], threads: int = 1, batch: int = 16) -> NDArray[np.float32]:
-    """Embeddings (n, 512) of unit length of images (n, H, W, 3).  Raises `UserError` below 128 px."""
-    if images.shape[1] < SSCD_SMALLEST:
-        raise UserError(f"SSCD needs images of at least {SSCD_SMALLEST} px, not {images.shape[1]}")
-    path = model_path()
+def check(side: int) -> Path:
+    """The model file.  Raises `UserError` for images of fewer than 128 px a side and if a package is missing."""
+    if side < SSCD_SMALLEST:
+        raise UserError(f"SSCD needs images of at least {SSCD_SMALLEST} px, not {side}")
+    return model_path()
+
+
+def embed(images: NDArray[np.uint8], batch: int = 16) -> NDArray[np.float32]:
+    """Embeddings (n, 512) of unit length of images (n, H, W, 3).  Raises `UserError` as `check` does."""
+    path = check(images.shape[1])
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     pieces = []
     for start in range(0, len(images), batch):
@@ -54,9 +60,9 @@ def _resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def rows(real: NDArray[np.uint8], fake: NDArray[np.uint8], threads: int = 1) -> list[dict[str, Any]]:
+def rows(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """The copy rate by SSCD as rows of a metrics file: samples as similar as `COPY` to an image or its mirror image."""
-    points, plain, mirrored = (embed(images, threads) for images in (fake, real, mirror(real)))
+    points, plain, mirrored = (embed(images) for images in (fake, real, mirror(real)))
     similarity = np.maximum(points @ plain.T, points @ mirrored.T).max(axis=1)
     found = int((similarity >= COPY).sum())
     low, high = wilson(found, len(fake))

@@ -18,6 +18,7 @@ from scipy import stats
 
 ALPHA = 0.05
 RESAMPLES = 9999
+EXACT_PAIRS = 13  # with more pairs, signs are drawn at random: all 2^n patterns would be more than RESAMPLES
 FEWEST = 3  # seeds, or images, that an interval needs
 
 
@@ -60,13 +61,17 @@ def compare_runs(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 
 
 def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    """Mean difference between paired values (n,), such as scores of the same images: the signs are permuted."""
+    """Mean difference between paired values (n,), such as scores of the same images: the signs are permuted.
+
+    All patterns of signs are tried for up to EXACT_PAIRS pairs, RESAMPLES random ones for more.
+    """
     differences = ours - theirs
+    smallest = 2.0 ** (1 - len(ours)) if len(ours) <= EXACT_PAIRS else 2 / (RESAMPLES + 1)
     test = stats.permutation_test(
         (differences,), _mean, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True, rng=_generator()
     )
     low, high = _bca((differences,), _mean)
-    return Comparison(float(differences.mean()), low, high, float(test.pvalue), min(1.0, 2.0 ** (1 - len(ours))))
+    return Comparison(float(differences.mean()), low, high, float(test.pvalue), min(1.0, smallest))
 
 
 def compare_over_datasets(ours: np.ndarray, theirs: np.ndarray, ratio: bool) -> Comparison:
@@ -81,6 +86,12 @@ def compare_over_datasets(ours: np.ndarray, theirs: np.ndarray, ratio: bool) -> 
     if ratio:
         estimate, low, high = (float(np.exp(value)) for value in (estimate, low, high))
     return Comparison(estimate, low, high, p, min(1.0, 2.0 ** (1 - len(ours))))
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95% Wilson interval of a share, which is meaningful for shares of 0 and 1 too."""
+    interval = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -221,6 +221,8 @@ def check(preset: Preset) -> None:
             _check_entry(name, place, values)
     if preset.statistics.reference is not None:
         _check_listed("statistics.reference", preset.statistics.reference, preset.methods)
+        if not method_info(preset.statistics.reference).trains:
+            raise UserError(f"statistics.reference: {preset.statistics.reference} is a control; name a method")
     for position, skip in enumerate(preset.skip):
         _check_listed(f"skip.{position}.dataset", skip.dataset or preset.datasets[0], preset.datasets)
         _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)

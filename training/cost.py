@@ -50,7 +50,7 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with memory_advice(f"timing {run.method}", "use a machine with more memory"):
         method = build(run, images, device)
-        method.train_step(0)  # not timed: it also loads networks and allocates memory
+        warm = method.train_step(0)  # not timed: it also loads networks and allocates memory
         first = timed_step(method, 0) if imle else 0.0
         spent: list[float] = []
         while len(spent) <= MOST_STEPS and sum(spent) < BUDGET:
@@ -60,7 +60,7 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
     if not imle:
         return Timing(step, 0.0)
     thresholds = len(images) if "schedule" in run.config else 0  # Adaptive IMLE also generates these in step 0
-    return Timing(step, max(0.0, first - step) / (run.config["pool_size"] + thresholds))
+    return Timing(step, max(0.0, first - step) / (float(warm["pool_images"]) + thresholds))
 
 
 def timed_step(method: Method, step: int) -> float:
@@ -83,7 +83,8 @@ def candidates(run: RunConfig) -> float:
     if "pool_factor" not in config:
         return 0.0
     n = dataset_info(run.dataset).count * (0.9 if run.split == "train90" else 1.0)
-    pool = config["pool_size"] or int(config["pool_factor"] * n)
+    chunk = config.get("chunk", 1)  # RS-IMLE's pools are whole chunks
+    pool = -(-(config["pool_size"] or int(config["pool_factor"] * n)) // chunk) * chunk
     if config.get("schedule") == "paper":  # every image that is due has a search of its own
         searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(config["delta"]))
     else:

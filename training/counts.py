@@ -29,8 +29,3 @@ def too_few(preset: Preset, datasets: Iterable[str]) -> list[str]:
                 "n/a. Add images (count in data/datasets.yaml)"
             )
     return notes
-
-
-def samples_taken(preset: Preset) -> int:
-    """The most samples that any metric of the preset takes from one set."""
-    return max(preset.sampling.n, *(protocol.n_fake for protocol in preset.metrics.precision_recall))

@@ -24,6 +24,7 @@ from training.registry import ROOT, method_info, parse
 
 FORMAT = 2  # of identity.json; state folders without it are of version 0.1
 PARTS = ("config_hash", "data_hash", "device", "sources_hash", "loss_weights")
+PIXEL_SEARCHES = ("exact", "sketch", "l2")  # of the IMLE family: with `lpips_weight: 0`, these see pixels alone
 BUILD = "training/build.py"  # seeds the streams and initialises the method
 
 # Modules whose edits cannot change what a training computes.
@@ -56,8 +57,10 @@ def run_identity(run: RunConfig, data_hash: str, device: str) -> dict[str, str]:
 def loss_weights(run: RunConfig) -> str | None:
     """The recorded sha256 of the LPIPS weights that the run trains with; None without LPIPS, or if it is not fetched.
 
-    A run without its weights ends when it loads them; the pixel distance of the IMLE family does not need them.
+    A run without its weights ends when it loads them.
     """
+    if run.config.get("lpips_weight") == 0 and run.config["search"] in PIXEL_SEARCHES:
+        return None
     record = Path("data/raw/weights", f"lpips_{run.config.get('perceptual')}.json")
     return str(read_json(record)["sha256"]) if record.is_file() else None
 

@@ -22,6 +22,7 @@ PIXELS = f"pixels{COPY_SIDE}"
 DRAWS = 20
 EQUAL_COUNTS = f"nreal-d{DRAWS}"  # as many samples as real images, mean of 20 draws
 VENDI = f"inception-cosine-{EQUAL_COUNTS}"
+DENSE = 1.2  # a higher density is a sign of collapse
 SSCD = "sscd-288-t0.75"  # images of 288 px, a copy at a cosine similarity of 0.75
 SSCD_SMALLEST = 128  # pixels a side; below, noise makes copies less similar than neighbours are
 

@@ -15,6 +15,7 @@ from methods import resampling
 
 LABELS = 9  # numbers in the label
 SPREAD = 0.2  # standard deviation of the logarithms, to base 2, of scale and stretch
+TURNED = 0.5  # chance that a stretch is along a random direction, not along x
 SHIFT = 0.125  # standard deviation of the shift, as a share of the image's side
 
 
@@ -49,16 +50,16 @@ class Transformation(NamedTuple):
 
 def draw(n: int, chance: float, rng: torch.Generator) -> Transformation:
     """Every image is mirrored with probability 1/2, and undergoes each other transformation with this chance."""
-    normal, uniform = torch.randn(n, 4, generator=rng).unbind(1), torch.rand(n, 9, generator=rng)
+    normal, uniform = torch.randn(n, 4, generator=rng).unbind(1), torch.rand(n, 10, generator=rng)
     applied = (uniform[:, :5] < chance).float().unbind(1)
-    flips, angles = (uniform[:, 5:7] < 0.5).float().unbind(1), ((2 * uniform[:, 7:] - 1) * math.pi).unbind(1)
+    flips, angles = (uniform[:, 5:7] < 0.5).float().unbind(1), ((2 * uniform[:, 7:9] - 1) * math.pi).unbind(1)
     return Transformation(
         flip_x=flips[0],
         flip_y=flips[1] * applied[0],
         zoom=normal[0] * applied[1],
         angle=angles[0] * applied[2],
         stretch=normal[1] * applied[3],
-        direction=angles[1],
+        direction=angles[1] * (uniform[:, 9] < TURNED),
         shift=torch.stack(normal[2:], dim=1) * applied[4][:, None],
     )
 

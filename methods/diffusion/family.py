@@ -38,9 +38,9 @@ class DiffusionConfig:
     attention: tuple[int, ...] = (16,)  # resolutions
     dropout: float = 0.13
     # Training
-    batch: int = 512  # few-shot (LD-Diffusion): 64
+    batch: int = 512  # LD-Diffusion, few-shot: 64
     microbatch: int = 64  # images at a time: bounds memory, gradients add up to those of the batch
-    learning_rate: float = 1e-3  # Adam; few-shot: 2e-4
+    learning_rate: float = 1e-3  # Adam; config/overlays/field.yaml: 2e-4, ours
     warmup_steps: int = 19_531  # linear; 10 million images
     augmentation: float = 0.12  # chance of each transformation; 0: none, not even mirroring, and no label
     ema_images: int = 500_000  # half-life of the averaged weights, in images

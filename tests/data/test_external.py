@@ -34,6 +34,14 @@ def stored(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
         return file["images"], json.loads(str(file["meta"]))
 
 
+def test_what_the_decoder_assumed_is_in_the_intake(folder: Path) -> None:
+    for number in range(2):
+        Image.fromarray(np.full((32, 32), 1000 + number, np.uint16)).save(folder / f"{number}.png")
+    _, meta = imported(folder)
+    warned = meta["intake"]["warnings"]
+    assert any(text.startswith("2 of 2 samples (0.png, 1.png): each is a 16-bit picture without") for text in warned)
+
+
 def test_a_folder_of_images_in_the_order_of_their_names(folder: Path) -> None:
     for name, image in zip(("b.png", "a.png", "c.webp"), IMAGES, strict=True):
         Image.fromarray(image).save(folder / name, lossless=True)

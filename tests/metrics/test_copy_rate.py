@@ -13,7 +13,8 @@ from scipy.stats import norm
 from common.console import UserError
 from data.images import decode, list_images
 from metrics import copy_rate
-from metrics.copy_rate import RATIO, authenticity, compare, compare_pixels, references, wilson
+from metrics.copy_rate import RATIO, authenticity, compare, compare_pixels, references
+from metrics.statistics import wilson
 from tests.conftest import ROOT
 
 Images = np.ndarray

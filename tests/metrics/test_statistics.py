@@ -99,6 +99,12 @@ def test_pairs_see_a_small_difference_that_independent_runs_hide() -> None:
     assert statistics.compare_runs(images[:5] - 0.01, images[:5]).p > 0.5
 
 
+def test_many_pairs_are_permuted_at_random_and_the_smallest_p_says_so() -> None:
+    images = np.linspace(0.1, 0.9, 16)
+    found = statistics.compare_paired(images - 0.1 - 0.001 * np.arange(16), images)
+    assert found.p == found.smallest_p == 2 / 10_000
+
+
 def test_holm_adjusts_in_order_and_never_decreases() -> None:
     assert statistics.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert statistics.holm([0.9, 0.9]) == [1.0, 1.0]

@@ -80,6 +80,16 @@ def test_make_asks_for_the_folder_before_it_installs(project: Path) -> None:
     assert done.stdout == "error: name the folder of the pictures: make mine IMAGES=path/to/folder\n", done.stderr
 
 
+def test_a_broken_registry_is_one_sentence_for_a_preset_that_lists_mine_too(project: Path) -> None:
+    registry = project / "data/datasets.yaml"
+    intact = registry.read_text()
+    registry.write_text(intact + "\nbad_set: {title: 3}\n")
+    done = dry_run(project, "--configfile", "config/mine.yaml")
+    registry.write_text(intact)
+    assert "error: " in done.stderr and "bad_set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_preset_alone_asks_for_the_folder(project: Path) -> None:
     (project / "data/mine.json").unlink(missing_ok=True)
     done = dry_run(project, "--configfile", "config/mine.yaml")

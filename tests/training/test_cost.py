@@ -52,6 +52,10 @@ def test_algorithm_1_searches_until_distances_are_a_twentieth_and_at_most_once_a
     assert candidates(replace(run, steps=1000)) == 1001 * 10_000
 
 
+def test_pools_of_rs_imle_are_whole_chunks() -> None:
+    assert candidates(cell("field", "rs_imle")) == 4 * 2048  # 95 epochs, a search every 30
+
+
 def test_a_method_without_a_search_has_no_candidates() -> None:
     assert candidates(cell("demo", "mixdl")) == 0
 

@@ -151,3 +151,7 @@ def test_other_weights_of_the_loss_network_are_another_run(tmp_path: Path, monke
     record.unlink()
     names.add(run_identity(run, "data", "cpu")["run_hash"])
     assert len(names) == 3
+    pixels = dataclasses.replace(run, config={**run.config, "lpips_weight": 0.0, "search": "exact"})
+    alone = run_identity(pixels, "data", "cpu")["run_hash"]
+    record.write_text('{"sha256": "1"}')
+    assert run_identity(pixels, "data", "cpu")["run_hash"] == alone, "a training on pixels does not use them"

@@ -30,8 +30,10 @@ FURTHER = (
 def further(build: Callable[..., tables.Table]) -> Callable[..., tables.Table]:
     """Table `number` of results that have the further metrics; `change` edits them."""
 
-    def table(number: int, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame) -> tables.Table:
-        return build(number, lambda frame: change(with_further(frame)))
+    def table(
+        number: int, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame, **changes: object
+    ) -> tables.Table:
+        return build(number, lambda frame: change(with_further(frame)), **changes)
 
     return table
 
@@ -89,6 +91,12 @@ def test_a_density_above_1_2_is_named_in_the_caption(further):
 
     assert "sign of collapse: FastGAN on dots (1.60)." in further(2, collapse).caption
     assert "collapse" not in further(2).caption
+
+
+def test_metrics_of_fewer_samples_than_fid_takes_are_not_marked(further):
+    """Intra-LPIPS and mode distance take as many samples as precision and recall."""
+    table = further(4, sampling={"n": 50})
+    assert table.marks["fastgan", "dots", "intra_lpips"] == []
 
 
 def test_what_cannot_be_computed_says_why(further):

@@ -72,6 +72,22 @@ def test_another_primary_metric_and_reference(make, tmp_path):
     assert analyse(make(statistics=chosen)).ranks["adaptive_imle"] == 1, "the highest recall is the best"
 
 
+def test_methods_are_compared_on_the_datasets_that_both_have(make, tmp_path):
+    """FastGAN has dots alone and Adaptive IMLE rings alone, after the edit: there is nothing to compare."""
+    apart = lambda frame: frame[~((frame["method"] == "adaptive_imle") & (frame["dataset"] == "dots"))]  # noqa: E731
+    table, _ = written(make(apart), tmp_path)
+    improved = table[table["analysis"] == "probability of improvement"].set_index("method")
+    assert set(improved.index) == {"vanilla_imle", "fake_clr"}
+    assert improved.loc["vanilla_imle", ["estimate", "n"]].tolist() == [0, "2"]
+
+
+def test_a_reference_without_a_number_is_not_replaced(make, tmp_path):
+    missing = lambda frame: frame[frame["method"] != "adaptive_imle"]  # noqa: E731
+    table, text = written(make(missing, statistics={"reference": "adaptive_imle"}), tmp_path)
+    assert "reference method Adaptive IMLE (without a number: nothing is compared with it)" in text
+    assert table["against"].isna().all()
+
+
 def test_a_number_that_could_not_be_computed_is_no_number(make):
     def unknown(frame: pd.DataFrame) -> pd.DataFrame:
         mine = (frame["method"] == "fake_clr") & (frame["metric"] == "fid")

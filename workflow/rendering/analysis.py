@@ -31,12 +31,22 @@ class Analysis:
     metric: Metric
 
     @property
+    def reference(self) -> Entry | None:
+        """The reference method that the preset names, or its first method; it may have no number yet."""
+        named = self.results.preset.statistics.reference
+        return next((row for row in self.results.ranked if named in (None, row.id)), None)
+
+    @property
     def methods(self) -> list[Entry]:
         """The ranked rows that have a number on some dataset; the reference method first."""
         measured = set(self.scores["method"])
         rows = [row for row in self.results.ranked if row.id in measured]
-        chosen = self.results.preset.statistics.reference or next((row.id for row in rows), "")
-        return sorted(rows, key=lambda row: row.id != chosen)
+        return sorted(rows, key=lambda row: row != self.reference)
+
+    @property
+    def others(self) -> list[Entry]:
+        """The methods to compare with the reference method; none if that has no number."""
+        return self.methods[1:] if self.methods[:1] == [self.reference] else []
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -77,15 +87,15 @@ class Analysis:
         return "Average ranks need at least three methods." if len(self.methods) < 3 else None
 
     @cached_property
-    def scaled(self) -> dict[str, list[pd.Series]]:
-        """Scores between the controls, by method: one series of runs for each dataset.  Empty without controls."""
+    def scaled(self) -> dict[str, dict[str, pd.Series]]:
+        """Scores between the controls, by method and dataset: a series of runs.  Empty without controls."""
         ends = [
             {name: cell(self.results, name, row, self.metric).mean for name in self.means.index}
             for row in (Entry(NOISE, NOISE, "control"), FLOOR)
         ]
         table = statistics.scaled(self.scores, *ends)
         return {
-            str(method): [runs["value"] for _, runs in found.groupby("dataset", sort=False)]
+            str(method): {str(name): runs["value"] for name, runs in found.groupby("dataset", sort=False)}
             for method, found in table.groupby("method", sort=False)
         }
 
@@ -98,14 +108,14 @@ def rows(analysis: Analysis) -> list[Row]:
     """Every number of statistics.csv."""
     cells = statistics.summary(analysis.scores).rename(columns={"mean": "estimate", "std": "deviation"})
     found: list[Any] = cells.assign(analysis="cell").to_dict("records")
-    if len(analysis.methods) > 1:
+    if analysis.others:
         found += [*_differences(analysis), *_backtracking(analysis), *_over_datasets(analysis)]
     return [*found, *_ranks(analysis), *_scaled(analysis)]
 
 
 def _differences(analysis: Analysis) -> Iterator[Row]:
     """Each method less the reference, on each dataset."""
-    reference, *others = analysis.methods
+    reference, others = analysis.methods[0], analysis.others
     for dataset in analysis.means.index:
         here = analysis.scores[analysis.scores["dataset"] == dataset]
         runs = {name: found["value"].to_numpy() for name, found in here.groupby("method")}
@@ -118,7 +128,7 @@ def _differences(analysis: Analysis) -> Iterator[Row]:
 
 def _backtracking(analysis: Analysis) -> Iterator[Row]:
     """Backtracking scores of the same held-out images, each the mean over seeds."""
-    reference, *others = analysis.methods
+    reference, others = analysis.methods[0], analysis.others
     frame, metric = analysis.results.metrics, METRICS["lpips_backtracking"]
     protocol = metric.protocol(analysis.results.preset).name
     frame = frame[(frame["metric"] == f"{metric.id}_image") & (frame["protocol"] == protocol)]
@@ -132,7 +142,7 @@ def _backtracking(analysis: Analysis) -> Iterator[Row]:
 
 def _over_datasets(analysis: Analysis) -> list[Row]:
     """Each method against the reference over the datasets that both have, adjusted by Holm."""
-    reference, *others = analysis.methods
+    reference, others = analysis.methods[0], analysis.others
     found = []
     for row in others:
         both = analysis.means[[row.id, reference.id]].dropna()
@@ -159,18 +169,24 @@ def _ranks(analysis: Analysis) -> Iterator[Row]:
 
 
 def _scaled(analysis: Analysis) -> Iterator[Row]:
-    reference = analysis.scaled.get(analysis.methods[0].id) if analysis.methods else None
     for row in analysis.methods:
-        if row.id not in analysis.scaled:
-            continue
-        runs = [found.to_numpy() for found in analysis.scaled[row.id]]
-        estimate, low, high = statistics.interquartile_mean(runs)
-        here = {"method": row.id, "n": sum(map(len, runs))}
-        yield {"analysis": "scaled score", **here, "estimate": estimate, "low": low, "high": high}
-        if reference and row is not analysis.methods[0] and len(reference) == len(runs):
-            chance = statistics.probability_of_improvement(runs, [found.to_numpy() for found in reference])
-            against = analysis.methods[0].id
-            yield {"analysis": "probability of improvement", **here, "against": against, "estimate": chance}
+        if row.id in analysis.scaled:
+            runs = [found.to_numpy() for found in analysis.scaled[row.id].values()]
+            estimate, low, high = statistics.interquartile_mean(runs)
+            here = {"method": row.id, "n": sum(map(len, runs))}
+            yield {"analysis": "scaled score", **here, "estimate": estimate, "low": low, "high": high}
+    for row in analysis.others:
+        yield from _improvement(analysis, row, analysis.methods[0])
+
+
+def _improvement(analysis: Analysis, row: Entry, reference: Entry) -> Iterator[Row]:
+    """On the datasets that both have."""
+    scores = [analysis.scaled.get(method.id, {}) for method in (row, reference)]
+    if shared := [name for name in scores[0] if name in scores[1]]:
+        ours, theirs = ([found[name].to_numpy() for name in shared] for found in scores)
+        chance = statistics.probability_of_improvement(ours, theirs)
+        here = {"method": row.id, "against": reference.id, "n": sum(map(len, ours))}
+        yield {"analysis": "probability of improvement", **here, "estimate": chance}
 
 
 def _row(name: str, found: Comparison, row: Entry, reference: Entry, n: object, **where: object) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from networks.names import NETWORK_TITLES
 from training.config import Preset
-from training.protocols import VERSION
+from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import CEILING, Entry, dataset_title, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
@@ -38,7 +38,6 @@ MEANING = {
     "distance (↓): mean LPIPS of a training image to the nearest sample, low also for copies",
 }
 MEANING["mode_distance"] = MEANING["intra_lpips"]  # if that column is left out
-DENSE = 1.2
 
 
 def scale(preset: Preset) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from common.console import UserError
 from common.hashing import derive_seed
+from metrics import statistics
 from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import FID, PIXELS, VENDI
@@ -63,7 +64,8 @@ class Metric:
         if self.id in (*EQUAL, "vendi", "lpips_backtracking"):
             return None
         chosen = preset.metrics.precision_recall[0]
-        return chosen.n_fake if self.id in ("precision", "recall") else preset.sampling.n
+        of_protocol = ("precision", "recall", "intra_lpips", "mode_distance")
+        return chosen.n_fake if self.id in of_protocol else preset.sampling.n
 
     def protocol(self, preset: Preset) -> Protocol:
         """The protocol of the tables; a preset may measure further ones of precision and recall."""
@@ -188,11 +190,7 @@ def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
 
 def wilson(found: pd.DataFrame) -> tuple[float, float]:
     """95% Wilson interval of the share of copies among the samples of all seeds."""
-    from scipy.stats import binomtest
-
-    n = int(found["n_fake"].sum())
-    interval = binomtest(round((found["value"] * found["n_fake"]).sum()), n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    return statistics.wilson(round((found["value"] * found["n_fake"]).sum()), int(found["n_fake"].sum()))
 
 
 def measured(results: Results, metric: Metric) -> bool:

@@ -41,7 +41,7 @@ def _scores(axes: Axes, analysis: Analysis) -> None:
     if not shown:
         return _explain(axes, "A scaled score needs the control control_noise and the floor.")
     for place, row in enumerate(shown):
-        runs = [found.to_numpy() for found in analysis.scaled[row.id]]
+        runs = [found.to_numpy() for found in analysis.scaled[row.id].values()]
         estimate, low, high = interquartile_mean(runs)
         values = np.concatenate(runs)
         axes.plot(values, np.full(len(values), place), "o", ms=2.5, mew=0, color=GREY, alpha=0.6)

@@ -137,13 +137,19 @@ def licence(results: Results, dataset: str) -> dict[str, str]:
 
 
 def intakes(results: Results) -> list[tuple[str, list[str]]]:
-    """For each set of samples made elsewhere: its row and dataset, and what was found, taken and left out of it."""
-    return [
+    """For each set of samples made elsewhere: its row and dataset, and what was found, taken and left out of it.
+
+    Last, what data/external holds besides.
+    """
+    read = [
         (f"{row.title}, {dataset_title(dataset)}", lines(intake))
         for dataset in results.preset.datasets
         for row in results.rows
         if row.kind == "external" and (intake := results.intake(dataset, row))
     ]
+    path = results.folder / "unused.json"
+    unused = read_json(path) if path.is_file() else []
+    return [*read, ("Not used", unused)] if unused else read
 
 
 def number_rows(results: Results) -> list[list[str]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from common.files import write_text
 from metrics import statistics
-from metrics.statistics import ALPHA
+from metrics.statistics import ALPHA, EXACT_PAIRS
 from workflow.rendering.analysis import COLUMNS, Analysis, analyse, rows
 from workflow.rendering.captions import scale
 from workflow.rendering.contents import dataset_title
@@ -40,7 +40,9 @@ def markdown(analysis: Analysis, table: pd.DataFrame) -> str:
 
 def caption(analysis: Analysis) -> str:
     preset, metric = analysis.results.preset, analysis.metric
-    reference = analysis.methods[0].title if analysis.methods else "none"
+    reference = analysis.reference.title if analysis.reference else "none"
+    if analysis.methods[:1] != [analysis.reference]:
+        reference += " (without a number: nothing is compared with it)"
     return (
         f"**Statistics.** {scale(preset)} Stated in the preset before the runs: primary metric {metric.head} (protocol "
         f"{metric.protocol(preset).name}), reference method {reference}, test of all pairs {preset.statistics.test}, "
@@ -50,7 +52,7 @@ def caption(analysis: Analysis) -> str:
 
 def runs_verdict(found: pd.DataFrame) -> str:
     smallest = found["smallest_p"].min()
-    text = "95% BCa interval; p: exact permutation test."
+    text = f"95% BCa interval; p: permutation test, exact for at most {EXACT_PAIRS} images."
     if smallest > ALPHA:
         text += f" The smallest possible p is {smallest:.2g}: with so few values nothing can be significant."
     return text

@@ -60,7 +60,7 @@ def look_at_images():
 def check_spelling():
     """`make mine` has IMAGES, `--config` has images; another spelling would start the paper's preset."""
     for key in config:
-        if key != "images" and key.lower() in ("image", "images"):
+        if key != "images" and str(key).lower() in ("image", "images"):
             sys.exit(f"error: --config {key}=: the folder of your own pictures is named by images=path/to/folder")
 
 
@@ -96,5 +96,8 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
 config.pop("images", None)  # not a key of presets
 if IMAGES is not None and workflow.is_main_process:
     look_at_images()
-elif lists_mine() and MINE not in dataset_names() and not MINE_RECORD.is_file():
-    sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")
+elif lists_mine():
+    with explained():
+        known = MINE in dataset_names() or MINE_RECORD.is_file()
+    if not known:
+        sys.exit(f"error: the dataset `{MINE}` is made of your own pictures: add --config images=path/to/folder")

@@ -14,7 +14,7 @@ from common.hashing import digest
 from data.datasets import dataset_info
 from data.supplied import contents, manual_digest
 from training.config import parse_preset
-from training.counts import samples_taken, too_few
+from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.registry import method_info
 
@@ -92,6 +92,7 @@ CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 THREADS = PRESET.training.threads
 OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
 ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
+UNUSED = f"{P}/unused.json"  # what data/external holds that gives no row; for the report
 INTAKE = f"{P}/intake.json"  # what was found in their folder; for the report
 SMALL_MB = 2000  # of jobs that train nothing and run no large network
 DAY = 24 * 60  # in minutes, as `runtime` counts
@@ -115,6 +116,7 @@ onstart:
     check_externals()
     for note in too_few(PRESET, datasets_in_use()) + unused_externals():
         print(f"note: {note}", file=sys.stderr)
+    write_json(UNUSED, unused_externals())
     write_text(CONFIG, PRESET.model_dump_json(indent=2))
     if OWN_PICTURES:
         write_json(INTAKE, intake())

@@ -21,4 +21,4 @@ rule prepare:
     message:
         "preparing {wildcards.dataset} at {params.resolution} px"
     shell:
-        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} 2>&1 | tee {log}"
+        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} 2>&1 | tee {log} >&2"

@@ -21,7 +21,7 @@ rule report:
         runtime=60,
     params:
         # A digest, not the texts: Snakemake formats braces in parameters.
-        printed=digest([printed(PRESET), PRESET.command, intake() if OWN_PICTURES else None]),
+        printed=digest([printed(PRESET), PRESET.command, unused_externals(), intake() if OWN_PICTURES else None]),
         code=code("workflow/rendering/report.py"),
     message:
         "writing {output}"

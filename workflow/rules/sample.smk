@@ -46,7 +46,7 @@ rule import_external:
         runtime=60,
     params:
         resolution=PRESET.resolution,
-        take=samples_taken(PRESET),
+        take=PRESET.sampling.n,  # no protocol takes more
         # The files are no inputs: their dates say nothing about their content, and their names may have braces.
         contents=lambda wildcards: external_contents(wildcards.dataset, wildcards.method),
         code=code("data/external.py", "data/images.py", "data/archive.py"),

@@ -45,11 +45,13 @@ def test_each_other_transformation_is_drawn_with_its_chance_and_spread() -> None
     label = draw(20_000, 0.12, generator()).label()
     flipped, zoomed, turned, stretched, shifted = (label[:, columns] for columns in (1, 2, 4, [5, 6], [7, 8]))
     assert flipped.mean() == pytest.approx(0.06, abs=0.01)
-    # A sine has the mean square 1/2, and so has each coordinate of a stretch in a random direction.
+    # A sine has the mean square 1/2; so have the two coordinates of a stretch together, whatever its direction.
     for values, square in ((zoomed[:, None], 1), (turned[:, None], 0.5), (stretched, 0.5), (shifted, 1)):
         applied = values[(values != 0).any(1)]
         assert len(applied) / 20_000 == pytest.approx(0.12, abs=0.01)
         assert applied.square().mean() == pytest.approx(square, abs=0.1)
+    along_x = (stretched[(stretched != 0).any(1), 1] == 0).float().mean()
+    assert along_x == pytest.approx(0.5, abs=0.03), "EDM turns half of the stretches"
     together = ((zoomed != 0) & (turned != 0)).float().mean()
     assert together == pytest.approx(0.0144, abs=0.004)  # independent of each other
 
