@@ -32,7 +32,7 @@ from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import notation, stamp, statistics, tables
+from workflow.rendering import notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -86,6 +86,16 @@ class Links:
                 if found.read_text("utf-8") != file.read_text("utf-8"):
                     raise UserError(f"{found} is not what metrics.csv renders to")
 
+    def check_page(self) -> None:
+        """The report, if there is one, holds the numbers of metrics.csv and the sheets of pictures/."""
+        path = self.folder / "report.html"
+        if path.is_file():
+            self.link("pages", path, self._page)
+
+    def _page(self, path: Path) -> None:
+        if wrong := report.difference(path.read_text("utf-8"), self.results):
+            raise UserError(f"{path} {wrong}")
+
     def _table(self, path: Path, table: tables.Table) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
@@ -102,6 +112,7 @@ class SavedLinks(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -137,6 +148,8 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
+        self.link("sheets of pictures", self.folder / pictures.FOLDER, self._pictures)
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -152,6 +165,11 @@ class Chain(Links):
         self.link("metrics.csv", self.folder / "metrics.csv", lambda path: self._collected(path, files))
         for file in files:
             self.link("metric files", file, self._metric)
+
+    def _pictures(self, folder: Path) -> None:
+        """The sheets are what the samples give."""
+        if wrong := pictures.differences(self.results, folder):
+            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _collected(self, path: Path, files: list[Path]) -> None:
         if path.read_text(encoding="utf-8") != to_csv(files):

@@ -286,7 +286,7 @@ def run_files(name):
     ]
 
 
-def figure_inputs(wildcards):
+def figure_files(figure):
     """The files that a figure shows."""
     real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
     sampled = PRESET.cells() + externals()
@@ -298,4 +298,4 @@ def figure_inputs(wildcards):
         "memorisation": real + samples + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled),
         "curves": run_files("history.csv"),
         "ranking": [],
-    }[wildcards.figure]
+    }[figure]

@@ -3,7 +3,7 @@
 
 rule figure:
     input:
-        figure_inputs,
+        lambda wildcards: figure_files(wildcards.figure),
         run_files("run.json"),
         metrics=f"{P}/metrics.csv",
     output:
