@@ -32,7 +32,7 @@ def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     assert charts.learning(report.checkpoints(make())) is None
     seconds = make(lambda frame: frame.assign(step=100, seconds=frame["value"].where(frame["metric"] == "fid")))
     curves = report.checkpoints(seconds)
-    assert set(curves["metric"]) == {"fid (inception-clean)"}
+    assert set(curves["metric"]) == {"FID ↓ (inception-clean)"}
     assert set(curves["method"]) == {"Adaptive IMLE", "Vanilla IMLE", "FastGAN", "MixDL"}, "without controls and others"
     chart = charts.learning(curves)
     assert chart["params"][0]["bind"]["options"] == ["dots", "rings"]

@@ -20,6 +20,7 @@ Specification = dict[str, Any]
 # After the figures' palette, further colours that are read on light and on dark paper.
 RANGE = [*COLOURS, "#8C6D31", "#7A7A7A", "#7B5FB2", "#B03A48", "#2F7F86", "#94642B"]
 INK = "currentColor"
+WIDE = 5  # ratio of longest to shortest time from which an axis is logarithmic
 CONFIG: dict[str, Any] = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -55,7 +56,7 @@ def cost(points: pd.DataFrame) -> Specification | None:
     front = [pareto(found) for _, found in points.groupby(["dataset", "metric"], sort=False)]
     points = points.assign(front=pd.concat(front))
     base, choice = _chosen(points)
-    x = _seconds()
+    x = _seconds(points["seconds"])
     y = altair.Y("value:Q", title=None, scale=altair.Scale(zero=False, padding=12))
     tips = [altair.Tooltip(name, format=".4~g") for name in ("seconds:Q", "value:Q")]
     line = base.transform_filter("datum.front").mark_line(color=INK, opacity=0.45, strokeDash=[4, 3])
@@ -82,7 +83,7 @@ def learning(curves: pd.DataFrame) -> Specification | None:
     if curves.empty:
         return None
     base, choice = _chosen(curves)
-    x = _seconds()
+    x = _seconds(curves["seconds"])
     means = (
         base.transform_aggregate(seconds="mean(seconds)", value="mean(value)", groupby=["method", "step"])
         .mark_line(strokeWidth=2)
@@ -90,7 +91,7 @@ def learning(curves: pd.DataFrame) -> Specification | None:
     )
     numbers = [altair.Tooltip("seconds:Q", format=",.0f"), altair.Tooltip("value:Q", format=".4~g")]
     tips = ["method:N", "seed:O", "step:Q", *numbers]
-    dots = base.mark_point(filled=True, size=45).encode(x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves))
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves))
     return _specification(
         altair.layer(means, dots).add_params(*choice),
         "Metrics of the checkpoints of each method against the seconds that it had trained.",
@@ -159,9 +160,15 @@ def _chosen(frame: pd.DataFrame) -> tuple[altair.Chart, list[altair.Parameter]]:
     return chart.transform_filter("datum.dataset == dataset && datum.metric == metric"), menus
 
 
-def _seconds() -> altair.X:
-    scale = altair.Scale(type="log", nice=False, padding=20)
-    axis = altair.Axis(tickCount=6, format=",.4~g", labelOverlap="greedy")
+def _seconds(seconds: pd.Series) -> altair.X:
+    """A logarithmic axis marked at 1, 2, 5, 10, ..., or a linear one for a small range."""
+    low, high = float(seconds.min()), float(seconds.max())
+    if low <= 0 or high / low < WIDE:
+        scale, axis = altair.Scale(zero=False, padding=20), altair.Axis(tickCount=5)
+    else:
+        marks = [step * 10**power for power in range(-3, 8) for step in (1, 2, 5)]
+        scale = altair.Scale(type="log", nice=False, padding=20)
+        axis = altair.Axis(values=[mark for mark in marks if low / 2 < mark < high * 2], format=",~g")
     return altair.X("seconds:Q", title="Training time (s)", scale=scale, axis=axis)
 
 

@@ -24,6 +24,7 @@ from workflow.rendering.analysis import analyse
 from workflow.rendering.browser import Browser
 from workflow.rendering.checks import checks, training_time
 from workflow.rendering.contents import ALL, dataset_title, entries
+from workflow.rendering.numbers import METRICS
 from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
 from workflow.rendering.winners import winners
@@ -165,11 +166,12 @@ def checkpoints(results: Results) -> pd.DataFrame:
     if not {"step", "seconds"} <= set(frame):
         return pd.DataFrame(columns=columns)
     titles = {row.id: row.title for row in results.generators}
+    heads = {name: metric.head for name, metric in METRICS.items()}
     frame = frame[frame["seconds"].notna() & frame["value"].notna() & frame["method"].isin(list(titles))]
     shown = {
         "dataset": frame["dataset"].map(dataset_title),
         "method": frame["method"].map(titles),
-        "metric": frame["metric"] + " (" + frame["protocol"] + ")",
+        "metric": frame["metric"].map(lambda name: heads.get(name, name)) + " (" + frame["protocol"] + ")",
     }
     return frame.assign(**shown)[columns]
 
