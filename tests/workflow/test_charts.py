@@ -29,13 +29,16 @@ def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
 
 
 def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
-    assert charts.learning(report.checkpoints(make())) is None
-    seconds = make(lambda frame: frame.assign(step=100, seconds=frame["value"].where(frame["metric"] == "fid")))
-    curves = report.checkpoints(seconds)
-    assert set(curves["metric"]) == {"FID ↓ (inception-clean)"}
-    assert set(curves["method"]) == {"Adaptive IMLE", "Vanilla IMLE", "FastGAN", "MixDL"}, "without controls and others"
-    chart = charts.learning(curves)
-    assert chart["params"][0]["bind"]["options"] == ["dots", "rings"]
+    results = make()
+    assert charts.learning(report.checkpoints(results)) is None
+    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "step": 100, "seconds": 9.0, "processor_seconds": 7.5}
+    row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean", "run_hash": "0f3a"}
+    others = {**row, "metric": "kid_std"}, {**row, "method": "control_real"}
+    pd.DataFrame([row, {**row, "step": 200}, *others]).to_csv(results.folder / "learning.csv", index=False)
+    curves = report.checkpoints(results)
+    assert curves["step"].tolist() == [100, 200], "neither controls nor what no table shows"
+    assert curves.iloc[0].tolist() == ["dots", "MixDL", 0, 100, 7.5, "FID ↓ (inception-clean)", 80.0]
+    assert charts.learning(curves)["params"][1]["bind"]["options"] == ["FID ↓ (inception-clean)"]
 
 
 def test_a_name_gives_no_reference_to_a_network(make):

@@ -91,7 +91,9 @@ def learning(curves: pd.DataFrame) -> Specification | None:
     )
     numbers = [altair.Tooltip("seconds:Q", format=",.0f"), altair.Tooltip("value:Q", format=".4~g")]
     tips = ["method:N", "seed:O", "step:Q", *numbers]
-    dots = base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves))
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(
+        x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves)
+    )
     return _specification(
         altair.layer(means, dots).add_params(*choice),
         "Metrics of the checkpoints of each method against the seconds that it had trained.",

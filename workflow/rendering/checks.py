@@ -150,7 +150,7 @@ def _duplicates(results: Results) -> Iterator[Check]:
 
 
 def training_time(results: Results, dataset: str, row: Entry, split: str = "full") -> float | None:
-    """Mean seconds of a method's trainings on a data set, over seeds; None if there is no run.json."""
+    """Mean `stamp.training_seconds` of a method's trainings on a data set, over seeds; None if there is no run.json."""
     cell = {"dataset": dataset, "method": row.id, "split": split}
-    seconds = [run["seconds"] for run in results.runs if cell.items() <= run.items()]
+    seconds = [stamp.training_seconds(run) for run in results.runs if cell.items() <= run.items()]
     return sum(seconds) / len(seconds) if seconds else None

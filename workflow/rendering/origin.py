@@ -26,7 +26,7 @@ def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
     return [
         *((str(value), value) for value in shown),
         (f"{record['steps']:,}", record["steps"]),
-        (duration(record["seconds"]), record["seconds"]),
+        (duration(stamp.training_seconds(record)), stamp.training_seconds(record)),
         (f"{record['peak_memory_mb']:,.0f} MiB", record["peak_memory_mb"]),
         (device(record), device(record)),
         (commit, commit),
@@ -49,7 +49,7 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
     if not records:
         return [*lines, ("Training", seeds)]
     finished = max(record["finished"] for record in records)[:10]
-    total = duration(sum(record["seconds"] for record in records))
+    total = duration(sum(map(stamp.training_seconds, records)))
     devices = ", ".join(sorted({device(record) for record in records}))
     training = f"{seeds}, {_counted(len(records), 'run')}, {total} in all on {devices}, until {finished}"
     return [*lines, ("Training", training)]

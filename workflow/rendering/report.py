@@ -160,18 +160,21 @@ def cost_points(results: Results, table: Table) -> pd.DataFrame:
 
 
 def checkpoints(results: Results) -> pd.DataFrame:
-    """Metrics of measured checkpoints: the columns of `charts.learning`.  Empty if metrics.csv has no seconds."""
+    """Metrics of measured checkpoints from learning.csv: the columns of `charts.learning`.  Empty without that file."""
     columns = ["dataset", "method", "seed", "step", "seconds", "metric", "value"]
-    frame = results.metrics
-    if not {"step", "seconds"} <= set(frame):
+    path = results.folder / "learning.csv"
+    if not path.is_file():
         return pd.DataFrame(columns=columns)
+    frame = pd.read_csv(path).dropna(subset="value")
     titles = {row.id: row.title for row in results.generators}
-    heads = {name: metric.head for name, metric in METRICS.items()}
-    frame = frame[frame["seconds"].notna() & frame["value"].notna() & frame["method"].isin(list(titles))]
+    heads = {metric.name: metric.head for metric in METRICS.values() if not metric.column}
+    frame = frame[frame["method"].isin(list(titles)) & frame["metric"].isin(list(heads))]
+    on_gpu = frame["run_hash"].isin([run["run_hash"] for run in results.runs if run["hardware"]["gpu"]])
     shown = {
         "dataset": frame["dataset"].map(dataset_title),
         "method": frame["method"].map(titles),
-        "metric": frame["metric"].map(lambda name: heads.get(name, name)) + " (" + frame["protocol"] + ")",
+        "seconds": frame["seconds"].where(on_gpu, frame["processor_seconds"]),
+        "metric": frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
     }
     return frame.assign(**shown)[columns]
 

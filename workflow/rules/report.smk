@@ -8,6 +8,7 @@ rule report:
         figure_files("memorisation"),
         figure_files("figure3"),
         expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
+        rules.collect_learning.output if PRESET.training.checkpoints else [],
         metrics=f"{P}/metrics.csv",
     output:
         page=f"{P}/report.html",
