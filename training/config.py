@@ -19,7 +19,7 @@ from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import dataset_info
 from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
-from training.registry import ROOT, method_info, methods
+from training.registry import ROOT, find_method, method_info
 
 Split = Literal["full", "train90"]
 SPLITS: tuple[Split, ...] = ("full", "train90")
@@ -46,6 +46,7 @@ class Training(Section):
     log_every: int = Field(100, ge=1)
     grid_every: int = Field(1000, ge=1)
     save_every: int = Field(1000, ge=1)
+    checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     memory_mb: int = Field(4000, ge=500)
 
 
@@ -110,7 +111,7 @@ class Preset(Section):
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
         """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere."""
-        info = methods().get(method)
+        info = find_method(method)
         if split == "train90":
             if method not in self.methods:
                 return "samples made elsewhere, without a generator to backtrack through"
@@ -213,6 +214,8 @@ def check(preset: Preset) -> None:
     for dataset in preset.datasets:
         dataset_info(dataset)
     for name, entry in preset.methods.items():
+        if not re.fullmatch("[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?", name):
+            raise UserError(f"methods.{name}: name a method, or a method and a suffix, as in fastgan-wide")
         for dataset in entry.by_dataset:
             _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
         if method_info(name).trains and "steps" not in entry.model_fields_set:

@@ -202,8 +202,8 @@ def feature_networks():
     )
 
 
-def evaluation_settings():
-    """The settings of all metrics but backtracking."""
+def diversity_settings():
+    """The settings of copy rate and diversity, and of precision and recall."""
     metrics = PRESET.metrics
     return [
         [str(protocol) for protocol in metrics.precision_recall],

@@ -77,7 +77,7 @@ rule evaluate:
         folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
         n=PRESET.sampling.n,
-        settings=evaluation_settings(),
+        settings=diversity_settings(),
         code=code("metrics/diversity.py"),  # which imports metrics/evaluate.py
     message:
         "FID, recall, copies and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
@@ -107,7 +107,7 @@ rule floor:
     params:
         folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
-        settings=evaluation_settings(),
+        settings=diversity_settings(),
         code=code("metrics/diversity.py"),
     message:
         "FID, copies and diversity between the halves of {wildcards.dataset}"
