@@ -44,13 +44,12 @@ else:
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/learning.smk"
     include: "workflow/rules/tables.smk"
-    include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/report.smk"
     include: "workflow/rules/plan.smk"
 
-    results = [rules.tables.input, rules.statistics.output, rules.figures.input, rules.report.output]
+    results = [rules.tables.output, rules.figures.output, rules.report.output]
     if PRESET.training.checkpoints:
         results.append(rules.collect_learning.output)
 

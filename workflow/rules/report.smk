@@ -5,8 +5,8 @@ rule report:
     input:
         run_files("run.json"),
         [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
-        rules.tables.input,
-        rules.figures.input,
+        rules.tables.output,
+        rules.figures.output,
         per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", externals()),
         "workflow/rendering/report.html.j2",
         metrics=f"{P}/metrics.csv",
