@@ -44,7 +44,7 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/field results/mine results/smoke results/rendered results/figure1 results/logs \
+	rm -rf results/demo results/field results/mine results/smoke results/rendered results/figure1 results/nn_direction results/logs \
 	  .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt

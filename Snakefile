@@ -7,6 +7,7 @@
 #   snakemake --cores 1 plan                                 estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
 #   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)
+#   snakemake --cores 1 nn_direction                         Figure 5: IMLE and a 1-nearest-neighbour GAN (two minutes)
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -46,6 +47,7 @@ else:
     include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
+    include: "workflow/rules/nn_direction.smk"
     include: "workflow/rules/report.smk"
     include: "workflow/rules/plan.smk"
 
