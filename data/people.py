@@ -20,6 +20,7 @@ from PIL import Image
 
 from data.archive import SourceError
 from data.colour import to_srgb
+from data.datasets import PeopleSource
 from data.drawings import RASTER_SIDE, expand
 from data.labels import Palette, classes_of
 
@@ -28,39 +29,31 @@ SAME = 0.002  # label maps that differ in a smaller share of their pixels count 
 Groups = Mapping[str, Sequence[str]]  # each class with the ids of its groups; the first id must be in the drawing
 
 
-def rasterise_people(
-    wheel: Path,
-    folder: str,
-    groups: Groups,
-    modifiers: Sequence[str],
-    leave_out: Sequence[str],
-    palette: Palette,
-    staged: Path,
-) -> None:
+def rasterise_people(wheel: Path, source: PeopleSource, palette: Palette, staged: Path) -> None:
     """Write staged/<person>_<appearance>.png on white, and staged/labels/<person>.png in the palette's colours.
 
-    A person is a drawing that has all classes of `groups` and a variant for each of the modifiers.  Of people whose
+    A person is a drawing that has all classes of `source.groups` and a variant for each of its modifiers.  Of people whose
     label maps agree in all but `SAME` of their pixels, only the first by code points is kept.
     """
     (staged / "labels").mkdir()
     with zipfile.ZipFile(wheel) as archive:
-        drawings = {path.stem: str(path) for path in map(PurePosixPath, archive.namelist()) if _is_drawing(path, folder)}
+        drawings = {path.stem: str(path) for path in map(PurePosixPath, archive.namelist()) if _is_drawing(path, source.folder)}
+        colours = np.array(list(palette.values()), np.uint8)
         kept: list[NDArray[np.uint8]] = []
-        for person, names in people(drawings, expand(modifiers), leave_out):
+        for person, names in people(drawings, expand(source.modifiers), source.leave_out):
             drawing = archive.read(drawings[person]).decode("utf-8")
-            if not has_classes(drawing, groups):
+            if not has_classes(drawing, source.groups):
                 continue
-            labels = label_map(drawing, groups, palette)
+            labels = label_map(drawing, source.groups, palette)
             if any((labels != other).mean() < SAME for other in kept):
                 continue
             kept.append(labels)
-            colours = np.array(list(palette.values()), np.uint8)
             Image.fromarray(colours[labels]).save(staged / "labels" / f"{person}.png")
             for number, name in enumerate(names, start=1):
                 image = to_srgb(draw(archive.read(drawings[name]).decode("utf-8")), [])
                 image.save(staged / f"{person}_{number}.png")
     if not kept:
-        raise SourceError(f"{folder} of it has no drawing with the groups of {', '.join(groups)} and all modifiers")
+        raise SourceError(f"{source.folder} in it has no drawing with {', '.join(source.groups)} and all modifiers")
 
 
 def _is_drawing(path: PurePosixPath, folder: str) -> bool:
@@ -97,7 +90,7 @@ def label_map(drawing: str, groups: Groups, palette: Palette) -> NDArray[np.uint
         if label is None:
             root.remove(group)
             continue
-        colour = "#{:02x}{:02x}{:02x}".format(*palette[label])
+        colour = "rgb{}".format(palette[label])
         group.set("fill", colour)
         for element in group.iter():
             _paint(element, colour)

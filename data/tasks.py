@@ -15,7 +15,7 @@ from pydantic import Field
 
 from common.console import UserError
 from common.hashing import derive_seed, digest, sha256_bytes
-from data.datasets import Entry, Layouts, Name, dataset_info
+from data.datasets import Entry, Name, dataset_info
 from data.load import data_hash, load, load_labels
 
 if TYPE_CHECKING:
@@ -84,12 +84,76 @@ class Examples:
 def load_task(
     task: SuperResolution | Layout, resolution: int, split: Split, root: Path | str = "data/prepared"
 ) -> Examples:
-    """The training pairs of a task, or what is held out, in the order of the prepared set.
+    """The training pairs of a task, or those that are held out, in the order of the prepared set.
 
-    Mirrored pairs follow the others; nothing held out is mirrored.
-    Raises `UserError` if the set is not prepared, or is none for this task.
+    Mirrored pairs follow the others; nothing that is held out is mirrored.
+    Raises `UserError` if the set is not prepared, or does not fit the task.
     """
-    examples = _small_images(task, resolution, split, root) if task.kind == "super_resolution" else _layouts(
-        task, resolution, split, root
-    )
+    if isinstance(task, SuperResolution):
+        images, _ = load(task.dataset, resolution, "train90" if split == "train" else "heldout", root)
+        examples = shrunk(images, task.factor)
+    else:
+        examples = _layouts(task, resolution, split, root)
     return _with_mirrored(examples) if task.mirror and split == "train" else examples
+
+
+def shrunk(images: NDArray[np.uint8], factor: int) -> Examples:
+    """Images with their area averages as conditions: (n, H, W, 3) and (n, 3, H / factor, W / factor)."""
+    import numpy as np
+
+    n, side = len(images), images.shape[1] // factor
+    if side * factor != images.shape[1] or side < 2:
+        raise UserError(f"super-resolution by {factor} does not fit images of {images.shape[1]} px: lower `factor`")
+    small = images.reshape(n, side, factor, side, factor, 3).mean(axis=(2, 4)) / 127.5 - 1
+    return Examples(_planes(small), images[:, None], np.zeros(n, np.int64))
+
+
+def _layouts(task: Layout, resolution: int, split: Split, root: Path | str) -> Examples:
+    import numpy as np
+
+    labels, about = load_labels(task.dataset, resolution, root)
+    images, _ = load(task.dataset, resolution, root=root)
+    places = about["split"][split]
+    answers = images.reshape(len(labels), about["answers"], *images.shape[1:])[places]
+    shares = labels[places] / 255
+    shown = np.zeros(len(places), np.int64)
+    if split == "train" and about["answers"] > 1:
+        shown = shown_answers(len(places), about["answers"], task.imbalance, task.dataset)
+    inside = None
+    if about["answers"] > 1 and about["told_apart_by"]:
+        inside = shares[..., about["classes"].index(about["told_apart_by"])] > INSIDE
+    return Examples(_planes(shares), answers, shown, inside)
+
+
+def shown_answers(n: int, answers: int, imbalance: float | None, dataset: str) -> NDArray[np.int64]:
+    """Which of its answers training shows for each of n label maps: all equally often, up to one.
+
+    imbalance: the share of the first answer; the others share the rest.  The same for every seed of a run.
+    """
+    import numpy as np
+
+    first = round(imbalance * n) if imbalance else 0
+    rest = np.arange(n - first) % (answers - 1) + 1 if imbalance else np.arange(n) % answers
+    shown = np.concatenate([np.zeros(first, np.int64), rest])
+    return np.random.default_rng(derive_seed("answers", dataset)).permutation(shown)
+
+
+def _planes(array: NDArray[np.float64]) -> NDArray[np.float32]:
+    """NHWC to NCHW."""
+    import numpy as np
+
+    return np.ascontiguousarray(array.transpose(0, 3, 1, 2), np.float32)
+
+
+def _with_mirrored(examples: Examples) -> Examples:
+    import numpy as np
+
+    def both(array: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+        return np.concatenate([array, np.flip(array, axis)])
+
+    return Examples(
+        both(examples.conditions, 3),
+        both(examples.answers, 3),
+        np.tile(examples.shown, 2),
+        None if examples.inside is None else both(examples.inside, 2),
+    )
