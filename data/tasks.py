@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -51,7 +51,8 @@ class Layout(Entry):
         return f"{dataset_info(self.dataset).title}{bias}"
 
 
-Task = Annotated[SuperResolution | Layout, Field(discriminator="kind")]
+TaskKind = SuperResolution | Layout
+Task = Annotated[TaskKind, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Examples:
 
 
 def load_task(
-    task: SuperResolution | Layout, resolution: int, split: Split, root: Path | str = "data/prepared"
+    task: TaskKind, resolution: int, split: Split, root: Path | str = "data/prepared"
 ) -> Examples:
     """The training pairs of a task, or those that are held out, in the order of the prepared set.
 
@@ -106,6 +107,20 @@ def shrunk(images: NDArray[np.uint8], factor: int) -> Examples:
         raise UserError(f"super-resolution by {factor} does not fit images of {images.shape[1]} px: lower `factor`")
     small = images.reshape(n, side, factor, side, factor, 3).mean(axis=(2, 4)) / 127.5 - 1
     return Examples(_planes(small), images[:, None], np.zeros(n, np.int64))
+
+
+def stand_in(task: TaskKind, images: NDArray[np.uint8]) -> Examples:
+    """Any images (n, H, W, 3) as pairs of a task: for measuring what a step costs, with no meaning."""
+    import numpy as np
+
+    if isinstance(task, SuperResolution):
+        return shrunk(images, task.factor)
+    layouts = dataset_info(task.dataset).layouts
+    if layouts is None:
+        raise UserError(f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`")
+    classes = np.arange(images.shape[1] * images.shape[2]).reshape(1, *images.shape[1:3]) % len(layouts.classes)
+    shares = np.eye(len(layouts.classes))[np.tile(classes, (len(images), 1, 1))]
+    return Examples(_planes(shares), images[:, None], np.zeros(len(images), np.int64))
 
 
 def _layouts(task: Layout, resolution: int, split: Split, root: Path | str) -> Examples:
@@ -148,7 +163,7 @@ def _planes(array: NDArray[np.float64]) -> NDArray[np.float32]:
 def _with_mirrored(examples: Examples) -> Examples:
     import numpy as np
 
-    def both(array: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+    def both(array: Any, axis: int) -> Any:
         return np.concatenate([array, np.flip(array, axis)])
 
     return Examples(
