@@ -21,7 +21,7 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     method="[A-Za-z0-9_-]+",
     seed="[0-9]+",
-    split="full|train90",
+    split="full|train90|train",
     network="[a-z0-9_]+",
 
 

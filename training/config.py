@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.console import UserError
 from common.files import read_json, read_yaml
-from data.datasets import dataset_info
+from data.datasets import Name, dataset_info
+from data.tasks import Task
 from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
 from training.registry import ROOT, method_info, methods
 
-Split = Literal["full", "train90"]
-SPLITS: tuple[Split, ...] = ("full", "train90")
+Split = Literal["full", "train90", "train"]
+SPLITS: tuple[Split, ...] = ("full", "train90", "train")  # train: of a task
 RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ that belong to no preset
 
 
@@ -86,10 +87,12 @@ class MethodEntry(BaseModel):
 
     steps: int = Field(0, ge=0)
     by_dataset: dict[str, dict[str, Any]] = {}
+    by_task: dict[str, dict[str, Any]] = {}
 
     def resolved(self, dataset: str) -> dict[str, Any]:
-        """`steps` and the fields of the Config for one dataset."""
-        return {"steps": self.steps, **(self.model_extra or {}), **self.by_dataset.get(dataset, {})}
+        """`steps` and the fields of the Config for one dataset or task."""
+        own = {**self.by_dataset, **self.by_task}.get(dataset, {})
+        return {"steps": self.steps, **(self.model_extra or {}), **own}
 
 
 class Preset(Section):
@@ -97,7 +100,8 @@ class Preset(Section):
 
     preset: str = Field(pattern="^[a-z][a-z0-9_]*$")
     resolution: Literal[16, 32, 64, 128, 256]
-    datasets: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[str, ...] = ()
+    tasks: dict[Name, Task] = {}  # of conditional methods; a task takes the place of a dataset
     methods: dict[str, MethodEntry] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     skip: tuple[Skip, ...] = ()
@@ -121,19 +125,28 @@ class Preset(Section):
         return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split)), None)
 
     def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
-        """(dataset, method, seed) of every run of this split."""
+        """(dataset or task, method, seed) of every run of this split."""
         return [
-            (dataset, method, seed)
-            for dataset in self.datasets
+            (name, method, seed)
+            for name in (self.tasks if split == "train" else self.datasets)
             for method in self.methods
+            if is_conditional(method) == (split == "train")
             for seed in self.seeds
-            if self.why_left_out(dataset, method, split) is None
+            if self.why_left_out(name, method, split) is None
         ]
 
+    def example(self, method: str) -> RunConfig:
+        """The method's run on the first dataset or task of the preset."""
+        names, split = (self.tasks, "train") if is_conditional(method) else (self.datasets, "full")
+        return self.run(next(iter(names)), method, self.seeds[0], split)
+
     def run(self, dataset: str, method: str, seed: int, split: str) -> RunConfig:
-        """One cell, resolved.  Raises `UserError` if the preset has no such dataset or method."""
-        _check_listed("--dataset", dataset, self.datasets)
+        """One cell, resolved.  Raises `UserError` if the preset has no such dataset, task or method."""
         _check_listed("--method", method, self.methods)
+        conditional = is_conditional(method)
+        _check_listed("--dataset", dataset, self.tasks if conditional else self.datasets)
+        if conditional != (split == "train"):
+            raise UserError(f"--split {split}: {method} has {'train alone' if conditional else 'full and train90'}")
         values = self.methods[method].resolved(dataset)
         steps = values.pop("steps")
         return RunConfig(
@@ -146,14 +159,22 @@ class Preset(Section):
             steps=steps if method_info(method).trains else 0,
             threads=self.training.threads,
             config=method_config(method, values),
+            task=self.tasks[dataset].model_dump(mode="json") if conditional else None,
         )
+
+
+def is_conditional(method: str) -> bool:
+    """False for names of no method: samples that were made elsewhere."""
+    info = methods().get(method)
+    return info is not None and info.conditional
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that one training depends on besides data, device and sources.
 
-    config: every field of the method's Config, defaults included.
+    config: every field of the method's Config, defaults included.  task: of a conditional run, whose `dataset` is the
+    task's name.
     """
 
     preset: str
@@ -165,6 +186,7 @@ class RunConfig:
     steps: int
     threads: int
     config: dict[str, Any]
+    task: dict[str, Any] | None = None
 
     @property
     def label(self) -> str:
@@ -212,9 +234,12 @@ def check(preset: Preset) -> None:
             raise UserError(f"{key}: a value occurs twice; remove one")
     for dataset in preset.datasets:
         dataset_info(dataset)
+    _check_tasks(preset)
     for name, entry in preset.methods.items():
         for dataset in entry.by_dataset:
             _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
+        for task in entry.by_task:
+            _check_listed(f"methods.{name}.by_task", task, preset.tasks)
         if method_info(name).trains and "steps" not in entry.model_fields_set:
             raise UserError(f"methods.{name}.steps: this key is required")
         for place, values in _entries(name, entry):
@@ -224,7 +249,8 @@ def check(preset: Preset) -> None:
         if not method_info(preset.statistics.reference).trains:
             raise UserError(f"statistics.reference: {preset.statistics.reference} is a control; name a method")
     for position, skip in enumerate(preset.skip):
-        _check_listed(f"skip.{position}.dataset", skip.dataset or preset.datasets[0], preset.datasets)
+        if skip.dataset is not None:
+            _check_listed(f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks])
         _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)
     for dataset in preset.tables.ablation_datasets:
         _check_listed("tables.ablation_datasets", dataset, preset.datasets)
@@ -236,11 +262,30 @@ def check(preset: Preset) -> None:
         raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {preset.resolution}")
 
 
+def _check_tasks(preset: Preset) -> None:
+    """Do tasks and conditional methods, datasets and other methods belong together?"""
+    if not preset.datasets and not preset.tasks:
+        raise UserError("datasets: this key is required, or `tasks` with conditional methods")
+    for task, definition in preset.tasks.items():
+        if task in preset.datasets:
+            raise UserError(f"tasks.{task}: a dataset of the preset has this name; choose another")
+        info = dataset_info(definition.dataset)
+        if definition.kind == "layout" and info.layouts is None:
+            raise UserError(f"tasks.{task}.dataset: {definition.dataset} has no label maps; name a set with `layouts`")
+        if definition.kind == "super_resolution" and preset.resolution // definition.factor < 2:
+            raise UserError(f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it")
+    for name in preset.methods:
+        there, key = (preset.tasks, "tasks") if is_conditional(name) else (preset.datasets, "datasets")
+        if not there:
+            raise UserError(f"methods.{name}: it needs the key `{key}`, which the preset does not have")
+
+
 def _entries(name: str, entry: MethodEntry) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each key of the preset that contains settings of a method, with these settings."""
     yield f"methods.{name}", {"steps": entry.steps, **(entry.model_extra or {})}
-    for dataset, values in entry.by_dataset.items():
-        yield f"methods.{name}.by_dataset.{dataset}", {"steps": entry.steps, **values}
+    for key in ("by_dataset", "by_task"):
+        for dataset, values in getattr(entry, key).items():
+            yield f"methods.{name}.{key}.{dataset}", {"steps": entry.steps, **values}
 
 
 def _check_entry(name: str, place: str, values: dict[str, Any]) -> None:

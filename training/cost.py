@@ -19,9 +19,9 @@ from common.console import UserError, say
 from common.machine import usable_cpus
 from data.datasets import dataset_info
 from methods.api import Method
-from training.build import build
 from training.config import RunConfig
 from training.device import memory_advice
+from training.inputs import new_method, unprepared
 
 BUDGET = 10.0  # seconds, after which no further step is timed
 MOST_STEPS = 16  # one cycle of StyleGAN2's lazy regularisation
@@ -49,7 +49,7 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
     shape = (2 * run.config.get("batch", 8), run.resolution, run.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with memory_advice(f"timing {run.method}", "use a machine with more memory"):
-        method = build(run, images, device)
+        method = new_method(run, unprepared(run, images), device)
         warm = method.train_step(0)  # not timed: it also loads networks and allocates memory
         first = timed_step(method, 0) if imle else 0.0
         spent: list[float] = []

@@ -13,7 +13,7 @@ from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from data.supplied import contents, manual_digest
-from training.config import parse_preset
+from training.config import SPLITS, parse_preset
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.registry import method_info
@@ -191,6 +191,16 @@ def datasets_in_use():
     return [dataset for dataset in PRESET.datasets if dataset in used]
 
 
+def images_of(name):
+    """The dataset that a task is made from; a dataset's own name."""
+    return PRESET.tasks[name].dataset if name in PRESET.tasks else name
+
+
+def datasets_to_fetch():
+    """Those in use, and those of tasks."""
+    return sorted({*datasets_in_use(), *(images_of(task) for task, _, _ in PRESET.cells("train"))})
+
+
 def per_cell(pattern, chosen):
     return [pattern.format(P=P, dataset=d, method=m, seed=s) for d, m, s in chosen]
 
@@ -225,9 +235,10 @@ def loss_networks(run):
 
 def weights():
     """All fixed networks that the preset needs."""
-    runs = [PRESET.run(*cell, split) for split in ("full", "train90") for cell in PRESET.cells(split)]
+    runs = [PRESET.run(*cell, split) for split in SPLITS for cell in PRESET.cells(split)]
     losses = {network for run in runs for network in loss_networks(run)}
-    return sorted({*feature_networks(), *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
+    features = feature_networks() if PRESET.datasets else []
+    return sorted({*features, *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
 
 
 def code(*paths):
@@ -281,7 +292,7 @@ def run_files(name):
     """One file of every training."""
     return [
         f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
-        for split in ("full", "train90")
+        for split in SPLITS
         for dataset, method, seed in PRESET.cells(split)
     ]
 
