@@ -43,6 +43,10 @@ else:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/sample.smk"
     include: "workflow/rules/evaluate.smk"
+
+    if PRESET.tasks:
+
+        include: "workflow/rules/answers.smk"
     include: "workflow/rules/tables.smk"
     include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"

@@ -16,6 +16,7 @@ from data.supplied import contents, manual_digest
 from training.config import SPLITS, parse_preset
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
+from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
 
 
@@ -285,7 +286,14 @@ def metric_files():
         + per_cell(f"{folder}/precision_recall.json", sampled)
         + per_cell(f"{folder}/diversity.json", sampled + floors)
         + per_cell(f"{folder}/backtracking.json", PRESET.cells("train90"))
+        + per_cell(f"{folder}/answers.json", answered())
     )
+
+
+def answered():
+    """(task, method or control, seed) of everything that answers the inputs of a task."""
+    controls = [(task, name, 0) for task in PRESET.tasks for name in ANSWER_CONTROLS[PRESET.tasks[task].kind]]
+    return PRESET.cells("train") + controls
 
 
 def run_files(name):
