@@ -90,7 +90,7 @@ def test_figure_and_table_show_all_parts(short, tmp_path):
     with Image.open(tmp_path / "a.png") as image:
         colours = {colour for _, colour in image.convert("RGB").getcolors(maxcolors=2**24)}
     assert {(0, 114, 178), (213, 94, 0)} <= colours
-    lines = figure5.table(short[0]).splitlines()
+    lines = figure5.markdown(short[0]).splitlines()
     assert sum(line.startswith(("| ring", "| grid", "| faces")) for line in lines) == 3 * 2 * 3
 
 
@@ -102,7 +102,7 @@ def test_the_committed_numbers_are_near_those_of_the_reference_and_in_its_readme
     for data in ("ring", "grid"):
         assert 0.05 < means[data, "default", "imle", "on_a_mode"] < 0.2
     assert means["faces", "default", "nn_gan", "reached"] == 1 and means["faces", "default", "imle", "reached"] > 50
-    assert figure5.table(numbers) in (COMMITTED / "README.md").read_text()
+    assert figure5.markdown(numbers) in (COMMITTED / "README.md").read_text()
 
 
 def test_target_prepares_the_faces_at_32_px_whatever_the_preset():

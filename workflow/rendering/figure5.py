@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workflow.rendering.notation import markdown_table
 from workflow.rendering.sheet import GAP, mosaic, tile_size
 from workflow.rendering.style import COLOURS, DPI, GREY, INK, LABEL, SMALL, TINY, WIDTH, new_figure, save, styled
 
@@ -116,19 +117,25 @@ COLUMNS = {  # of the tables: metric, head, decimals
 BOTH = [("data_to_sample", "data to nearest sample", 4), ("sample_to_data", "sample to nearest data", 4)]
 
 
-def table(numbers: pd.DataFrame) -> str:
-    """All numbers, mean and standard deviation over the seeds, as two tables in Markdown: the plane and the faces."""
+TEXTS = ("data", "start", "training")
+
+
+def tables(numbers: pd.DataFrame) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """All numbers, mean and standard deviation over the seeds: heads and rows of the plane, then of the faces."""
     grouped = numbers.groupby(["data", "start", "direction", "metric"])["value"]
     means, deviations = grouped.mean(), grouped.std()
     names = {"none": "the start", **{name: title for name, (title, _) in DIRECTIONS.items()}}
-    lines = []
+    found = []
     for part, sets in (("plane", PLANE), ("faces", ("faces",))):
         columns = COLUMNS[part] + BOTH
-        lines += ["| data | start | training | " + " | ".join(head for _, head, _ in columns) + " |"]
-        lines += ["| --- | --- | --- |" + " --: |" * len(columns)]
+        rows = []
         for data, start, direction in product(sets, STARTS, names):
             at = (data, start, direction)
-            cells = [f"{means[*at, key]:.{digits}f} ± {deviations[*at, key]:.{digits}f}" for key, _, digits in columns]
-            lines.append(f"| {data} | {start} | {names[direction]} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
+            cells = (f"{means[*at, key]:.{digits}f} ± {deviations[*at, key]:.{digits}f}" for key, _, digits in columns)
+            rows.append((data, start, names[direction], *cells))
+        found.append(((*TEXTS, *(head for _, head, _ in columns)), rows))
+    return found
+
+
+def markdown(numbers: pd.DataFrame) -> str:
+    return "\n\n".join(markdown_table(heads, rows, TEXTS) for heads, rows in tables(numbers)) + "\n"

@@ -15,5 +15,5 @@ with script(snakemake.log[0]):
             arrays |= dict(file)
     with atomic_path(snakemake.output.numbers) as temporary:
         numbers.to_csv(temporary, index=False)
-    write_text(snakemake.output.table, figure5.table(numbers))
+    write_text(snakemake.output.table, figure5.markdown(numbers))
     figure5.draw(numbers, arrays, snakemake.output.png, snakemake.output.pdf)
