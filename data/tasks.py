@@ -82,9 +82,7 @@ class Examples:
         return digest([data_hash(self.images), sha256_bytes(self.conditions.tobytes())])
 
 
-def load_task(
-    task: TaskKind, resolution: int, split: Split, root: Path | str = "data/prepared"
-) -> Examples:
+def load_task(task: TaskKind, resolution: int, split: Split, root: Path | str = "data/prepared") -> Examples:
     """The training pairs of a task, or those that are held out, in the order of the prepared set.
 
     Mirrored pairs follow the others; nothing that is held out is mirrored.
@@ -117,7 +115,9 @@ def stand_in(task: TaskKind, images: NDArray[np.uint8]) -> Examples:
         return shrunk(images, task.factor)
     layouts = dataset_info(task.dataset).layouts
     if layouts is None:
-        raise UserError(f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`")
+        raise UserError(
+            f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`"
+        )
     classes = np.arange(images.shape[1] * images.shape[2]).reshape(1, *images.shape[1:3]) % len(layouts.classes)
     shares = np.eye(len(layouts.classes))[np.tile(classes, (len(images), 1, 1))]
     return Examples(_planes(shares), images[:, None], np.zeros(len(images), np.int64))
