@@ -1,4 +1,4 @@
-"""Conditional runs through the loop of all runs: tasks of a preset, identity, resuming, and several answers to a condition."""
+"""Conditional runs through the loop of all runs: tasks, identity, resuming, and several answers to a condition."""
 
 from __future__ import annotations
 
