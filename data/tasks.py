@@ -34,6 +34,11 @@ class SuperResolution(Entry):
     factor: Literal[2, 4, 8, 16]
     mirror: bool = True  # train on mirrored pairs too: twice as many
 
+    @property
+    def pairs(self) -> int:
+        """That are trained on."""
+        return 9 * dataset_info(self.dataset).count // 10 * (1 + self.mirror)
+
     def title(self, resolution: int) -> str:
         return f"{dataset_info(self.dataset).title}, {resolution // self.factor} to {resolution} px"
 
@@ -45,6 +50,14 @@ class Layout(Entry):
     dataset: Name
     imbalance: float | None = Field(None, gt=0, lt=1)  # share of the first answer in training; None: all equally often
     mirror: bool = False
+
+    @property
+    def pairs(self) -> int:
+        """That are trained on."""
+        info = dataset_info(self.dataset)
+        assert info.layouts is not None
+        train = info.layouts.train or 9 * (info.count // info.layouts.answers) // 10
+        return train * (1 + self.mirror)
 
     def title(self, resolution: int) -> str:
         bias = f", {self.imbalance:.0%} in one appearance" if self.imbalance else ""

@@ -110,6 +110,19 @@ def test_rounds_of_some_inputs_go_through_all_of_them() -> None:
     assert sorted(trained.tolist()) == list(range(5)), "an epoch of a round"
 
 
+def test_the_noise_encoder_is_initialised_again_once() -> None:
+    method = imle(network="crn", encoder_width=4, reset_encoder=2, reassign_every=1, batch=6)
+    encoder = method.generator.encoder
+    first = encoder.layers[0].weight
+    moves = []
+    for step in range(8):  # two steps a round
+        before = first.detach().clone()
+        method.train_step(step)
+        moves.append((first - before).abs().max().item() > 0.05)
+    assert moves == [False] * 4 + [True] + [False] * 3
+    assert first.device == method.device and len(method.optimizer.state) > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
