@@ -165,9 +165,7 @@ class Dataset(Entry):
     attribution: Text
     shareable: bool  # may figures that show its images be committed and published?
     split: Literal["lexicographic", "seeded"]
-    sources: tuple[
-        Annotated[HttpSource | DriveSource | PackageSource | PeopleSource, Field(discriminator="kind")], ...
-    ]
+    sources: tuple[Annotated[HttpSource | DriveSource | PackageSource | PeopleSource, Field(discriminator="kind")], ...]
     folders: tuple[Text, ...] = ()  # where archives keep it
     size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, if known
     depth: int | None = Field(None, ge=8, le=16)  # bits of the values in 16-bit files that do not use all 16
@@ -270,7 +268,8 @@ def _explain(error: ValidationError) -> str:
         case "union_tag_invalid":
             return f"{key}.kind: must be one of {', '.join(KINDS)}, not {_as_typed(context.get('tag'))}"
         case "extra_forbidden":
-            model: type[BaseModel] = KINDS.get(str(first["loc"][-2]), Dataset) if len(place) > 1 else Dataset
+            inside: dict[str, type[BaseModel]] = {**KINDS, "layouts": Layouts}
+            model: type[BaseModel] = inside.get(str(first["loc"][-2]), Dataset) if len(place) > 1 else Dataset
             known = ", ".join(field for field in model.model_fields if field != "name")
             return f"the key {key} is unknown; known are {known}"
     sentence = allowed.get(str(first["type"]), first["msg"])

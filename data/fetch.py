@@ -77,7 +77,7 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
                 raise UserError(f"{folder} cannot be used: {error}; or delete that folder to fetch again") from None
         else:
             record = _from_sources(dataset, manual, use, staged)
-        for part in ("", "labels") if dataset.layouts else ("",):
+        for part in [part for part in ("", "labels") if (staged / part).is_dir()]:
             (folder / part).mkdir(exist_ok=True)
             for path in list_images(staged / part):
                 path.replace(folder / part / path.name)

@@ -104,9 +104,7 @@ def refuse_size(width: int, height: int) -> None:
         raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
 
 
-def to_square(
-    image: Image.Image, resolution: int, filter: Image.Resampling = Image.Resampling.BILINEAR
-) -> Image.Image:
+def to_square(image: Image.Image, resolution: int, filter: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
     """What torchvision's Resize(resolution) and CenterCrop(resolution) do to a PIL image, as in the official code."""
     width, height = image.size
     shorter = min(width, height)

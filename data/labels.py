@@ -1,4 +1,4 @@
-"""Label maps: pictures in which each class has a colour, and the share of each class in every pixel of a smaller image."""
+"""Label maps: pictures in which each class has a colour, and the share of each class in a pixel of a smaller image."""
 
 from __future__ import annotations
 

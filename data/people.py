@@ -32,12 +32,14 @@ Groups = Mapping[str, Sequence[str]]  # each class with the ids of its groups; t
 def rasterise_people(wheel: Path, source: PeopleSource, palette: Palette, staged: Path) -> None:
     """Write staged/<person>_<appearance>.png on white, and staged/labels/<person>.png in the palette's colours.
 
-    A person is a drawing that has all classes of `source.groups` and a variant for each of its modifiers.  Of people whose
-    label maps agree in all but `SAME` of their pixels, only the first by code points is kept.
+    A person is a drawing that has all classes of `source.groups` and a variant for each of its modifiers.  Of people
+    whose label maps agree in all but `SAME` of their pixels, only the first by code points is kept.
     """
     (staged / "labels").mkdir()
     with zipfile.ZipFile(wheel) as archive:
-        drawings = {path.stem: str(path) for path in map(PurePosixPath, archive.namelist()) if _is_drawing(path, source.folder)}
+        drawings = {
+            path.stem: str(path) for path in map(PurePosixPath, archive.namelist()) if _is_drawing(path, source.folder)
+        }
         colours = np.array(list(palette.values()), np.uint8)
         kept: list[NDArray[np.uint8]] = []
         for person, names in people(drawings, expand(source.modifiers), source.leave_out):
@@ -90,7 +92,7 @@ def label_map(drawing: str, groups: Groups, palette: Palette) -> NDArray[np.uint
         if label is None:
             root.remove(group)
             continue
-        colour = "rgb{}".format(palette[label])
+        colour = f"rgb{palette[label]}"
         group.set("fill", colour)
         for element in group.iter():
             _paint(element, colour)

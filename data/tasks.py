@@ -34,6 +34,11 @@ class SuperResolution(Entry):
     factor: Literal[2, 4, 8, 16]
     mirror: bool = True  # train on mirrored pairs too: twice as many
 
+    @property
+    def pairs(self) -> int:
+        """That are trained on."""
+        return 9 * dataset_info(self.dataset).count // 10 * (1 + self.mirror)
+
     def title(self, resolution: int) -> str:
         return f"{dataset_info(self.dataset).title}, {resolution // self.factor} to {resolution} px"
 
@@ -45,6 +50,14 @@ class Layout(Entry):
     dataset: Name
     imbalance: float | None = Field(None, gt=0, lt=1)  # share of the first answer in training; None: all equally often
     mirror: bool = False
+
+    @property
+    def pairs(self) -> int:
+        """That are trained on."""
+        info = dataset_info(self.dataset)
+        assert info.layouts is not None
+        train = info.layouts.train or 9 * (info.count // info.layouts.answers) // 10
+        return train * (1 + self.mirror)
 
     def title(self, resolution: int) -> str:
         bias = f", {self.imbalance:.0%} in one appearance" if self.imbalance else ""
@@ -82,9 +95,7 @@ class Examples:
         return digest([data_hash(self.images), sha256_bytes(self.conditions.tobytes())])
 
 
-def load_task(
-    task: TaskKind, resolution: int, split: Split, root: Path | str = "data/prepared"
-) -> Examples:
+def load_task(task: TaskKind, resolution: int, split: Split, root: Path | str = "data/prepared") -> Examples:
     """The training pairs of a task, or those that are held out, in the order of the prepared set.
 
     Mirrored pairs follow the others; nothing that is held out is mirrored.
@@ -117,7 +128,9 @@ def stand_in(task: TaskKind, images: NDArray[np.uint8]) -> Examples:
         return shrunk(images, task.factor)
     layouts = dataset_info(task.dataset).layouts
     if layouts is None:
-        raise UserError(f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`")
+        raise UserError(
+            f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`"
+        )
     classes = np.arange(images.shape[1] * images.shape[2]).reshape(1, *images.shape[1:3]) % len(layouts.classes)
     shares = np.eye(len(layouts.classes))[np.tile(classes, (len(images), 1, 1))]
     return Examples(_planes(shares), images[:, None], np.zeros(len(images), np.int64))

@@ -38,9 +38,9 @@ class ConditionalGAN(ConditionalGenerator):
     ) -> None:
         super().__init__(config, resolution, channels, images, streams, conditions)
         inputs = conditions.shape[1] + channels
-        self.discriminator = PatchDiscriminator(
-            inputs, config.discriminator_width, config.discriminator_layers
-        ).to(self.device)
+        self.discriminator = PatchDiscriminator(inputs, config.discriminator_width, config.discriminator_layers).to(
+            self.device
+        )
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=config.learning_rate, betas=config.betas, fused=True
         )

@@ -38,6 +38,9 @@ class ConditionalIMLE(ConditionalGenerator):
         reassign_every: int = 500  # K, in epochs over the inputs of a round; layouts: 25
         inputs: int | None = None  # in a round; None: all.  SRIM: 640; layouts: 400
         latent_perturbation: float = 0.0  # standard deviation of the noise added to the chosen codes; SRIM: 0.1
+        reset_encoder: int | None = (
+            None  # the round in which crn's noise encoder and the optimiser start anew; layouts: 6
+        )
         rebalance: Literal["none", "dataset", "loss", "both"] = "none"  # layouts: both
         rebalance_classes: tuple[int, ...] = ()  # whose rarity decides which inputs are drawn; (): all that vary
 
@@ -99,6 +102,8 @@ class ConditionalIMLE(ConditionalGenerator):
 
     def begin(self, number: int) -> None:
         """Start a round: choose its inputs, and a code for each of them."""
+        if number == self.config.reset_encoder:
+            self.reset_encoder()
         self.members = self.choose_inputs(number).to(self.device)
         chosen = select(
             range(len(self.members)),
@@ -115,6 +120,16 @@ class ConditionalIMLE(ConditionalGenerator):
             chosen.z + deviation * noise.z,
             {name: maps + deviation * noise.noise[name] for name, maps in chosen.noise.items()},
         )
+
+    def reset_encoder(self) -> None:
+        """Once, as the authors of the layout network do against overfitting."""
+        encoder = getattr(self.generator, "encoder", None)
+        if encoder is None:
+            raise UserError("`reset_encoder` needs `network: crn` with an `encoder_width`; remove it")
+        with self.streams.seeded("noise encoder"):
+            encoder.cpu().reset()
+        encoder.to(self.device)
+        self.optimizer.state.clear()
 
     def choose_inputs(self, number: int) -> Tensor:
         """The indices of a round's training pairs."""

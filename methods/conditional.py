@@ -36,6 +36,6 @@ class ConditionalMethod(Method):
         raise NotImplementedError
 
     def at_examples(self, latents: Latents, each: int) -> Tensor:
-        """Images at the first training conditions, `each` consecutive latents at the same one: for pictures of progress."""
+        """Images at the first training conditions, `each` consecutive latents at one: for pictures of progress."""
         places = torch.arange(len(latents), device=self.device) // each % len(self.conditions)
         return self.generate(latents, self.conditions[places])

@@ -21,7 +21,6 @@ ENCODER_DEVIATION = 0.15  # of the noise encoder's initial weights, a normal dis
 class CRN(nn.Module):
     """A layout (n, classes, s, s) and noise to one image (n, channels, s, s) in [-1, 1], not saturated."""
 
-
     def __init__(
         self,
         resolution: int,
@@ -52,7 +51,9 @@ class CRN(nn.Module):
         )
         self.to_image = nn.Conv2d(widths[-1], channels, 1)
 
-    def forward(self, condition: Tensor, z: Tensor, noise: dict[str, Tensor], levels: int | None = None) -> list[Tensor]:
+    def forward(
+        self, condition: Tensor, z: Tensor, noise: dict[str, Tensor], levels: int | None = None
+    ) -> list[Tensor]:
         """The list of its one image.  z: (n, global_code); noise: {"0": (n, noise_channels, s, s)}, or empty."""
         inputs = join(condition, z, noise.get("0"))
         if self.encoder is not None:

@@ -79,7 +79,9 @@ class SRIM(nn.Module):
             for level in range(self.levels)
         )
 
-    def forward(self, condition: Tensor, z: Tensor, noise: dict[str, Tensor], levels: int | None = None) -> list[Tensor]:
+    def forward(
+        self, condition: Tensor, z: Tensor, noise: dict[str, Tensor], levels: int | None = None
+    ) -> list[Tensor]:
         """The images of the first `levels` levels, in [-1, 1]; without the number, of all.
 
         condition: (n, channels, side, side).  z and noise: `networks/levels.py`.
@@ -165,9 +167,7 @@ class DenseLevel(nn.Module):
         self.enter = convolution(channels + noise_channels + (0 if first else width), width)
         self.style = None
         if global_code:
-            self.style = nn.Sequential(
-                nn.Linear(global_code, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, 2 * width)
-            )
+            self.style = nn.Sequential(nn.Linear(global_code, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, 2 * width))
         block = Nested if nested else DenseBlock
         self.blocks = nn.Sequential(*(block(width, growth, convolutions) for _ in range(blocks)))
         self.leave = convolution(width, width) if nested else nn.Identity()
@@ -175,7 +175,7 @@ class DenseLevel(nn.Module):
         self.refine = convolution(width, width)
         self.to_image = convolution(width, channels)
         if nested:
-            self.apply(_quieten)
+            self.blocks.apply(_quieten)
 
     def forward(
         self, condition: Tensor, image: Tensor, features: Tensor | None, code: Tensor, noise: Tensor | None

@@ -24,6 +24,4 @@ def build_conditional(run: RunConfig, examples: Examples, device: torch.device) 
     conditions = torch.from_numpy(examples.conditions).to(device)
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in run.config.items()}
     with streams.seeded("initialisation"):
-        return method_class(
-            method_class.Config(**values), run.resolution, images.shape[1], images, streams, conditions
-        )
+        return method_class(method_class.Config(**values), run.resolution, images.shape[1], images, streams, conditions)

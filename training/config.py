@@ -273,7 +273,9 @@ def _check_tasks(preset: Preset) -> None:
         if definition.kind == "layout" and info.layouts is None:
             raise UserError(f"tasks.{task}.dataset: {definition.dataset} has no label maps; name a set with `layouts`")
         if definition.kind == "super_resolution" and preset.resolution // definition.factor < 2:
-            raise UserError(f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it")
+            raise UserError(
+                f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it"
+            )
     for name in preset.methods:
         there, key = (preset.tasks, "tasks") if is_conditional(name) else (preset.datasets, "datasets")
         if not there:

@@ -41,6 +41,6 @@ def new_method(run: RunConfig, data: TrainingSet, device: torch.device) -> Metho
 
 
 def unprepared(run: RunConfig, images: NDArray[np.uint8]) -> TrainingSet:
-    """These images as a run's training set, for measuring before anything is prepared; conditions of the right shape."""
+    """These images as a run's training set, to measure it before its data is prepared."""
     task = task_of(run)
     return images if task is None else stand_in(task, images)

@@ -133,7 +133,9 @@ def build_network(config: NetworkConfig, resolution: int, channels: int, conditi
         raise UserError(f"`network: {config.network}` does not fit {task}; set `network: {fits}` in `by_task`")
     if config.network == "crn":
         if resolution >> len(config.widths) - 1 < 2:
-            raise UserError(f"`widths`: {len(config.widths)} modules are too many for {resolution} px; remove the first")
+            raise UserError(
+                f"`widths`: {len(config.widths)} modules are too many for {resolution} px; remove the first"
+            )
         return CRN(
             resolution,
             channels,

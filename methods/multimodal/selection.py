@@ -20,7 +20,9 @@ Draw = Callable[[int, int, int], Latents]
 
 
 @torch.no_grad()
-def select(places: Sequence[int], sizes: Sequence[int], shapes: CodeShapes, draw: Draw, measure: Measure, batch: int) -> Latents:
+def select(
+    places: Sequence[int], sizes: Sequence[int], shapes: CodeShapes, draw: Draw, measure: Measure, batch: int
+) -> Latents:
     """The code of every place.
 
     sizes: candidates in each search.  One search chooses the codes of all levels together, by the distance that is
