@@ -53,9 +53,15 @@ else:
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/nn_direction.smk"
     include: "workflow/rules/report.smk"
+
+    if PRESET.tasks:
+
+        include: "workflow/rules/multimodal.smk"
     include: "workflow/rules/plan.smk"
 
-    results = [rules.tables.input, rules.statistics.output, rules.figures.input, rules.report.output]
+    results = [rules.tables.input, rules.figures.input]
+    results += [rules.statistics.output, rules.report.output] if PRESET.datasets else []
+    results += [rules.multimodal_page.output] if PRESET.tasks else []
 
 
 localrules:

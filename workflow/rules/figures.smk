@@ -33,4 +33,5 @@ localrules:
 
 rule figures:
     input:
-        expand(f"{P}/figures/{{figure}}.png", figure=FIGURES),
+        expand(f"{P}/figures/{{figure}}.png", figure=FIGURES if PRESET.datasets else []),
+        expand(f"{P}/figures/{{figure}}.png", figure=["figure4", "figure5"] if PRESET.tasks else []),

@@ -1,5 +1,4 @@
 # Tables `super_resolution` and `layouts`, and Figures 4 and 5, of presets with tasks.
-from workflow.rendering.answers import filled as answer_tables
 
 
 rule answer_table:
@@ -76,7 +75,27 @@ rule figure5:
         "cp {input.png} {output.png}; cp {input.pdf} {output.pdf}; cp {input.numbers} {output.numbers}"
 
 
-def multimodal_files():
-    """Tables and figures of the preset's tasks."""
-    tables = expand(f"{P}/tables/{{table}}.md", table=answer_tables(PRESET))
-    return tables + [f"{P}/figures/{name}.png" for name in ("figure4", "figure5")]
+# The report of a preset that has only tasks; of others, a page beside it.
+rule multimodal_page:
+    input:
+        run_files("run.json"),
+        expand(f"{P}/tables/{{table}}.md", table=answer_tables(PRESET)),
+        expand(f"{P}/figures/{{figure}}.png", figure=["figure4", "figure5"]),
+        expand("workflow/rendering/{part}.html.j2", part=["multimodal", "multimodal_sections"]),
+        metrics=f"{P}/metrics.csv",
+    output:
+        f"{P}/multimodal.html" if PRESET.datasets else f"{P}/report.html",
+    log:
+        f"{P}/logs/multimodal.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=SMALL_MB,
+        runtime=30,
+    params:
+        printed=digest([printed(PRESET), PRESET.command]),
+        code=code("workflow/rendering/multimodal.py"),
+    message:
+        "writing {output}"
+    script:
+        "../scripts/multimodal.py"
