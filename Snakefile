@@ -42,6 +42,7 @@ else:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/sample.smk"
     include: "workflow/rules/evaluate.smk"
+    include: "workflow/rules/learning.smk"
     include: "workflow/rules/tables.smk"
     include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
@@ -50,6 +51,8 @@ else:
     include: "workflow/rules/plan.smk"
 
     results = [rules.tables.input, rules.statistics.output, rules.figures.input, rules.report.output]
+    if PRESET.training.checkpoints:
+        results.append(rules.collect_learning.output)
 
 
 localrules:
