@@ -47,6 +47,7 @@ else:
     if PRESET.tasks:
 
         include: "workflow/rules/answers.smk"
+    include: "workflow/rules/learning.smk"
     include: "workflow/rules/tables.smk"
     include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
@@ -62,6 +63,8 @@ else:
     results = [rules.tables.input, rules.figures.input]
     results += [rules.statistics.output, rules.report.output] if PRESET.datasets else []
     results += [rules.multimodal_page.output] if PRESET.tasks else []
+    if PRESET.training.checkpoints:
+        results.append(rules.collect_learning.output)
 
 
 localrules:

@@ -24,6 +24,12 @@ KEY = ("dataset", "method", "split", "seed", "metric", "protocol", "item")
 COUNTS = ("seed", "n_real", "n_fake", "steps", "item", "n")  # whole numbers, blank where they do not apply
 
 
+LEARNING = (
+    *("preset", "dataset", "method", "split", "seed", "step", "seconds", "processor_seconds"),
+    *("metric", "value", "protocol", "n_real", "n_fake", "run_hash"),
+)
+
+
 def collect(paths: Iterable[Path | str], out: Path | str) -> None:
     """Write the table of all metric files as CSV."""
     write_text(out, to_csv([Path(path) for path in paths]))
@@ -46,6 +52,17 @@ def to_csv(paths: Sequence[Path]) -> str:
         table[column] = table[column].astype("Int64")
     table = table.sort_values(list(KEY), kind="stable", na_position="first")
     return table.to_csv(columns=columns, index=False)
+
+
+def collect_learning(paths: Iterable[Path | str], out: Path | str) -> None:
+    """Write the table of all learning files (metrics/learning.py) as CSV, one row for each checkpoint and metric."""
+    write_text(out, learning_csv([Path(path) for path in paths]))
+
+
+def learning_csv(paths: Sequence[Path]) -> str:
+    table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*LEARNING, "path"])
+    _refuse_mixed_presets(table)
+    return table.to_csv(columns=list(LEARNING), index=False)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

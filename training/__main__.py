@@ -29,6 +29,7 @@ DESCRIBE_EXAMPLES = """examples:
 PLAN_EXAMPLES = """examples:
   python -m training plan --config demo
   python -m training plan --config paper --device cuda
+  python -m training plan --config study --minutes 16    for equal budgets: the steps that take 16 minutes
 """
 PRUNE_EXAMPLES = """examples:
   python -m training prune --config demo             list saved states that the preset no longer asks for
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command(commands, "train", _train, "Train one method on one dataset.", TRAIN_EXAMPLES)
     _config(train)
-    train.add_argument("--method", required=True, help=f"one of: {', '.join(methods())}")
+    train.add_argument("--method", required=True, help=f"a row of the preset: one of {', '.join(methods())}")
     train.add_argument("--dataset", required=True, help="a data set or a task that the preset lists")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument(
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = command(commands, "plan", _plan, "Estimate the hours of the trainings that are left to do.", PLAN_EXAMPLES)
     _config(plan)
+    plan.add_argument("--minutes", type=float, help="also print how many steps of each method take so long")
     _device(plan)
 
     prune = command(commands, "prune", _prune, "List saved states that the preset no longer asks for.", PRUNE_EXAMPLES)
@@ -176,7 +178,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from training.cost import estimate
     from training.device import pick_device
 
-    print(estimate(pending, pick_device(arguments.device), preset.training.threads))
+    print(estimate(pending, pick_device(arguments.device), preset.training.threads, arguments.minutes))
 
 
 def _prune(arguments: argparse.Namespace) -> None:

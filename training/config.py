@@ -20,7 +20,7 @@ from common.files import read_json, read_yaml
 from data.datasets import Name, dataset_info
 from data.tasks import Task
 from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
-from training.registry import ROOT, method_info, methods
+from training.registry import ROOT, find_method, method_info
 
 Split = Literal["full", "train90", "train"]
 SPLITS: tuple[Split, ...] = ("full", "train90", "train")  # train: of a task
@@ -47,6 +47,7 @@ class Training(Section):
     log_every: int = Field(100, ge=1)
     grid_every: int = Field(1000, ge=1)
     save_every: int = Field(1000, ge=1)
+    checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     memory_mb: int = Field(4000, ge=500)
 
 
@@ -114,7 +115,7 @@ class Preset(Section):
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
         """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere."""
-        info = methods().get(method)
+        info = find_method(method)
         if split == "train90":
             if method not in self.methods:
                 return "samples made elsewhere, without a generator to backtrack through"
@@ -165,7 +166,7 @@ class Preset(Section):
 
 def is_conditional(method: str) -> bool:
     """False for names of no method: samples that were made elsewhere."""
-    info = methods().get(method)
+    info = find_method(method)
     return info is not None and info.conditional
 
 
@@ -236,6 +237,8 @@ def check(preset: Preset) -> None:
         dataset_info(dataset)
     _check_tasks(preset)
     for name, entry in preset.methods.items():
+        if not re.fullmatch("[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?", name):
+            raise UserError(f"methods.{name}: name a method, or a method and a suffix, as in fastgan-wide")
         for dataset in entry.by_dataset:
             _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
         for task in entry.by_task:

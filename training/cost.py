@@ -110,14 +110,18 @@ def conditional_candidates(run: RunConfig) -> float:
     return rounds * inputs * sum(m)
 
 
-def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> str:
-    """A table of what these trainings cost, as text.  threads: of one training (training.threads)."""
+def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minutes: float | None = None) -> str:
+    """A table of what these trainings cost, as text.
+
+    threads: of one training (training.threads).  minutes: also print how many steps of each method take so long.
+    """
     torch.set_num_threads(1)  # process time would include the waiting of other threads
     by_method: dict[str, list[RunConfig]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)
     unit = "GPU-hours" if device.type == "cuda" else "CPU-hours"
     lines = [f"{'method':<18} trainings {'steps':>11} {'s a step':>9} {'candidates':>13} {'s each':>9} {unit:>11}"]
+    lines[0] += f" {f'{minutes:g} minutes':>12}" if minutes else ""
     notes, hours = [OMITTED], []
     for name, found in by_method.items():
         say(f"timing {name}")
@@ -131,6 +135,8 @@ def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int) -> s
         hours += own
         work = f"{sum(steps):>11,} {timing.step:>9.3g} {sum(pools):>13,.0f} {timing.candidate:>9.3g}"
         lines.append(f"{name:<18} {len(found):>9} {work} {sum(own):>11,.2f}")
+        if minutes:
+            lines[-1] += f" {steps[0] * minutes / 60 / own[0]:>6,.0f} steps"
         if found[0].config.get("schedule") == "paper":
             notes.append(ASSUMED)
     lines.append(f"{'total':<18} {len(hours):>9} {sum(hours):>57,.2f}")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -35,6 +32,7 @@ from training.identity import claim, run_identity, settings
 from training.inputs import hash_of, new_method, training_set
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
 from training.registry import method_info
+from training.signals import caught_signals
 
 LOCK_WAIT = 24 * 3600.0  # seconds
 GRID = 6  # samples on each side of a grid
@@ -77,7 +75,7 @@ def train(
                 loop.resume()
                 loop.advance()
                 loop.export(title)
-        _copy(state.folder, out)
+        _copy(state.folder, out, checkpoint_steps(run.steps, intervals.checkpoints))
 
 
 def finished(folder: Path) -> bool:
@@ -93,6 +91,11 @@ def finished(folder: Path) -> bool:
     if not intact:
         say(f"warning: finished files in {folder} are damaged; writing them again from the last saved state")
     return intact
+
+
+def checkpoint_steps(steps: int, shares: Sequence[float]) -> list[int]:
+    """The steps after which weights are exported.  shares: of all steps (training.checkpoints)."""
+    return sorted({max(1, round(share * steps)) for share in shares}) if steps else []
 
 
 def _less_memory(run: RunConfig) -> str:
@@ -117,7 +120,8 @@ class Loop:
         self.unread: list[Scalars] = []  # of the last steps: reading them would wait for a GPU
         self.latest: dict[str, float] = {}
         self.meter: dict[str, tuple[float, int]] = {}  # sum and count of each scalar since the last row of history
-        self.seconds = 0.0
+        self.seconds = self.processor_seconds = 0.0  # in training steps
+        self.checkpoints: list[dict[str, Any]] = []  # the exported ones
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.segments = [segment(method.device, 0)]  # the last one is in progress
 
@@ -129,6 +133,7 @@ class Loop:
         self.method.load_state_dict(state)
         self.history, self.meter = record["history"], record["meter"]
         self.seconds, self.started = record["seconds"], record["started"]
+        self.processor_seconds, self.checkpoints = record.get("processor_seconds", 0.0), record.get("checkpoints", [])
         self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
         if warning := mixed_devices(self.segments):
             say(f"warning: {warning}")
@@ -137,20 +142,25 @@ class Loop:
     def advance(self) -> None:
         """Train to the last step, saving at intervals; SIGINT, SIGTERM and SIGHUP save once more and exit."""
         total = self.run.steps
+        exported = checkpoint_steps(total, self.intervals.checkpoints)
         with (
             caught_signals() as caught,
             Progress(total, self.run.label, initial=self.step) as progress,
         ):
             while self.step < total:
-                began = time.monotonic()
+                began, processor_began = time.monotonic(), time.process_time()
                 self.unread.append(self.method.train_step(self.step))
                 self.seconds += time.monotonic() - began
+                self.processor_seconds += time.process_time() - processor_began
                 self.step += 1
                 if self.step % self.intervals.log_every == 0 or self.step == total:
                     self._log()
                 if self.step % self.intervals.grid_every == 0 and self.step < total:
                     self._read()
                     self.draw_grid()
+                if self.step in exported:
+                    self._read()
+                    self.export_weights()
                 if caught or self.step % self.intervals.save_every == 0 or self.step == total:
                     self.save()
                 if caught and self.step < total:
@@ -192,6 +202,8 @@ class Loop:
             "history": self.history,
             "meter": self.meter,
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
+            "checkpoints": self.checkpoints,
             "started": self.started,
             "segments": self.segments,
         }
@@ -214,6 +226,14 @@ class Loop:
             with atomic_path(self.state.folder / name) as temporary:
                 Image.fromarray(rows.reshape(GRID * side, GRID * side, channels)).save(temporary)
 
+    def export_weights(self) -> None:
+        """Write the sampler's weights after this step, as `export` does after the last one."""
+        name = f"checkpoint_{self.step:09d}.safetensors"
+        self.method.freeze()
+        save_model(self.method.sampler().state_dict(), self.state.folder / name)
+        seconds = {"seconds": round(self.seconds, 1), "processor_seconds": round(self.processor_seconds, 1)}
+        self.checkpoints.append({"step": self.step, **seconds, "file": name})
+
     def export(self, dataset_title: str) -> None:
         """Write the finished run's files into the state folder, run.json last."""
         folder = self.state.folder
@@ -221,6 +241,7 @@ class Loop:
         self.draw_grid()
         save_model(self.method.sampler().state_dict(), folder / "model.safetensors")
         write_text(folder / "history.csv", _csv(self.history))
+        names = [*FILES[:-1], *(checkpoint["file"] for checkpoint in self.checkpoints)]
         write_sealed(
             folder / FILES[-1],
             {
@@ -229,13 +250,15 @@ class Loop:
                 **self.identity,
                 "dataset_title": dataset_title,
                 "n_train": len(self.method.images),
-                "files": {name: sha256_file(folder / name) for name in FILES[:-1]},
+                "files": {name: sha256_file(folder / name) for name in names},
+                "checkpoints": self.checkpoints,
                 **git_state(),
                 "versions": versions(),
                 "hardware": hardware(self.method.device),
                 "segments": trained,
                 "mixed_devices": mixed_devices(trained),
                 "seconds": round(self.seconds, 1),
+                "processor_seconds": round(self.processor_seconds, 1),
                 "peak_memory_mb": peak_memory_mb(self.method.device),
                 "started": self.started,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -262,35 +285,15 @@ def _csv(rows: list[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def _copy(folder: Path, out: Path) -> None:
+def _copy(folder: Path, out: Path, checkpoints: list[int]) -> None:
+    """Copy the files of a finished run, run.json last.  Raises `UserError` if a checkpoint was not exported."""
+    record = read_sealed(folder / FILES[-1])
+    if absent := set(checkpoints) - {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}:
+        raise UserError(
+            f"the finished run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed "
+            "after it; delete the folder to train it again, or restore the former value"
+        )
     sweep(out)
-    for name in FILES:
+    for name in [*record["files"], FILES[-1]]:
         with atomic_path(out / name) as temporary:
             temporary.write_bytes((folder / name).read_bytes())
-
-
-@contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """Record SIGINT, SIGTERM and SIGHUP (a closed terminal) instead of exiting.
-
-    The second SIGINT or SIGTERM ends the process as usual; shells repeat SIGHUP.  Under nohup, SIGHUP stays ignored.
-    """
-    caught: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else previous[number])
-        try:
-            os.write(2, b"\nsaving the state after this step; repeat to stop at once\n")
-        except OSError:  # standard error was the terminal: later messages must not fail, either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    previous: dict[int, Any] = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -71,11 +71,22 @@ def methods() -> dict[str, MethodInfo]:
 
 
 def method_info(name: str) -> MethodInfo:
-    """Raises `UserError` listing the known methods if there is none of this name."""
-    try:
-        return methods()[name]
-    except KeyError:
-        raise UserError(f"no method is named {name!r}; methods/ holds {', '.join(methods())}") from None
+    """A method by the name of its row; `fastgan-wide` is a row of its own for `fastgan`, with other settings.
+
+    Raises `UserError` listing the known methods if there is none of this name.
+    """
+    if (info := find_method(name)) is None:
+        raise UserError(f"no method is named {name!r}; methods/ holds {', '.join(methods())}")
+    return info
+
+
+def find_method(name: str) -> MethodInfo | None:
+    """The same; None if there is no such method."""
+    method, hyphen, variant = name.partition("-")
+    info = methods().get(method)
+    if info is None or not hyphen:
+        return info
+    return replace(info, name=name, title=f"{info.title} ({variant.replace('_', ' ')})")
 
 
 def _track(cls: type[Any], path: Path) -> str:

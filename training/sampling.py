@@ -20,8 +20,8 @@ from training.inputs import hash_of, new_method, training_set
 CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, because it determines the draws
 
 
-def load_run(folder: Path, device: torch.device) -> Method:
-    """The trained method of a run folder, ready to generate.
+def load_run(folder: Path, device: torch.device, weights: str = "model.safetensors") -> Method:
+    """The trained method of a run folder, ready to generate.  weights: those of the last step or of a checkpoint.
 
     Raises `UserError` if the run is unfinished or damaged, or if the method's sources or the data changed since.
     """
@@ -38,7 +38,7 @@ def load_run(folder: Path, device: torch.device) -> Method:
     ]
     if changed:
         raise UserError(f"{' and '.join(changed)} changed since {folder} was trained; run snakemake to train it again")
-    model, expected = folder / "model.safetensors", record["files"]["model.safetensors"]
+    model, expected = folder / weights, record["files"][weights]
     if (actual := sha256_file(model)) != expected:
         raise UserError(f"{model} has sha256 {actual}, but {expected} was trained; delete {folder} and run again")
     method = new_method(run, data, device)

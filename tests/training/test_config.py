@@ -51,6 +51,11 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
             r"statistics.reference: 'gan' is not in the preset, which has",
         ),
         (("statistics",), {"reference": "control_real"}, r"statistics.reference: control_real is a control; name a"),
+        (
+            ("methods", "fastgan-"),
+            {},
+            r"methods\.fastgan-: name a method, or a method and a suffix",
+        ),
         (("methods", "fastgan"), {"batch": 2}, r"methods.fastgan.steps: this key is required"),
         (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps must be a whole number of at least 1, not 0"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": -5}}, r"faces.steps must be .* not -5"),

@@ -119,7 +119,7 @@ def test_only_trainings_without_a_result_count(
 def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a conditional method before the data of its task is prepared."""
     monkeypatch.setattr("training.cost.BUDGET", 0.2)
-    conditional = read_preset("multimodal").run("people_rebalanced", "cond_imle", 0, "train")
+    conditional = read_preset("multimodal").run("people_biased", "cond_imle-rebalanced", 0, "train")
     timing = time_method(conditional if method == "cond_imle" else cell("smoke", method), CPU)
     assert 0 < timing.step < 5
     assert (timing.candidate > 0) == (method != "mixdl")

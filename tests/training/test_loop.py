@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 
 from common.console import UserError
 from common.files import read_json
+from common.hashing import sha256_file
 from methods.api import Scalars
 from methods.mixdl import MixDL
 from tests.conftest import ROOT
@@ -165,3 +167,29 @@ def test_the_command_ends_with_one_line_and_help_shows_examples() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
     for command in ("train", "sample", "describe", "prune"):
         assert f"examples:\n  python -m training {command} " in call(command, "--help").stdout
+
+
+def test_checkpoints_are_the_weights_that_a_shorter_training_ends_with(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the training stops in between, and the file of a step is written again."""
+    intervals = toy_preset().training.model_copy(update={"checkpoints": (0.25, 0.6)})
+    step_of = MixDL.train_step
+    monkeypatch.setattr(MixDL, "train_step", lambda self, step: {"x": math.nan} if step == 9 else step_of(self, step))
+    with pytest.raises(UserError, match="x became nan"):
+        train(toy_run(), intervals, OUT)
+    monkeypatch.setattr(MixDL, "train_step", step_of)
+    train(toy_run(), intervals, OUT)
+    run = read_json(OUT / "run.json")
+    assert [checkpoint["step"] for checkpoint in run["checkpoints"]] == [3, 7]
+    assert 0 < run["checkpoints"][0]["processor_seconds"] < run["processor_seconds"]
+    for checkpoint in run["checkpoints"]:
+        train(replace(toy_run(), steps=checkpoint["step"]), toy_preset().training, Path("short"))
+        short = read_json(Path("short/run.json"))["files"]["model.safetensors"]
+        assert sha256_file(OUT / checkpoint["file"]) == short == run["files"][checkpoint["file"]]
+
+
+def test_a_checkpoint_that_a_finished_run_does_not_have_is_asked_for_in_vain(workplace: Path) -> None:
+    train_toy()
+    with pytest.raises(UserError, match=r"has no weights of step 6: `training\.checkpoints` was changed"):
+        train(toy_run(), toy_preset().training.model_copy(update={"checkpoints": (0.5,)}), OUT)

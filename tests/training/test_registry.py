@@ -132,3 +132,14 @@ def test_a_method_must_say_what_outside_knowledge_it_uses(write: Callable[[str, 
     write("one.py", method("one", "width: int = 1").replace('    track = "none"\n', ""))
     with pytest.raises(UserError, match=r"methods/one.py: one needs a literal `track`, one of none, loss, inside"):
         methods()
+
+
+def test_a_suffix_makes_another_row_of_the_same_method() -> None:
+    info = method_info("fastgan-two_layers")
+    assert (info.name, info.title, info.load()) == (
+        "fastgan-two_layers",
+        "FastGAN (two layers)",
+        method_info("fastgan").load(),
+    )
+    with pytest.raises(UserError, match="no method is named 'fastgam-wide'"):
+        method_info("fastgam-wide")

@@ -18,8 +18,8 @@ from common.files import write_text
 from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import ANSWER_CONTROLS, ANSWERS
-from training.registry import methods
 from workflow.rendering import captions, stamp
+from workflow.rendering.contents import Entry
 from workflow.rendering.notation import LATEX, markdown_table
 from workflow.rendering.results import Results
 
@@ -125,8 +125,8 @@ def build(name: str, results: Results, columns: Sequence[Column] | None = None) 
         found = [_cell(results, task, method, column) for column in columns]
         steps, seconds, k = _training(results, task, method)
         title = results.preset.tasks[task].title(results.preset.resolution)
-        track = next((entry.track for entry in results.answerers if entry.id == method), "")
-        rows.append((title, row_title(results.preset, task, method), track, k, steps, seconds, *map(_text, found)))
+        row = entry(results, method, KINDS[name])
+        rows.append((title, row.title, row.track, k, steps, seconds, *map(_text, found)))
         numbers += [{"table": name, "task": task, "method": method, **cell} for cell in found]
     heads = ("Task", "Method", "Track", "k", "Steps", "Seconds", *(column.head for column in columns))
     return AnswerTable(name, TITLES[name], _caption(name, results), heads, rows, pd.DataFrame(numbers))
@@ -147,31 +147,23 @@ def refuse_diversity_alone(columns: Sequence[Column]) -> None:
 
 
 def lines(preset: Preset, kind: str) -> list[tuple[str, str]]:
-    """(task, method or control) of each row; tasks with the same data are one block, with its controls last."""
-    blocks: dict[str, list[str]] = {}
-    for name, task in preset.tasks.items():
-        if task.kind == kind:
-            blocks.setdefault(task.title(preset.resolution), []).append(name)
+    """(task, method or control) of each row: for each task of this kind its methods, then its controls."""
     cells = preset.cells("train")
     return [
         line
-        for tasks in blocks.values()
+        for name, task in preset.tasks.items()
+        if task.kind == kind
         for line in [
-            *dict.fromkeys((task, method) for task, method, _ in cells if task in tasks),
-            *((tasks[0], control) for control in ANSWER_CONTROLS[kind]),
+            *dict.fromkeys((name, method) for task, method, _ in cells if task == name),
+            *((name, control) for control in ANSWER_CONTROLS[kind]),
         ]
     ]
 
 
-def row_title(preset: Preset, task: str, method: str) -> str:
-    """The method's title, and whether it is rebalanced."""
-    controls = ANSWER_CONTROLS[preset.tasks[task].kind]
-    if method in controls:
-        return controls[method]
-    info = methods().get(method)
-    settings = preset.methods[method].resolved(task)
-    rebalanced = ", rebalanced" if settings.get("rebalance", "none") != "none" else ""
-    return (info.title if info else method) + rebalanced
+def entry(results: Results, method: str, kind: str) -> Entry:
+    """The row of a method or a control."""
+    controls = (Entry(name, title, "control") for name, title in ANSWER_CONTROLS[kind].items())
+    return next(entry for entry in (*results.answerers, *controls) if entry.id == method)
 
 
 def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, object]:
@@ -225,6 +217,6 @@ def _caption(name: str, results: Results) -> str:
             f"LPIPS: {NETWORK_TITLES[settings.net]}, images enlarged {settings.upsample} times.",
             captions.scale(preset),
             captions.seeds(preset),
-            stamp.sentence(results.runs, [entry for entry in results.answerers if entry.id in used]),
+            stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),
         ]
     )

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from common.console import UserError
 from data.datasets import dataset_info
-from training.config import Preset, is_conditional
-from training.registry import methods
+from training.config import SPLITS, Preset, is_conditional
+from training.registry import find_method
 
 FIGURES = {
     "figure2": "Figure 2",
@@ -69,11 +69,23 @@ def entries(preset: Preset, conditional: bool = False) -> list[Entry]:
     for name, settings in preset.methods.items():
         if is_conditional(name) != conditional:
             continue
-        info = methods().get(name)
+        info = find_method(name)
         trains = info.trains if info else settings.steps > 0
         kind: Literal["method", "control"] = "method" if trains else "control"
         found.append(Entry(name, info.title if info else name, kind, info.track if info and trains else ""))
     return found
+
+
+def learning_files(preset: Preset) -> list[str]:
+    """The files with the metrics of checkpoints, in the results folder: one for each training that keeps some."""
+    if not preset.training.checkpoints:
+        return []
+    return [
+        f"metrics/{dataset}/{method}/seed{seed}/learning_{split}.json"
+        for split in SPLITS
+        for dataset, method, seed in preset.cells(split)
+        if preset.methods[method].steps
+    ]
 
 
 def dataset_title(name: str) -> str:

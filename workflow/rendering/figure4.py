@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from workflow.rendering.answers import KINDS, lines, row_title
+from workflow.rendering.answers import entry, lines
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import FOOTER, GAP, mosaic, tile_size
@@ -62,21 +62,18 @@ def _page(results: Results, scale: int) -> Figure:
 
 
 def _blocks(results: Results) -> list[tuple[str, list[Group]]]:
-    """The title of each task, or of several with the same data, and its groups of columns."""
+    """The title of each task and its groups of columns."""
     preset = results.preset
-    titles: dict[str, list[tuple[str, str]]] = {}
-    for kind in KINDS.values():
-        for task, method in lines(preset, kind):
-            titles.setdefault(preset.tasks[task].title(preset.resolution), []).append((task, method))
-    return [(title, _groups(results, cells)) for title, cells in titles.items()]
+    return [(task.title(preset.resolution), _groups(results, name, task.kind)) for name, task in preset.tasks.items()]
 
 
-def _groups(results: Results, cells: list[tuple[str, str]]) -> list[Group]:
-    """Input, right answers, controls, then methods: one column each if all answers are equal, else equally many."""
-    found = [(task, method, arrays) for task, method in cells if (arrays := results.answers(task, method))]
+def _groups(results: Results, name: str, kind: str) -> list[Group]:
+    """Input, right answers, then all rows: one column each if all answers are equal, else equally many."""
+    methods = [method for task, method in lines(results.preset, kind) if task == name]
+    found = [(method, arrays) for method in methods if (arrays := results.answers(name, method))]
     if not found:
         return []
-    shown = found[0][2]
+    shown = found[0][1]
     side = shown["answers"].shape[2]
     groups = [
         Group("input", pictures(shown["conditions"][:ROWS], side)[:, None]),
@@ -84,10 +81,10 @@ def _groups(results: Results, cells: list[tuple[str, str]]) -> list[Group]:
     ]
     single: list[Group] = []
     several: list[Group] = []
-    for task, method, arrays in found:
+    for method, arrays in found:
         if method in ("truth", "real_answers"):
             continue
-        drawn, title = arrays["drawn"][:ROWS], row_title(results.preset, task, method).removesuffix(" (control)")
+        drawn, title = arrays["drawn"][:ROWS], entry(results, method, kind).title.removesuffix(" (control)")
         alone = (drawn == drawn[:, :1]).all()
         (single if alone else several).append(Group(title, drawn[:, :1] if alone else drawn))
     groups += sorted(single, key=lambda group: group.head)

@@ -19,7 +19,14 @@ from workflow.rendering import figures, notation, published, report, statistics,
 from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
-RECORDS = ("metrics.csv", "config.json", "runs/**/run.json", "runs/**/history.csv", DUPLICATES.format(dataset="*"))
+RECORDS = (
+    "metrics.csv",
+    "learning.csv",
+    "config.json",
+    "runs/**/run.json",
+    "runs/**/history.csv",
+    DUPLICATES.format(dataset="*"),
+)
 RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
 PICTURES = ("figures/*", "report.html")
 

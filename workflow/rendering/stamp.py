@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from training.identity import sources_hash
-from training.registry import methods
+from training.registry import find_method
 from workflow.rendering.contents import Entry
 
 Record = dict[str, Any]  # the content of a run.json
@@ -17,7 +17,7 @@ PRESENT = "present sources."
 def sources_changed(record: Record) -> bool:
     """Would this checkout train the run with other code?  Also true if the method no longer exists."""
     method = record["method"]
-    return method not in methods() or sources_hash(method) != record["sources_hash"]
+    return find_method(method) is None or sources_hash(method) != record["sources_hash"]
 
 
 def commit(record: Record) -> str:

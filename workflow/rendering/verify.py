@@ -30,10 +30,10 @@ from data.datasets import dataset_info
 from data.load import data_hash, load
 from data.supplied import difference, manual_difference
 from data.verify import LOCK
-from metrics.collect import to_csv
+from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import notation, stamp, statistics, tables
-from workflow.rendering.contents import FLOOR
+from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
 FILE_OF = {
@@ -149,13 +149,14 @@ class Chain(Links):
             / f"{FILE_OF[row['metric']]}.json"
             for row in found.to_dict("records")
         ]
-        self.link("metrics.csv", self.folder / "metrics.csv", lambda path: self._collected(path, files))
+        self.link("metrics.csv", self.folder / "metrics.csv", lambda path: _same_text(path, to_csv(files)))
         for file in files:
             self.link("metric files", file, self._metric)
-
-    def _collected(self, path: Path, files: list[Path]) -> None:
-        if path.read_text(encoding="utf-8") != to_csv(files):
-            raise UserError(f"{path} is not what the metric files collect to")
+        if (learning := self.folder / "learning.csv").exists():
+            files = [self.folder / name for name in learning_files(self.results.preset)]
+            self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
+            for file in files:
+                self.link("metric files", file, self._metric)
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)
@@ -239,6 +240,11 @@ def _imported(meta: dict[str, Any], folder: Path) -> None:
 def _check_identity(record: dict[str, Any], path: Path) -> None:
     if (config_hash(recorded_run(record)), run_hash(record)) != (record["config_hash"], record["run_hash"]):
         raise UserError(f"{path}: its settings do not give its run_hash")
+
+
+def _same_text(path: Path, collected: str) -> None:
+    if path.read_text(encoding="utf-8") != collected:
+        raise UserError(f"{path} is not what the metric files collect to")
 
 
 def _same(path: Path, sha256: str, recorded_in: Path) -> None:

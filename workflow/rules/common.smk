@@ -292,9 +292,7 @@ def metric_files():
 
 def answered():
     """(task, method or control, seed) of everything that answers the inputs of a task."""
-    tasks = list(PRESET.tasks.values())
-    distinct = [name for place, name in enumerate(PRESET.tasks) if tasks[place] not in tasks[:place]]
-    controls = [(task, name, 0) for task in distinct for name in ANSWER_CONTROLS[PRESET.tasks[task].kind]]
+    controls = [(task, name, 0) for task in PRESET.tasks for name in ANSWER_CONTROLS[PRESET.tasks[task].kind]]
     return PRESET.cells("train") + controls
 
 

@@ -1,0 +1,140 @@
+"""Quality against training time: the metrics of a run's checkpoints, each on the same few samples.
+
+A checkpoint's samples are those that the finished run would draw with these weights.  Runs on the full set get the
+metrics of `metrics.evaluate` and `metrics.diversity`; runs on 90 % are backtracked.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.console import run
+from common.files import read_sealed, write_sealed
+from common.hashing import derive_seed, sha256_file
+from data.load import load
+from metrics import diversity
+from metrics.evaluate import computed_fid, computed_precision_recall
+from training.config import Metrics, Preset, read_preset
+
+if TYPE_CHECKING:
+    import torch
+
+    from networks.lpips import LPIPS
+
+SAMPLES = 500  # at most: a checkpoint is measured on fewer samples than the finished run
+KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")  # of run.json
+EXAMPLES = """examples:
+  python -m metrics.learning --config study --run results/study/runs/openmoji_faces/edm/seed0/full --out learning.json
+"""
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m metrics.learning",
+        description="Measure the checkpoints of a finished run.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+    parser.add_argument("--run", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write (.json)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+    arguments = parser.parse_args()
+
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from training.device import pick_device
+
+    torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False
+    with threadpool_limits(arguments.threads):
+        measured = measure(arguments.run, read_preset(arguments.config), pick_device(arguments.device))
+    write_sealed(arguments.out, measured)
+
+
+def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
+    """The content of a learning file: what was run, and `rows`, one for each checkpoint and metric.
+
+    The last step is a checkpoint too.  Raises `UserError` as `training.sampling.load_run` does.
+    """
+    from networks.lpips import LPIPS
+    from training.sampling import load_run
+
+    record = read_sealed(folder / "run.json")
+    seconds = {key: record[key] for key in ("seconds", "processor_seconds")}
+    checkpoints = [*record["checkpoints"], {"step": record["steps"], **seconds, "file": "model.safetensors"}]
+    measured_by = Checkpoints(record, preset, LPIPS(preset.metrics.backtracking.net).to(device), device)
+    rows = []
+    for checkpoint in checkpoints:
+        method = load_run(folder, device, checkpoint["file"])
+        when = {key: checkpoint[key] for key in ("step", "seconds", "processor_seconds")}
+        rows += [when | row for row in measured_by.rows(method)]
+    files = [str(folder / checkpoint["file"]) for checkpoint in checkpoints]
+    inputs = {file: sha256_file(Path(file)) for file in files}
+    return {"preset": preset.preset, **{key: record[key] for key in KEYS}, "rows": rows, "inputs": inputs}
+
+
+class Checkpoints:
+    """Measures methods that have the weights of one run's checkpoints."""
+
+    def __init__(self, record: Row, preset: Preset, lpips: LPIPS, device: torch.device) -> None:
+        self.record, self.lpips, self.device = record, lpips, device
+        self.n = min(SAMPLES, preset.sampling.n)
+        self.settings = limited(preset.metrics, self.n)
+        part = "full" if record["split"] == "full" else "heldout"
+        self.images, self.manifest = load(record["dataset"], record["resolution"], part)
+        self.real = self._measurable(self.images) if part == "full" else None
+
+    def rows(self, method: Any) -> list[Row]:
+        return self.backtracked(method) if self.real is None else list(self.sampled(method, self.real))
+
+    def sampled(self, method: Any, real: diversity.ImageSet) -> Iterator[Row]:
+        """FID, KID, precision, recall, copies and diversity of the first samples."""
+        from training.sampling import draw
+
+        fake = self._measurable(draw(method, self.n, self.record["method"]))
+        seed = derive_seed(self.record["seed"], self.record["dataset"], self.record["method"], "learning")
+        inception = real.features["inception"], fake.features["inception"]
+        yield from computed_fid(*inception, np.random.default_rng(seed))
+        for protocol in self.settings.precision_recall:
+            yield from computed_precision_recall(
+                real.features[protocol.network], fake.features[protocol.network], protocol
+            )
+        yield from diversity.rows(real, fake, self.settings, self.lpips, seed)[0]
+
+    def backtracked(self, method: Any) -> list[Row]:
+        """The mean over held-out images."""
+        import torch
+
+        from methods.api import to_float
+        from metrics.lpips_backtracking import backtrack, rows
+
+        protocol, items = self.settings.backtracking, self.manifest["split"]["heldout"]
+        targets = to_float(torch.from_numpy(self.images)).to(self.device)
+        result = backtrack(method, targets, items, self.lpips, protocol)
+        return [row for row in rows(result, items, protocol) if row["metric"] == "lpips_backtracking"]
+
+    def _measurable(self, images: np.ndarray) -> diversity.ImageSet:
+        from metrics.features import extract
+
+        networks = {"inception", *(protocol.network for protocol in self.settings.precision_recall)}
+        return diversity.ImageSet(images, {name: extract(images, name, device=self.device) for name in networks})
+
+
+def limited(settings: Metrics, n: int) -> Metrics:
+    """The same metrics on at most n samples, without further networks."""
+    protocols = tuple(replace(protocol, n_fake=min(protocol.n_fake, n)) for protocol in settings.precision_recall)
+    return settings.model_copy(update={"precision_recall": protocols, "frechet": (), "sscd": False})
+
+
+if __name__ == "__main__":
+    run(main)
