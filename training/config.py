@@ -24,7 +24,7 @@ from training.registry import ROOT, find_method, method_info
 
 Split = Literal["full", "train90", "train"]
 SPLITS: tuple[Split, ...] = ("full", "train90", "train")  # train: of a task
-RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ that belong to no preset
+RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
 
 
 class Section(BaseModel):
