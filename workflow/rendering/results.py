@@ -15,7 +15,8 @@ import pandas as pd
 
 from common.console import UserError
 from common.files import read_json
-from training.config import SPLITS, Preset, load_preset
+from training.config import Preset, load_preset
+from training.sections import SPLITS
 from workflow.rendering.contents import FLOOR, Entry, entries
 
 NOT_RUN = "not run"

@@ -13,7 +13,8 @@ from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from data.supplied import contents, manual_digest
-from training.config import SPLITS, parse_preset
+from training.config import parse_preset
+from training.sections import ALL_SPLITS, SPLITS
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.registry import method_info
@@ -235,7 +236,7 @@ def loss_networks(run):
 
 def weights():
     """All fixed networks that the preset needs."""
-    runs = [PRESET.run(*cell, split) for split in SPLITS for cell in PRESET.cells(split)]
+    runs = [PRESET.run(*cell, split) for split in ALL_SPLITS for cell in PRESET.cells(split)]
     losses = {network for run in runs for network in loss_networks(run)}
     features = feature_networks() if PRESET.datasets else []
     return sorted({*features, *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
