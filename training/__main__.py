@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from common.console import command, run
-from training.config import SPLITS, Preset, RunConfig, read_preset
+from training.config import Preset, RunConfig, read_preset
 from training.registry import method_info, methods
+from training.sections import ALL_SPLITS
 
 TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument(
         "--split",
-        choices=SPLITS,
+        choices=ALL_SPLITS,
         help="all images (full, the default), or the 90%% that backtracking needs; of a task: train, the only one",
     )
     train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
@@ -168,7 +169,7 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
 
 def _plan(arguments: argparse.Namespace) -> None:
     preset = read_preset(arguments.config)
-    runs = [preset.run(*cell, split) for split in SPLITS for cell in preset.cells(split)]
+    runs = [preset.run(*cell, split) for split in ALL_SPLITS for cell in preset.cells(split)]
     pending = [
         run for run in runs if method_info(run.method).trains and not (default_folder(run) / "run.json").exists()
     ]

@@ -13,87 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import Name, dataset_info
 from data.tasks import Task
-from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
+from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
+from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
-Split = Literal["full", "train90", "train"]
-SPLITS: tuple[Split, ...] = ("full", "train90", "train")  # train: of a task
 RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
-
-
-class Section(BaseModel):
-    """Part of a preset.  An unknown key or a value of another type is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Metrics(Section):
-    precision_recall: tuple[PrecisionRecallName, ...] = Field((PrecisionRecall("inception", 5, 1000),), min_length=1)
-    frechet: tuple[Literal["dinov2vits14", "dinov2vitb14", "dinov2vitl14"], ...] = ()
-    backtracking: BacktrackingProtocol = Backtracking()
-    sscd: bool = False
-
-
-class Training(Section):
-    threads: int = Field(1, ge=1)
-    require_gpu: bool = False
-    runs_per_gpu: int = Field(1, ge=1)
-    log_every: int = Field(100, ge=1)
-    grid_every: int = Field(1000, ge=1)
-    save_every: int = Field(1000, ge=1)
-    checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    memory_mb: int = Field(4000, ge=500)
-
-
-class Sampling(Section):
-    n: int = Field(5000, ge=10)
-    interpolation_rows: int = Field(2, ge=2)
-    interpolation_steps: int = Field(8, ge=2)
-
-
-class Tables(Section):
-    ablation_datasets: tuple[str, ...] = ()
-
-
-class Statistics(Section):
-    """What the statistics test, stated before the runs; docs/protocol.md says why."""
-
-    metric: Literal["fid", "lpips_backtracking", "precision", "recall"] = "fid"
-    reference: str | None = None  # the method that the others are compared with; None: the first of the preset
-    test: Literal["wilcoxon", "nemenyi"] = "wilcoxon"  # of all pairs of methods over the datasets
-
-
-class Skip(Section):
-    """Cells that are left out; an absent key means all."""
-
-    reason: str
-    dataset: str | None = None
-    method: str | None = None
-    split: Split | None = None
-
-    def covers(self, dataset: str, method: str, split: str) -> bool:
-        return self.dataset in (None, dataset) and self.method in (None, method) and self.split in (None, split)
-
-
-class MethodEntry(BaseModel):
-    """A method's entry in a preset.  Keys that are not listed here are fields of the method's Config."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    steps: int = Field(0, ge=0)
-    by_dataset: dict[str, dict[str, Any]] = {}
-    by_task: dict[str, dict[str, Any]] = {}
-
-    def resolved(self, dataset: str) -> dict[str, Any]:
-        """`steps` and the fields of the Config for one dataset or task."""
-        own = {**self.by_dataset, **self.by_task}.get(dataset, {})
-        return {"steps": self.steps, **(self.model_extra or {}), **own}
 
 
 class Preset(Section):
@@ -102,7 +32,7 @@ class Preset(Section):
     preset: str = Field(pattern="^[a-z][a-z0-9_]*$")
     resolution: Literal[16, 32, 64, 128, 256]
     datasets: tuple[str, ...] = ()
-    tasks: dict[Name, Task] = {}  # of conditional methods; a task takes the place of a dataset
+    tasks: dict[Name, Task] = Field({})  # of conditional methods; a task takes the place of a dataset
     methods: dict[str, MethodEntry] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     skip: tuple[Skip, ...] = ()
@@ -114,8 +44,13 @@ class Preset(Section):
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
-        """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere."""
+        """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere.
+
+        dataset: or a task, whose one split is train.
+        """
         info = find_method(method)
+        if is_conditional(method) != (split == "train"):
+            return "a conditional method has tasks; all others have data sets"
         if split == "train90":
             if method not in self.methods:
                 return "samples made elsewhere, without a generator to backtrack through"
@@ -131,7 +66,6 @@ class Preset(Section):
             (name, method, seed)
             for name in (self.tasks if split == "train" else self.datasets)
             for method in self.methods
-            if is_conditional(method) == (split == "train")
             for seed in self.seeds
             if self.why_left_out(name, method, split) is None
         ]

@@ -26,12 +26,13 @@ from common.machine import batch_job
 from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState, save_model
-from training.config import RunConfig, Training
+from training.config import RunConfig
 from training.device import check_gpu, memory_advice, pick_device
 from training.identity import claim, run_identity, settings
 from training.inputs import hash_of, new_method, training_set
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
 from training.registry import method_info
+from training.sections import Training
 from training.signals import caught_signals
 
 LOCK_WAIT = 24 * 3600.0  # seconds

@@ -19,10 +19,11 @@ from data.tasks import Examples, shrunk
 from methods.api import Latents, Method
 from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState
-from training.config import MethodEntry, RunConfig, method_config, read_preset
+from training.config import RunConfig, method_config, read_preset
 from training.identity import method_sources
 from training.inputs import new_method
 from training.registry import methods
+from training.sections import MethodEntry
 
 RESOLUTION = 32
 N = 12

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from common.console import UserError
 from data.datasets import dataset_info
-from training.config import SPLITS, Preset, is_conditional
+from training.config import Preset, is_conditional
 from training.registry import find_method
+from training.sections import SPLITS
 
 FIGURES = {
     "figure2": "Figure 2",

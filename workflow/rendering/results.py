@@ -15,7 +15,8 @@ import pandas as pd
 
 from common.console import UserError
 from common.files import read_json
-from training.config import SPLITS, Preset, load_preset
+from training.config import Preset, load_preset
+from training.sections import ALL_SPLITS
 from workflow.rendering.contents import FLOOR, Entry, entries
 
 NOT_RUN = "not run"
@@ -88,7 +89,7 @@ class Results:
             for dataset in (*self.preset.datasets, *self.preset.tasks)
             for method in self.preset.methods
             for seed in self.preset.seeds
-            for split in SPLITS
+            for split in ALL_SPLITS
             if self.preset.why_left_out(dataset, method, split) is None
         ]
         return [read_json(path) for path in paths if path.is_file()]

@@ -13,7 +13,8 @@ from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from data.supplied import contents, manual_digest
-from training.config import SPLITS, parse_preset
+from training.config import parse_preset
+from training.sections import ALL_SPLITS, SPLITS
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.protocols import ANSWER_CONTROLS
@@ -236,7 +237,7 @@ def loss_networks(run):
 
 def weights():
     """All fixed networks that the preset needs."""
-    runs = [PRESET.run(*cell, split) for split in SPLITS for cell in PRESET.cells(split)]
+    runs = [PRESET.run(*cell, split) for split in ALL_SPLITS for cell in PRESET.cells(split)]
     losses = {network for run in runs for network in loss_networks(run)}
     features = feature_networks() if PRESET.datasets else []
     return sorted({*features, *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
@@ -296,11 +297,11 @@ def answered():
     return PRESET.cells("train") + controls
 
 
-def run_files(name):
-    """One file of every training."""
+def run_files(name, splits=SPLITS):
+    """One file of every training on data sets; of tasks, with the split "train"."""
     return [
         f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
-        for split in SPLITS
+        for split in splits
         for dataset, method, seed in PRESET.cells(split)
     ]
 

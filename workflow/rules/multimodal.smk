@@ -3,7 +3,7 @@
 
 rule answer_table:
     input:
-        run_files("run.json"),
+        run_files("run.json", ["train"]),
         metrics=f"{P}/metrics.csv",
     output:
         csv=f"{P}/tables/{{table}}.csv",
@@ -29,7 +29,7 @@ rule answer_table:
 
 rule figure4:
     input:
-        run_files("run.json"),
+        run_files("run.json", ["train"]),
         per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/answers.npz", answered()),
         metrics=f"{P}/metrics.csv",
     output:
@@ -78,7 +78,7 @@ rule figure5:
 # The report of a preset that has only tasks; of others, a page beside it.
 rule multimodal_page:
     input:
-        run_files("run.json"),
+        run_files("run.json", ["train"]),
         expand(f"{P}/tables/{{table}}.md", table=answer_tables(PRESET)),
         expand(f"{P}/figures/{{figure}}.png", figure=["figure4", "figure5"]),
         expand("workflow/rendering/{part}.html.j2", part=["multimodal", "multimodal_sections"]),
