@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.console import run, say
 from common.files import read_json, write_text
-from workflow.rendering import figures, notation, published, report, statistics, tables
+from workflow.rendering import answers, figures, multimodal, notation, published, report, statistics, tables
 from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
@@ -28,7 +28,7 @@ RECORDS = (
     DUPLICATES.format(dataset="*"),
 )
 RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
-PICTURES = ("figures/*", "report.html")
+PICTURES = ("figures/*", "report.html", "multimodal.html")
 
 
 def save(results: Results, out: Path) -> None:
@@ -36,7 +36,7 @@ def save(results: Results, out: Path) -> None:
 
     Files that show pictures are copied only if the licence of every dataset allows it.
     """
-    manifests = [results.prepared / name / "manifest.json" for name in results.preset.datasets]
+    manifests = [results.prepared / name / "manifest.json" for name in results.datasets]
     shareable = all(read_json(path)["shareable"] for path in manifests)
     _copy(results.folder, out, (*RECORDS, *RENDERED, *(PICTURES if shareable else ())))
     for path in manifests:
@@ -51,8 +51,19 @@ def render(saved: Path, out: Path) -> None:
     """
     for name in ("runs", "prepared", "metrics", "figures", "tables"):
         shutil.rmtree(out / name, ignore_errors=True)  # remove files of an earlier call
-    _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
+    _copy(saved, out, (*RECORDS, "figures/*", f"tables/{multimodal.DIRECTIONS}", "prepared/*/manifest.json"))
     results = open_results(out)
+    if results.preset.datasets:
+        _render(results, out)
+    for name in answers.filled(results.preset):
+        paths = (out / "tables" / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
+        answers.write(answers.build(name, results), *paths)
+    if results.preset.tasks:
+        write_text(out / ("multimodal.html" if results.preset.datasets else "report.html"), multimodal.page(results))
+
+
+def _render(results: Results, out: Path) -> None:
+    """Of the unconditional methods."""
     for number in tables.filled(results):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
