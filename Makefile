@@ -1,5 +1,6 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
 # make field   all eight methods on the same drawings, about 40 minutes: results/field/
+# make multimodal    conditional IMLE and its controls, about 15 minutes: results/multimodal/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
 # make site    the reports of all committed results as a static site: results/rendered/index.html
 # make test    the test suite
@@ -12,7 +13,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo field mine named site test stress lint clean
+.PHONY: demo field multimodal mine named site test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -23,6 +24,10 @@ demo: .venv/.installed
 field: .venv/.installed
 	$(BIN)/snakemake --cores all --configfile config/field.yaml
 	@echo; echo "Done. The results:"; ls results/field/tables/*.md results/field/figures/*.png results/field/report.html
+
+multimodal: .venv/.installed
+	$(BIN)/snakemake --cores all --configfile config/multimodal.yaml
+	@echo; echo "Done. The results:"; ls results/multimodal/tables/*.md results/multimodal/figures/*.png results/multimodal/report.html
 
 mine: named .venv/.installed
 	$(BIN)/snakemake --cores all --config "images=$$IMAGES"
@@ -49,7 +54,7 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/field results/mine results/smoke results/rendered results/figure1 results/logs \
+	rm -rf results/demo results/field results/multimodal results/mine results/smoke results/rendered results/figure1 results/nn_direction results/logs \
 	  .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt

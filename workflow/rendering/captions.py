@@ -64,7 +64,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
             sentences.append(_protocol(metric, preset, measured[name]))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_dense(main), _steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
+    sentences += [_dense(main), _steps(rows, main), seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -150,7 +150,7 @@ def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
     return f"Training steps: {'; '.join(parts)}." if parts else ""
 
 
-def _seeds(preset: Preset) -> str:
+def seeds(preset: Preset) -> str:
     if len(preset.seeds) == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
     return f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})."

@@ -27,12 +27,12 @@ from common.console import UserError, run
 from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
-from data.load import data_hash, load
+from data.load import load
 from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import notation, pictures, report, stamp, statistics, tables
+from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -41,6 +41,7 @@ FILE_OF = {
     "precision": "precision_recall",
     "authpct": "diversity",
     "lpips_backtracking": "backtracking",
+    "fwv": "answers",
 }  # by metric
 
 
@@ -71,10 +72,16 @@ class Links:
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
-            self.link("tables", path, lambda path, table=table: self._table(path, table))  # type: ignore[misc]
+            self.link("tables", path, partial(self._table, partial(notation.write, table)))
+        for name in answers.filled(self.results.preset):
+            found = answers.build(name, self.results)
+            self.counts["table cells"] += int(found.numbers["mean"].notna().sum())
+            self.link("tables", self.folder / "tables" / name, partial(self._table, partial(answers.write, found)))
 
     def check_statistics(self) -> None:
-        """The statistics are what metrics.csv gives."""
+        """The statistics are what metrics.csv gives; conditional methods have none."""
+        if not self.results.preset.datasets:
+            return
         self.link("statistics", self.folder / "statistics", self._statistics)
 
     def _statistics(self, path: Path) -> None:
@@ -96,10 +103,10 @@ class Links:
         if wrong := report.difference(path.read_text("utf-8"), self.results):
             raise UserError(f"{path} {wrong}")
 
-    def _table(self, path: Path, table: tables.Table) -> None:
+    def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            notation.write(table, *again)
+            write(again[0], again[1], again[2])
             for file in again:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
@@ -228,10 +235,14 @@ class Chain(Links):
         _check_identity(record, path)
         if stamp.sources_changed(record):
             raise UserError(f"{path}: the sources of {record['method']} have changed since it was trained")
-        images, _ = load(record["dataset"], record["resolution"], record["split"], self.prepared.parent)
-        if (actual := data_hash(images)) != record["data_hash"]:
+        from training.inputs import hash_of, training_set  # needs torch, which saved results do not
+
+        run = recorded_run(record)
+        actual = hash_of(training_set(run, self.prepared.parent)[0])
+        if actual != record["data_hash"]:
             raise UserError(f"{path} was trained on images with sha256 {record['data_hash']}, not {actual}")
-        self.link("datasets", self.prepared / record["dataset"], self._dataset)
+        dataset = record["dataset"] if run.task is None else run.task["dataset"]
+        self.link("datasets", self.prepared / dataset, self._dataset)
 
     def _dataset(self, folder: Path) -> None:
         _, manifest = load(folder.name, int(self.prepared.name), root=self.prepared.parent)

@@ -27,8 +27,6 @@ rule render:
         ),
         metrics="results/reference/{preset}/metrics.csv",
     output:
-        "results/rendered/{preset}/tables/table1.md",
-        "results/rendered/{preset}/tables/published.md",
         report="results/rendered/{preset}/report.html",
     log:
         "results/rendered/{preset}/render.log",

@@ -5,8 +5,7 @@ rule report:
     input:
         run_files("run.json"),
         [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
-        figure_files("memorisation"),
-        figure_files("figure3"),
+        figure_inputs(),
         expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
         rules.collect_learning.output if PRESET.training.checkpoints else [],
         metrics=f"{P}/metrics.csv",
@@ -28,3 +27,21 @@ rule report:
         "writing {output.page}"
     script:
         "../scripts/report.py"
+
+
+localrules:
+    verify,
+
+
+# No inputs: it checks the existing files and runs no other rule.
+rule verify:
+    log:
+        f"{P}/logs/verify.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=P,
+    message:
+        "tracing every number of {params.results} back to the images"
+    shell:
+        "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"
