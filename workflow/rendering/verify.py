@@ -3,11 +3,11 @@
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
-Tables and statistics are made again from metrics.csv, which is collected again from the metric files.  All other files
-record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
-images, and the user's files in data/manual and data/external.  Saved results contain only tables, metrics.csv and
-run.json.  These are compared with each other, and each run is listed with its commit and whether its sources have
-changed since.  Nothing is written.
+Tables, statistics and the numbers of the report are made again from metrics.csv, which is collected again from the
+metric files; the report's pictures are drawn again from the samples.  All other files record the sha256 of the files
+they were made from: metric file, features, samples, run, prepared images, fetched images, and the user's files in
+data/manual and data/external.  Saved results contain only tables, report, metrics.csv and run.json.  These are compared
+with each other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ class Chain(Links):
         self.check_tables()
         self.check_statistics()
         self.check_page()
-        self.link("sheets of pictures", self.folder / pictures.FOLDER, self._pictures)
+        if (sheets := self.folder / pictures.FOLDER).is_dir():
+            self.link("sheets of pictures", sheets, self._pictures)
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
