@@ -54,6 +54,8 @@ Codepoints = Annotated[  # one, or a range with both ends
 Url = Annotated[str, _form(r"https?://\S+", "an address that begins with http:// or https://")]
 DriveId = Annotated[str, _form("[A-Za-z0-9_-]+", "the id of a Google Drive file: letters, digits, '-' and '_'")]
 Package = Annotated[str, _form("[A-Za-z0-9][A-Za-z0-9._-]*", "the name of a Python package")]
+Level = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Level, Level, Level]
 Version = Annotated[str, _form("[0-9][A-Za-z0-9.+!]*", "the version of a Python package, such as 1.0.2")]
 
 
@@ -98,21 +100,58 @@ class DriveSource(ArchiveSource):
         return f"Google Drive file {self.id}"
 
 
-class PackageSource(Source):
+class WheelSource(Source):
     """SVG drawings in the wheel of a Python package."""
 
-    kind: Literal["package"]
     package: Package
     version: Version
     sha256: Sha256  # of the wheel
     folder: Text
-    codepoints: tuple[Codepoints, ...] = Field(min_length=1)
 
     def __str__(self) -> str:
         return f"package {self.package} {self.version}"
 
 
-KINDS: dict[str, type[Source]] = {"http": HttpSource, "gdrive": DriveSource, "package": PackageSource}
+class PackageSource(WheelSource):
+    """Drawings by code point."""
+
+    kind: Literal["package"]
+    codepoints: tuple[Codepoints, ...] = Field(min_length=1)
+
+
+class PeopleSource(WheelSource):
+    """All drawings of people, each with a label map and in several appearances: `data/people.py`."""
+
+    kind: Literal["people"]
+    groups: dict[Text, tuple[Text, ...]]  # the ids of each class's groups in a drawing
+    modifiers: tuple[Codepoints, ...] = Field(min_length=1)  # of the appearances beside the default
+    leave_out: tuple[Text, ...] = ()
+
+
+KINDS: dict[str, type[Source]] = {
+    "http": HttpSource,
+    "gdrive": DriveSource,
+    "package": PackageSource,
+    "people": PeopleSource,
+}
+
+
+class Layouts(Entry):
+    """What makes a data set one of pairs: its images have label maps."""
+
+    classes: dict[Text, Colour | None] = Field(min_length=2)  # their colours in the label maps; null: all other colours
+    answers: int = Field(1, ge=1, le=9)  # images of each label map NAME: NAME_1 to NAME_9; 1: one image, called NAME
+    told_apart_by: Text | None = None  # with several answers: the class whose colour differs between them
+    train: int | None = Field(None, ge=1)  # label maps to train on; None: 90 %
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Layouts:
+        colours = list(self.classes.values())
+        if twins := sorted(name for name, colour in self.classes.items() if colours.count(colour) > 1):
+            raise ValueError(f"the classes {' and '.join(twins)} must have different colours")
+        if self.told_apart_by not in (None, *self.classes):
+            raise ValueError(f"`told_apart_by` must be one of the classes {', '.join(self.classes)}")
+        return self
 
 
 class Dataset(Entry):
@@ -126,13 +165,26 @@ class Dataset(Entry):
     attribution: Text
     shareable: bool  # may figures that show its images be committed and published?
     split: Literal["lexicographic", "seeded"]
-    sources: tuple[Annotated[HttpSource | DriveSource | PackageSource, Field(discriminator="kind")], ...]
+    sources: tuple[Annotated[HttpSource | DriveSource | PackageSource | PeopleSource, Field(discriminator="kind")], ...]
     folders: tuple[Text, ...] = ()  # where archives keep it
     size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, if known
     depth: int | None = Field(None, ge=8, le=16)  # bits of the values in 16-bit files that do not use all 16
     optional: bool = False  # does a failed fetch say how to leave it out?
     manifest_sha256: Sha256 | None = None
     pixels_sha256: Sha256 | None = None
+    layouts: Layouts | None = None  # for a set of pairs: `count` images in images/ and their label maps in labels/
+
+    @model_validator(mode="after")
+    def _whole_answers(self) -> Dataset:
+        if self.layouts and self.count % self.layouts.answers:
+            raise ValueError(f"`count` must be a multiple of `layouts.answers`, {self.layouts.answers}")
+        if self.layouts and self.layouts.train is not None and self.layouts.train >= self.count // self.layouts.answers:
+            raise ValueError("`layouts.train` must leave at least one label map that is held out")
+        if any(isinstance(source, PeopleSource) for source in self.sources) and (
+            not self.layouts or None in self.layouts.classes.values()
+        ):
+            raise ValueError("a source of `kind: people` needs the key `layouts`, with a colour for every class")
+        return self
 
     @model_validator(mode="after")
     def _bundles_need_folders(self) -> Dataset:
@@ -216,7 +268,8 @@ def _explain(error: ValidationError) -> str:
         case "union_tag_invalid":
             return f"{key}.kind: must be one of {', '.join(KINDS)}, not {_as_typed(context.get('tag'))}"
         case "extra_forbidden":
-            model: type[BaseModel] = KINDS.get(str(first["loc"][-2]), Dataset) if len(place) > 1 else Dataset
+            inside: dict[str, type[BaseModel]] = {**KINDS, "layouts": Layouts}
+            model: type[BaseModel] = inside.get(str(first["loc"][-2]), Dataset) if len(place) > 1 else Dataset
             known = ", ".join(field for field in model.model_fields if field != "name")
             return f"the key {key} is unknown; known are {known}"
     sentence = allowed.get(str(first["type"]), first["msg"])

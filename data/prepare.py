@@ -13,6 +13,7 @@ from common.hashing import sha256_bytes, sha256_file
 from data.datasets import Dataset, dataset_info
 from data.images import RESIZE, BadImage, decode, to_square
 from data.load import data_hash
+from data.pairs import describe_labels, prepare_labels
 from data.split import split
 
 
@@ -47,7 +48,13 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
     folder = Path(out) / str(resolution) / name
     with atomic_path(folder / "images.npy") as temporary:
         np.save(temporary, images)
-    write_json(folder / "manifest.json", describe(dataset, images, entries))
+    manifest = describe(dataset, images, entries)
+    if dataset.layouts:
+        labels = prepare_labels(dataset, Path(raw) / name, resolution)
+        with atomic_path(folder / "labels.npy") as temporary:
+            np.save(temporary, labels)
+        manifest |= describe_labels(dataset, labels)
+    write_json(folder / "manifest.json", manifest)
     return folder / "manifest.json"
 
 

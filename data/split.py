@@ -5,8 +5,8 @@ from __future__ import annotations
 from common.hashing import derive_seed
 
 
-def split(n: int, rule: str, dataset: str) -> dict[str, list[int]]:
-    """Split the indices 0..n-1 into {"train", "heldout"}, both ascending; train has floor(0.9 n) of them.
+def split(n: int, rule: str, dataset: str, train: int | None = None) -> dict[str, list[int]]:
+    """Split the indices 0..n-1 into {"train", "heldout"}, both ascending; train has floor(0.9 n) or `train` of them.
 
     `lexicographic` takes the first images by file name, as the official code does; `seeded` draws them, with a seed
     derived from the dataset's name: for sets whose file names follow the content, such as code points.
@@ -18,5 +18,5 @@ def split(n: int, rule: str, dataset: str) -> dict[str, list[int]]:
         order = np.random.default_rng(derive_seed("split", dataset)).permutation(n).tolist()
     elif rule != "lexicographic":
         raise ValueError(f"unknown split rule {rule!r}")
-    n_train = 9 * n // 10
+    n_train = 9 * n // 10 if train is None else train
     return {"train": sorted(order[:n_train]), "heldout": sorted(order[n_train:])}

@@ -15,6 +15,7 @@ from common.hashing import digest, sha256_file
 
 UNREADABLE = ""  # in place of a digest: a folder, a broken link, a pipe, a file without permission
 MAX_NAMED = 5
+PARTS = ("images", "labels")  # folders of a set of pairs
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -30,9 +31,19 @@ def _sha256(path: Path) -> str:
         return UNREADABLE
 
 
+def placed(place: Path) -> dict[str, str]:
+    """The same of a folder in data/manual, where the files of a set of pairs are in images/ and labels/."""
+    found = contents(place)
+    for part in PARTS:
+        if (place / part).is_dir():
+            found.pop(part)
+            found |= {f"{part}/{name}": sha256 for name, sha256 in contents(place / part).items()}
+    return found
+
+
 def difference(folder: Path, recorded: dict[str, str]) -> str | None:
-    """What a folder holds now against its recorded `contents`: "a.png was changed, b.png was added", or None."""
-    present = contents(folder) if folder.is_dir() else {}
+    """What a folder holds now against its recorded contents: "a.png was changed, b.png was added", or None."""
+    present = placed(folder) if folder.is_dir() else {}
     found = [f"{name} was added" for name in present.keys() - recorded.keys()]
     found += [f"{name} was removed" for name in recorded.keys() - present.keys()]
     found += [f"{name} was changed" for name in present.keys() & recorded.keys() if present[name] != recorded[name]]
@@ -53,7 +64,7 @@ def manual_digest(name: str, root: Path | str = "data/raw", manual: Path | str =
     """
     place = Path(manual) / name
     if place.is_dir():
-        return digest(contents(place))
+        return digest(placed(place))
     record = _record(Path(root) / name)
     archive = _archive(record)
     if archive is not None and archive.is_file() and (actual := _sha256(archive)) != record["source"].get("sha256"):
@@ -68,7 +79,9 @@ def manual_difference(name: str, root: Path | str = "data/raw", manual: Path | s
     archive = _archive(record)
     if place.is_dir():
         if archive == place:
-            recorded = {entry["file"]: entry["sha256"] for entry in record["files"]}
+            image, label = ("images/", "labels/") if "labels" in record else ("", "")
+            recorded = {image + entry["file"]: entry["sha256"] for entry in record["files"]}
+            recorded |= {label + entry["file"]: entry["sha256"] for entry in record.get("labels", [])}
         elif archive is not None and archive.parent == place:
             recorded = {archive.name: record["source"].get("sha256")}
         else:

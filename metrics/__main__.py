@@ -13,8 +13,9 @@ from common.console import UserError, command, run
 from common.files import atomic_path, read_sealed, write_json, write_sealed
 from common.hashing import sha256_file
 from networks.names import DINOV2
-from training.config import Metrics, Preset, read_preset
+from training.config import Preset, read_preset
 from training.identity import sources_hash
+from training.sections import Metrics
 
 if TYPE_CHECKING:
     import torch

@@ -20,8 +20,9 @@ from metrics import copy_rate, equal_counts, fid, sscd
 from metrics.evaluate import HEADER, computed_precision_recall
 from metrics.features import Features
 from metrics.precision_recall import distances
-from training.config import Metrics, Preset
+from training.config import Preset
 from training.protocols import FID, FID_LEAST, PIXELS
+from training.sections import Metrics
 
 if TYPE_CHECKING:
     from networks.lpips import LPIPS

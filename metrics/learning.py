@@ -20,7 +20,8 @@ from common.hashing import derive_seed, sha256_file
 from data.load import load
 from metrics import diversity
 from metrics.evaluate import computed_fid, computed_precision_recall
-from training.config import Metrics, Preset, read_preset
+from training.config import Preset, read_preset
+from training.sections import Metrics
 
 if TYPE_CHECKING:
     import torch

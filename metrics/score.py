@@ -20,8 +20,8 @@ from metrics import diversity, evaluate, features, sscd
 from metrics.diversity import ImageSet, Row
 from networks.lpips import LPIPS
 from networks.weights import fetch
-from training.config import Metrics
 from training.protocols import DENSE, Backtracking, PrecisionRecall
+from training.sections import Metrics
 
 if TYPE_CHECKING:
     import torch

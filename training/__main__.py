@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from common.console import command, run
-from training.config import SPLITS, Preset, RunConfig, read_preset
+from training.config import Preset, RunConfig, read_preset
 from training.registry import method_info, methods
+from training.sections import ALL_SPLITS
 
 TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
@@ -50,10 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     train = command(commands, "train", _train, "Train one method on one dataset.", TRAIN_EXAMPLES)
     _config(train)
     train.add_argument("--method", required=True, help=f"a row of the preset: one of {', '.join(methods())}")
-    train.add_argument("--dataset", required=True, help="a name from data/datasets.yaml that the preset lists")
+    train.add_argument("--dataset", required=True, help="a data set or a task that the preset lists")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument(
-        "--split", choices=SPLITS, default="full", help="all images, or the 90%% that backtracking needs"
+        "--split",
+        choices=ALL_SPLITS,
+        help="all images (full, the default), or the 90%% that backtracking needs; of a task: train, the only one",
     )
     train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
@@ -99,7 +102,8 @@ def _device(parser: argparse.ArgumentParser) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     preset = read_preset(arguments.config)
-    cell = preset.run(arguments.dataset, arguments.method, arguments.seed, arguments.split)
+    split = arguments.split or ("train" if arguments.dataset in preset.tasks else "full")
+    cell = preset.run(arguments.dataset, arguments.method, arguments.seed, split)
     from training.loop import train
 
     out = arguments.out or default_folder(cell)
@@ -141,13 +145,13 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
     import numpy as np
     import torch
 
-    from training.build import build
+    from training.inputs import new_method, unprepared
 
     found = []
     for name in preset.methods:
-        run = preset.run(preset.datasets[0], name, preset.seeds[0], "full")
+        run = preset.example(name)
         blank = np.zeros((4, preset.resolution, preset.resolution, 3), np.uint8)
-        method = build(run, blank, torch.device("cpu"))
+        method = new_method(run, unprepared(run, blank), torch.device("cpu"))
         counts = {role: sum(p.numel() for p in network.parameters()) for role, network in method.networks().items()}
         latents = method.latents(1, method.streams.generator("describe"))
         found.append(
@@ -165,7 +169,7 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
 
 def _plan(arguments: argparse.Namespace) -> None:
     preset = read_preset(arguments.config)
-    runs = [preset.run(*cell, split) for split in SPLITS for cell in preset.cells(split)]
+    runs = [preset.run(*cell, split) for split in ALL_SPLITS for cell in preset.cells(split)]
     pending = [
         run for run in runs if method_info(run.method).trains and not (default_folder(run) / "run.json").exists()
     ]

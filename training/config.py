@@ -13,84 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from common.console import UserError
 from common.files import read_json, read_yaml
-from data.datasets import dataset_info
-from training.protocols import SSCD_SMALLEST, Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
+from data.datasets import Name, dataset_info
+from data.tasks import Task
+from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
+from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
-Split = Literal["full", "train90"]
-SPLITS: tuple[Split, ...] = ("full", "train90")
-RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ that belong to no preset
-
-
-class Section(BaseModel):
-    """Part of a preset.  An unknown key or a value of another type is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Metrics(Section):
-    precision_recall: tuple[PrecisionRecallName, ...] = Field((PrecisionRecall("inception", 5, 1000),), min_length=1)
-    frechet: tuple[Literal["dinov2vits14", "dinov2vitb14", "dinov2vitl14"], ...] = ()
-    backtracking: BacktrackingProtocol = Backtracking()
-    sscd: bool = False
-
-
-class Training(Section):
-    threads: int = Field(1, ge=1)
-    require_gpu: bool = False
-    runs_per_gpu: int = Field(1, ge=1)
-    log_every: int = Field(100, ge=1)
-    grid_every: int = Field(1000, ge=1)
-    save_every: int = Field(1000, ge=1)
-    checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    memory_mb: int = Field(4000, ge=500)
-
-
-class Sampling(Section):
-    n: int = Field(5000, ge=10)
-    interpolation_rows: int = Field(2, ge=2)
-    interpolation_steps: int = Field(8, ge=2)
-
-
-class Tables(Section):
-    ablation_datasets: tuple[str, ...] = ()
-
-
-class Statistics(Section):
-    """What the statistics test, stated before the runs; docs/protocol.md says why."""
-
-    metric: Literal["fid", "lpips_backtracking", "precision", "recall"] = "fid"
-    reference: str | None = None  # the method that the others are compared with; None: the first of the preset
-    test: Literal["wilcoxon", "nemenyi"] = "wilcoxon"  # of all pairs of methods over the datasets
-
-
-class Skip(Section):
-    """Cells that are left out; an absent key means all."""
-
-    reason: str
-    dataset: str | None = None
-    method: str | None = None
-    split: Split | None = None
-
-    def covers(self, dataset: str, method: str, split: str) -> bool:
-        return self.dataset in (None, dataset) and self.method in (None, method) and self.split in (None, split)
-
-
-class MethodEntry(BaseModel):
-    """A method's entry in a preset.  Keys that are not listed here are fields of the method's Config."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    steps: int = Field(0, ge=0)
-    by_dataset: dict[str, dict[str, Any]] = {}
-
-    def resolved(self, dataset: str) -> dict[str, Any]:
-        """`steps` and the fields of the Config for one dataset."""
-        return {"steps": self.steps, **(self.model_extra or {}), **self.by_dataset.get(dataset, {})}
+RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
 
 
 class Preset(Section):
@@ -98,7 +31,8 @@ class Preset(Section):
 
     preset: str = Field(pattern="^[a-z][a-z0-9_]*$")
     resolution: Literal[16, 32, 64, 128, 256]
-    datasets: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[str, ...] = ()
+    tasks: dict[Name, Task] = Field({})  # of conditional methods; a task takes the place of a dataset
     methods: dict[str, MethodEntry] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     skip: tuple[Skip, ...] = ()
@@ -110,8 +44,13 @@ class Preset(Section):
     command: str = ""  # written by the Snakefile: how this preset was run
 
     def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
-        """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere."""
+        """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere.
+
+        dataset: or a task, whose one split is train.
+        """
         info = find_method(method)
+        if is_conditional(method) != (split == "train"):
+            return "a conditional method has tasks; all others have data sets"
         if split == "train90":
             if method not in self.methods:
                 return "samples made elsewhere, without a generator to backtrack through"
@@ -122,19 +61,27 @@ class Preset(Section):
         return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split)), None)
 
     def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
-        """(dataset, method, seed) of every run of this split."""
+        """(dataset or task, method, seed) of every run of this split."""
         return [
-            (dataset, method, seed)
-            for dataset in self.datasets
+            (name, method, seed)
+            for name in (self.tasks if split == "train" else self.datasets)
             for method in self.methods
             for seed in self.seeds
-            if self.why_left_out(dataset, method, split) is None
+            if self.why_left_out(name, method, split) is None
         ]
 
+    def example(self, method: str) -> RunConfig:
+        """The method's run on the first dataset or task of the preset."""
+        names, split = (self.tasks, "train") if is_conditional(method) else (self.datasets, "full")
+        return self.run(next(iter(names)), method, self.seeds[0], split)
+
     def run(self, dataset: str, method: str, seed: int, split: str) -> RunConfig:
-        """One cell, resolved.  Raises `UserError` if the preset has no such dataset or method."""
-        _check_listed("--dataset", dataset, self.datasets)
+        """One cell, resolved.  Raises `UserError` if the preset has no such dataset, task or method."""
         _check_listed("--method", method, self.methods)
+        conditional = is_conditional(method)
+        _check_listed("--dataset", dataset, self.tasks if conditional else self.datasets)
+        if conditional != (split == "train"):
+            raise UserError(f"--split {split}: {method} has {'train alone' if conditional else 'full and train90'}")
         values = self.methods[method].resolved(dataset)
         steps = values.pop("steps")
         return RunConfig(
@@ -147,14 +94,22 @@ class Preset(Section):
             steps=steps if method_info(method).trains else 0,
             threads=self.training.threads,
             config=method_config(method, values),
+            task=self.tasks[dataset].model_dump(mode="json") if conditional else None,
         )
+
+
+def is_conditional(method: str) -> bool:
+    """False for names of no method: samples that were made elsewhere."""
+    info = find_method(method)
+    return info is not None and info.conditional
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that one training depends on besides data, device and sources.
 
-    config: every field of the method's Config, defaults included.
+    config: every field of the method's Config, defaults included.  task: of a conditional run, whose `dataset` is the
+    task's name.
     """
 
     preset: str
@@ -166,6 +121,7 @@ class RunConfig:
     steps: int
     threads: int
     config: dict[str, Any]
+    task: dict[str, Any] | None = None
 
     @property
     def label(self) -> str:
@@ -213,11 +169,14 @@ def check(preset: Preset) -> None:
             raise UserError(f"{key}: a value occurs twice; remove one")
     for dataset in preset.datasets:
         dataset_info(dataset)
+    _check_tasks(preset)
     for name, entry in preset.methods.items():
         if not re.fullmatch("[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?", name):
             raise UserError(f"methods.{name}: name a method, or a method and a suffix, as in fastgan-wide")
         for dataset in entry.by_dataset:
             _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
+        for task in entry.by_task:
+            _check_listed(f"methods.{name}.by_task", task, preset.tasks)
         if method_info(name).trains and "steps" not in entry.model_fields_set:
             raise UserError(f"methods.{name}.steps: this key is required")
         for place, values in _entries(name, entry):
@@ -227,7 +186,8 @@ def check(preset: Preset) -> None:
         if not method_info(preset.statistics.reference).trains:
             raise UserError(f"statistics.reference: {preset.statistics.reference} is a control; name a method")
     for position, skip in enumerate(preset.skip):
-        _check_listed(f"skip.{position}.dataset", skip.dataset or preset.datasets[0], preset.datasets)
+        if skip.dataset is not None:
+            _check_listed(f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks])
         _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)
     for dataset in preset.tables.ablation_datasets:
         _check_listed("tables.ablation_datasets", dataset, preset.datasets)
@@ -239,11 +199,32 @@ def check(preset: Preset) -> None:
         raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {preset.resolution}")
 
 
+def _check_tasks(preset: Preset) -> None:
+    """Do tasks and conditional methods, datasets and other methods belong together?"""
+    if not preset.datasets and not preset.tasks:
+        raise UserError("datasets: this key is required, or `tasks` with conditional methods")
+    for task, definition in preset.tasks.items():
+        if task in preset.datasets:
+            raise UserError(f"tasks.{task}: a dataset of the preset has this name; choose another")
+        info = dataset_info(definition.dataset)
+        if definition.kind == "layout" and info.layouts is None:
+            raise UserError(f"tasks.{task}.dataset: {definition.dataset} has no label maps; name a set with `layouts`")
+        if definition.kind == "super_resolution" and preset.resolution // definition.factor < 2:
+            raise UserError(
+                f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it"
+            )
+    for name in preset.methods:
+        there, key = (preset.tasks, "tasks") if is_conditional(name) else (preset.datasets, "datasets")
+        if not there:
+            raise UserError(f"methods.{name}: it needs the key `{key}`, which the preset does not have")
+
+
 def _entries(name: str, entry: MethodEntry) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each key of the preset that contains settings of a method, with these settings."""
     yield f"methods.{name}", {"steps": entry.steps, **(entry.model_extra or {})}
-    for dataset, values in entry.by_dataset.items():
-        yield f"methods.{name}.by_dataset.{dataset}", {"steps": entry.steps, **values}
+    for key in ("by_dataset", "by_task"):
+        for dataset, values in getattr(entry, key).items():
+            yield f"methods.{name}.{key}.{dataset}", {"steps": entry.steps, **values}
 
 
 def _check_entry(name: str, place: str, values: dict[str, Any]) -> None:

@@ -19,9 +19,9 @@ from common.console import UserError, say
 from common.machine import usable_cpus
 from data.datasets import dataset_info
 from methods.api import Method
-from training.build import build
 from training.config import RunConfig
 from training.device import memory_advice
+from training.inputs import new_method, task_of, unprepared
 
 BUDGET = 10.0  # seconds, after which no further step is timed
 MOST_STEPS = 16  # one cycle of StyleGAN2's lazy regularisation
@@ -43,13 +43,16 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
 
     Raises `UserError` if the weights of the loss network are not fetched, or if there is not enough memory.
     """
-    imle = "pool_factor" in run.config
+    imle = "pool_factor" in run.config or "m" in run.config
     if imle:
-        run = replace(run, config={**run.config, "pool_size": run.config["pool_batch"]})
+        # Short searches: a pool of one batch, or the pools of as many inputs as there are images.
+        conditional = {"inputs": None, "rebalance": "none"}
+        short = {"pool_size": run.config["pool_batch"]} if "pool_factor" in run.config else conditional
+        run = replace(run, config={**run.config, **short})
     shape = (2 * run.config.get("batch", 8), run.resolution, run.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with memory_advice(f"timing {run.method}", "use a machine with more memory"):
-        method = build(run, images, device)
+        method = new_method(run, unprepared(run, images), device)
         warm = method.train_step(0)  # not timed: it also loads networks and allocates memory
         first = timed_step(method, 0) if imle else 0.0
         spent: list[float] = []
@@ -80,6 +83,8 @@ def clock(device: torch.device) -> float:
 def candidates(run: RunConfig) -> float:
     """Images that the searches of a whole training generate; 0 for methods that are not of the IMLE family."""
     config = run.config
+    if "m" in config:
+        return conditional_candidates(run)
     if "pool_factor" not in config:
         return 0.0
     n = dataset_info(run.dataset).count * (0.9 if run.split == "train90" else 1.0)
@@ -91,6 +96,18 @@ def candidates(run: RunConfig) -> float:
         epochs = run.steps / math.ceil(n / config["batch"])
         searches = math.ceil(epochs / (config["staleness"] if "schedule" in config else config["reassign_every"]))
     return searches * pool
+
+
+def conditional_candidates(run: RunConfig) -> float:
+    """The same of conditional IMLE: in each round, the pools of its inputs."""
+    config, task = run.config, task_of(run)
+    assert task is not None
+    inputs, m = config["inputs"] or task.pairs, config["m"]
+    if isinstance(m, int):
+        doublings = task.factor.bit_length() - 1 if task.kind == "super_resolution" else 1
+        m = [m] * ((config["levels"] or doublings) if config["select"] == "hierarchical" else 1)
+    rounds = math.ceil(run.steps / (config["reassign_every"] * math.ceil(inputs / config["batch"])))
+    return rounds * inputs * sum(m)
 
 
 def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minutes: float | None = None) -> str:

@@ -26,6 +26,7 @@ FORMAT = 2  # of identity.json; state folders without it are of version 0.1
 PARTS = ("config_hash", "data_hash", "device", "sources_hash", "loss_weights")
 PIXEL_SEARCHES = ("exact", "sketch", "l2")  # of the IMLE family: with `lpips_weight: 0`, these see pixels alone
 BUILD = "training/build.py"  # seeds the streams and initialises the method
+BUILD_CONDITIONAL = "training/build_conditional.py"
 
 # Modules whose edits cannot change what a training computes.
 NOT_TRACKED = (
@@ -59,7 +60,7 @@ def loss_weights(run: RunConfig) -> str | None:
 
     A run without its weights ends when it loads them.
     """
-    if run.config.get("lpips_weight") == 0 and run.config["search"] in PIXEL_SEARCHES:
+    if run.config.get("lpips_weight") == 0 and run.config.get("search", "exact") in PIXEL_SEARCHES:
         return None
     record = Path("data/raw/weights", f"lpips_{run.config.get('perceptual')}.json")
     return str(read_json(record)["sha256"]) if record.is_file() else None
@@ -67,7 +68,7 @@ def loss_weights(run: RunConfig) -> str | None:
 
 def config_hash(run: RunConfig) -> str:
     """The hash of all settings except the preset's name."""
-    return digest({**asdict(run), "preset": None})
+    return digest({**settings(run), "preset": None})
 
 
 def run_hash(identity: dict[str, str]) -> str:
@@ -82,7 +83,9 @@ def sources_hash(method: str) -> str:
 
 def method_sources(method: str) -> dict[str, str]:
     """The source files that a training of this method reaches, each with the hash of its code."""
-    return code_hashes(BUILD, method_info(method).module.replace(".", "/") + ".py")
+    info = method_info(method)
+    build = BUILD_CONDITIONAL if info.conditional else BUILD
+    return code_hashes(build, info.module.replace(".", "/") + ".py")
 
 
 def code_hashes(*paths: str) -> dict[str, str]:
@@ -163,12 +166,18 @@ def claim(folder: Path, run: RunConfig, identity: dict[str, str]) -> None:
 
 def describe_run(run: RunConfig, identity: dict[str, str]) -> dict[str, Any]:
     """The content of identity.json: the hashes of a run and what they are made of."""
-    return {"format": FORMAT, **identity, "settings": asdict(run), "sources": method_sources(run.method)}
+    return {"format": FORMAT, **identity, "settings": settings(run), "sources": method_sources(run.method)}
+
+
+def settings(run: RunConfig) -> dict[str, Any]:
+    """The fields of a RunConfig; only a conditional run has a task."""
+    return {key: value for key, value in asdict(run).items() if key != "task" or value is not None}
 
 
 def recorded_run(record: dict[str, Any]) -> RunConfig:
     """The RunConfig inside a run.json or the settings of an identity.json."""
-    return RunConfig(**{field.name: record[field.name] for field in fields(RunConfig)})
+    names = [field.name for field in fields(RunConfig) if field.name != "task"]
+    return RunConfig(**{name: record[name] for name in names}, task=record.get("task"))
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,16 @@ from common.console import Progress, UserError, say
 from common.files import atomic_path, read_sealed, sweep, write_sealed, write_text
 from common.hashing import sha256_file
 from common.machine import batch_job
-from data.load import data_hash, load
 from methods.api import Method, Scalars, to_uint8
-from training.build import build
+from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState, save_model
-from training.config import RunConfig, Training
+from training.config import RunConfig
 from training.device import check_gpu, memory_advice, pick_device
-from training.identity import claim, run_identity
+from training.identity import claim, run_identity, settings
+from training.inputs import hash_of, new_method, training_set
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
 from training.registry import method_info
+from training.sections import Training
 from training.signals import caught_signals
 
 LOCK_WAIT = 24 * 3600.0  # seconds
@@ -60,8 +60,8 @@ def train(
         check_gpu(device)
     chosen = pick_device(device)
     torch.set_num_threads(run.threads)
-    images, manifest = load(run.dataset, run.resolution, run.split)
-    identity = run_identity(run, data_hash(images), chosen.type)
+    data, title = training_set(run)
+    identity = run_identity(run, hash_of(data), chosen.type)
     if resume and not (resume / "identity.json").exists():
         raise UserError(f"--resume {resume}: there is no run; omit the option to start one")
     # In a batch job, the owner may be a job of a killed Snakemake: when it has finished, its run is used.
@@ -72,10 +72,10 @@ def train(
             state.clear()
         if not finished(state.folder):
             with memory_advice(f"{run.method} on {run.dataset}", _less_memory(run)):
-                loop = Loop(run, identity, build(run, images, chosen), state, intervals)
+                loop = Loop(run, identity, new_method(run, data, chosen), state, intervals)
                 loop.resume()
                 loop.advance()
-                loop.export(manifest["title"])
+                loop.export(title)
         _copy(state.folder, out, checkpoint_steps(run.steps, intervals.checkpoints))
 
 
@@ -215,7 +215,11 @@ class Loop:
         self.method.freeze()
         with torch.no_grad():
             latents = self.method.latents(GRID * GRID, self.method.streams.generator("grid"))
-            images = to_uint8(self.method.generate(latents)).numpy()
+            if isinstance(self.method, ConditionalMethod):
+                drawn = self.method.at_examples(latents, GRID)
+            else:
+                drawn = self.method.generate(latents)
+            images = to_uint8(drawn).numpy()
         side, channels = images.shape[1], images.shape[3]
         images = np.concatenate([images, np.zeros((GRID * GRID - len(images), side, side, channels), np.uint8)])
         rows = images.reshape(GRID, GRID, side, side, channels).swapaxes(1, 2)
@@ -243,7 +247,7 @@ class Loop:
             folder / FILES[-1],
             {
                 "version": __version__,
-                **asdict(self.run),
+                **settings(self.run),
                 **self.identity,
                 "dataset_title": dataset_title,
                 "n_train": len(self.method.images),

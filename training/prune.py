@@ -13,10 +13,10 @@ from typing import Any
 
 from common.console import UserError, say
 from common.files import read_json, read_sealed
-from data.load import data_hash, load
 from training.checkpoint import RunState
 from training.config import Preset
 from training.identity import FORMAT, describe_run, differences, run_identity
+from training.inputs import hash_of, training_set
 from training.ownership import lock
 
 
@@ -75,8 +75,8 @@ def _current(preset: Preset, there: dict[str, Any]) -> dict[str, Any]:
     """The run that the preset now asks for instead of `there`, the content of an identity.json."""
     saved = there["settings"]
     run = preset.run(saved["dataset"], saved["method"], saved["seed"], saved["split"])
-    images, _ = load(run.dataset, run.resolution, run.split)
-    return describe_run(run, run_identity(run, data_hash(images), there["device"]))
+    data, _ = training_set(run)
+    return describe_run(run, run_identity(run, hash_of(data), there["device"]))
 
 
 def _unless_held(saved: Saved) -> Saved:

@@ -34,6 +34,7 @@ class MethodInfo:
     class_name: str
     trains: bool
     backtracks: bool
+    conditional: bool  # does it draw at a condition (methods/conditional.py)?
     track: str
     config: type[Any]  # its Config, executed without the rest of the module
 
@@ -62,6 +63,7 @@ def methods() -> dict[str, MethodInfo]:
                 class_name=cls.__name__,
                 trains=cls.trains,
                 backtracks=cls.backtracks,
+                conditional=getattr(cls, "conditional", False),
                 track=_track(cls, path),
                 config=cls.Config,
             )

@@ -12,11 +12,10 @@ from safetensors.torch import load_file
 from common.console import Progress, UserError
 from common.files import atomic_path, read_sealed
 from common.hashing import sha256_file
-from data.load import data_hash, load
 from methods.api import Latents, Method, to_uint8
-from training.build import build
 from training.device import memory_advice
 from training.identity import recorded_run, sources_hash
+from training.inputs import hash_of, new_method, training_set
 
 CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, because it determines the draws
 
@@ -28,11 +27,11 @@ def load_run(folder: Path, device: torch.device, weights: str = "model.safetenso
     """
     record = read_sealed(folder / "run.json")
     run = recorded_run(record)
-    images, _ = load(run.dataset, run.resolution, run.split)
+    data, _ = training_set(run)
     changed = [
         what
         for what, now, then in (
-            ("the dataset", data_hash(images), record["data_hash"]),
+            ("the dataset", hash_of(data), record["data_hash"]),
             (f"the source of {run.method}", sources_hash(run.method), record["sources_hash"]),
         )
         if now != then
@@ -42,7 +41,7 @@ def load_run(folder: Path, device: torch.device, weights: str = "model.safetenso
     model, expected = folder / weights, record["files"][weights]
     if (actual := sha256_file(model)) != expected:
         raise UserError(f"{model} has sha256 {actual}, but {expected} was trained; delete {folder} and run again")
-    method = build(run, images, device)
+    method = new_method(run, data, device)
     method.sampler().load_state_dict(load_file(model, device=str(device)))
     method.sampler().eval()
     return method

@@ -20,7 +20,7 @@ from metrics.lpips_backtracking import backtrack
 from networks.lpips import LPIPS
 from networks.weights import fetch
 from tests.accelerator import pretended, register, to_device, to_host
-from tests.contract.test_contract import RESOLUTION, assert_same, blobs, latents_of, make
+from tests.contract.test_contract import RESOLUTION, assert_same, blobs, drawn, latents_of, make
 from training.loop import read_scalars
 from training.protocols import Backtracking
 from training.registry import methods
@@ -53,6 +53,10 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "APA": ("stylegan2", {"augment": "none", "apa": True, **ADAPTIVE}, 1),
     "EDM": ("edm", {"augmentation": 0.5}, 0),
     "flow matching": ("flow_matching", {}, 0),
+    "conditional": ("cond_imle", {"latent_perturbation": 0.1}, 0),
+    "conditional, level by level": ("cond_imle", {"network": "srim", "select": "hierarchical", "inputs": 8}, 0),
+    "regression": ("cond_regression", {"network": "srim"}, 0),
+    "conditional GAN": ("cond_gan", {}, 0),
 }
 
 
@@ -77,7 +81,7 @@ def train(case: str, device: torch.device | str, counts: Counter[str]) -> tuple[
 def sample(method: Method) -> Tensor:
     method.freeze()
     with torch.no_grad():
-        return to_uint8(method.generate(latents_of(method, 2)))
+        return to_uint8(drawn(method, latents_of(method, 2)))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,6 +5,7 @@ A method's tiny configuration is its entry in config/smoke.yaml or tiny.yaml; ot
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import pytest
 import torch
 
 from common.files import read_yaml
+from data.tasks import Examples, shrunk
 from methods.api import Latents, Method
-from training.build import build
+from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState
-from training.config import MethodEntry, RunConfig, method_config, read_preset
+from training.config import RunConfig, method_config, read_preset
 from training.identity import method_sources
+from training.inputs import new_method
 from training.registry import methods
+from training.sections import MethodEntry
 
 RESOLUTION = 32
 N = 12
@@ -35,7 +39,8 @@ def make(name: str, seed: int = 0, device: torch.device | str = "cpu", **changes
     steps = values.pop("steps")
     config = {**method_config(name, values), **changes}
     run = RunConfig("smoke", "toy", name, seed, "full", RESOLUTION, steps, threads=1, config=config)
-    return build(run, blobs(), torch.device(device))
+    data = examples(config["network"]) if methods()[name].conditional else blobs()
+    return new_method(run, data, torch.device(device))
 
 
 def blobs() -> np.ndarray:
@@ -49,6 +54,15 @@ def blobs() -> np.ndarray:
     return images
 
 
+def examples(network: str) -> Examples:
+    """The discs with what is given of them: themselves at 4 px for srim, the places of disc and background for crn."""
+    pairs = shrunk(blobs(), 8)
+    if network == "srim":
+        return pairs
+    disc = (blobs() < 255).any(axis=3)
+    return dataclasses.replace(pairs, conditions=np.stack([disc, ~disc], axis=1).astype(np.float32))
+
+
 @pytest.mark.parametrize("name", methods())
 def test_the_track_admits_to_a_pretrained_network(name: str) -> None:
     """A method that calls itself `none` and yet trains on LPIPS, or the other way round."""
@@ -60,6 +74,14 @@ def latents_of(method: Method, n: int) -> Latents:
     return method.latents(n, method.streams.generator("test"))
 
 
+def drawn(method: Method, latents: Latents, first: int = 0) -> torch.Tensor:
+    """The images of these latents; those of a conditional method at the training conditions from the first on."""
+    if isinstance(method, ConditionalMethod):
+        places = torch.arange(first, first + len(latents), device=method.device) % N
+        return method.generate(latents, method.conditions[places])
+    return method.generate(latents)
+
+
 @pytest.mark.parametrize("name", methods())
 def test_samples_have_the_promised_form_and_do_not_depend_on_their_batch(name: str) -> None:
     method = make(name)
@@ -68,8 +90,8 @@ def test_samples_have_the_promised_form_and_do_not_depend_on_their_batch(name: s
     assert latents.z.ndim == 2
     assert all(len(noise) == 5 for noise in latents.noise.values())
     with torch.no_grad():
-        images = method.generate(latents)
-        alone = torch.cat([method.generate(piece) for piece in latents.chunks(1)])
+        images = drawn(method, latents)
+        alone = torch.cat([drawn(method, piece, place) for place, piece in enumerate(latents.chunks(1))])
     assert images.shape == (5, 3, RESOLUTION, RESOLUTION)
     assert images.dtype == torch.float32
     assert images.abs().max() < 20  # nominally [-1, 1]; untrained networks may overshoot, not explode
@@ -84,7 +106,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(name: str) -> None:
         method = make(name, seed)
         method.freeze()
         with torch.no_grad():
-            images.append(method.generate(latents_of(method, 3)))
+            images.append(drawn(method, latents_of(method, 3)))
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
 
@@ -100,6 +122,31 @@ def test_images_are_differentiable_in_z_and_leave_the_network_alone(name: str) -
     assert (z.grad.flatten(1).abs().sum(1) > 0).all()
 
 
+@pytest.mark.parametrize("network", ["srim", "crn"])
+@pytest.mark.parametrize("name", [name for name, info in methods().items() if info.conditional])
+def test_answers_to_one_condition_differ_by_their_latents_alone(name: str, network: str) -> None:
+    """Those of the regression are all the same; those of a frozen method are differentiable in z."""
+    method = make(name, network=network)
+    assert isinstance(method, ConditionalMethod)
+    latents = latents_of(method, 3)
+    z = latents.z.clone().requires_grad_()
+    images = method.generate(Latents(z, latents.noise), method.conditions[:1].expand(3, -1, -1, -1))
+    nearest = torch.pdist(images.detach().flatten(1), p=torch.inf).min()
+    assert nearest < 1e-5 if name == "cond_regression" else nearest > 1e-3
+    if name != "cond_regression":
+        images.square().sum().backward(inputs=[z])
+        assert (z.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_pictures_of_progress_show_several_answers_to_each_of_the_first_conditions() -> None:
+    method = make("cond_imle")
+    assert isinstance(method, ConditionalMethod)
+    latents = latents_of(method, 4)
+    with torch.no_grad():
+        expected = method.generate(latents, method.conditions[torch.tensor([0, 0, 1, 1])])
+        torch.testing.assert_close(method.at_examples(latents, each=2), expected)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_brings_samples_nearer_to_the_data(name: str) -> None:
     quick = {"learning_rate": 2e-3} if "learning_rate" in methods()[name].config.__dataclass_fields__ else {}
@@ -109,7 +156,7 @@ def test_training_brings_samples_nearer_to_the_data(name: str) -> None:
     def distance() -> float:
         method.freeze()
         with torch.no_grad():
-            return (method.generate(latents_of(method, 16)).mean(0) - target).square().mean().item()
+            return (drawn(method, latents_of(method, 16)).mean(0) - target).square().mean().item()
 
     before = distance()
     for step in range(30):

@@ -7,7 +7,7 @@ import pytest
 
 from metrics.equal_counts import precision_recall_rows, vendi_rows
 from metrics.precision_recall import precision_recall
-from training.config import PrecisionRecall
+from training.protocols import PrecisionRecall
 
 PROTOCOL = PrecisionRecall("inception", 5, 1000)
 

@@ -11,7 +11,7 @@ from common.console import UserError
 from metrics.evaluate import HEADER, evaluate, floor
 from metrics.features import Features
 from metrics.fid import FID, frechet_distance
-from training.config import PrecisionRecall
+from training.protocols import PrecisionRecall
 
 SAMPLES = {"dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 900, "run_hash": "abc"}
 WIDTH = {"inception": 2048, "vgg16fc2": 4096}

@@ -13,7 +13,8 @@ from common.console import UserError
 from methods.api import Latents, Method, Streams
 from metrics.lpips_backtracking import Backtracked, Distance, backtrack
 from networks.lpips import LPIPS
-from training.config import Backtracking, load_preset, read_preset
+from training.config import load_preset, read_preset
+from training.protocols import Backtracking
 
 SIDE, WIDTH = 16, 6
 PROTOCOL = Backtracking(net="vgg", steps=150, restarts=2)

@@ -7,7 +7,7 @@ import pytest
 
 from metrics import precision_recall as precision_recall_module
 from metrics.precision_recall import precision_recall, rows
-from training.config import PrecisionRecall
+from training.protocols import PrecisionRecall
 
 
 def cloud(n: int, seed: int, spread: float = 1.0) -> np.ndarray:

@@ -24,9 +24,10 @@ from data.archive import SourceError
 from data.load import data_hash
 from networks import weights
 from networks.weight_readers import READERS
-from training.config import RunConfig, Training
+from training.config import RunConfig
 from training.loop import train
 from training.sampling import load_run
+from training.sections import Training
 
 
 class Intruder:

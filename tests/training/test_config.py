@@ -10,7 +10,9 @@ import yaml
 
 from common.console import UserError
 from tests.conftest import ROOT
-from training.config import Backtracking, PrecisionRecall, parse_preset, read_preset
+from training.config import parse_preset, read_preset
+from training.protocols import Backtracking, PrecisionRecall
+from training.sections import ALL_SPLITS
 
 # `reference` trains nothing; the data set of `mine` exists only with a user's pictures (tests/pipeline/test_mine.py).
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference", "mine"})
@@ -25,7 +27,7 @@ def demo() -> dict[str, Any]:
 def test_every_shipped_preset_is_valid(name: str) -> None:
     preset = read_preset(name)
     assert preset.preset == name
-    for split in ("full", "train90"):
+    for split in ALL_SPLITS:
         for cell in preset.cells(split):
             preset.run(*cell, split)
 

@@ -56,6 +56,21 @@ def test_pools_of_rs_imle_are_whole_chunks() -> None:
     assert candidates(cell("field", "rs_imle")) == 4 * 2048  # 95 epochs, a search every 30
 
 
+@pytest.mark.parametrize(
+    ("task", "changes", "expected"),
+    [
+        ("people", {}, 10 * 100 * 10),  # 1000 steps, rounds of 10 epochs of 10 steps
+        ("faces_4px", {}, 6 * 180 * 10),  # rounds of 10 epochs of 18 steps
+        ("faces_4px", {"select": "hierarchical"}, 6 * 180 * 30),
+        ("people", {"m": [4], "inputs": 50, "batch": 5, "reassign_every": 1}, 100 * 50 * 4),
+    ],
+)
+def test_each_input_of_conditional_imle_has_a_pool_of_its_own(task: str, changes: dict, expected: int) -> None:
+    run = read_preset("multimodal").run(task, "cond_imle", 0, "train")
+    run = replace(run, steps=1000, config={**run.config, **changes})
+    assert candidates(run) == expected
+
+
 def test_a_method_without_a_search_has_no_candidates() -> None:
     assert candidates(cell("demo", "mixdl")) == 0
 
@@ -100,9 +115,11 @@ def test_only_trainings_without_a_result_count(
     assert trainings == {"adaptive_imle": "2", "vanilla_imle": "2", "mixdl": "1", "total": "5"}
 
 
-@pytest.mark.parametrize("method", ["adaptive_imle", "mixdl"])
+@pytest.mark.parametrize("method", ["adaptive_imle", "mixdl", "cond_imle"])
 def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a conditional method before the data of its task is prepared."""
     monkeypatch.setattr("training.cost.BUDGET", 0.2)
-    timing = time_method(cell("smoke", method), CPU)
+    conditional = read_preset("multimodal").run("people_biased", "cond_imle-rebalanced", 0, "train")
+    timing = time_method(conditional if method == "cond_imle" else cell("smoke", method), CPU)
     assert 0 < timing.step < 5
-    assert (timing.candidate > 0) == (method == "adaptive_imle")
+    assert (timing.candidate > 0) == (method != "mixdl")

@@ -14,8 +14,10 @@ from common.hashing import digest
 from data.datasets import dataset_info
 from data.supplied import contents, manual_digest
 from training.config import parse_preset
+from training.sections import ALL_SPLITS, SPLITS
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
+from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
 
 
@@ -191,6 +193,16 @@ def datasets_in_use():
     return [dataset for dataset in PRESET.datasets if dataset in used]
 
 
+def images_of(name):
+    """The dataset that a task is made from; a dataset's own name."""
+    return PRESET.tasks[name].dataset if name in PRESET.tasks else name
+
+
+def datasets_to_fetch():
+    """Those in use, and those of tasks."""
+    return sorted({*datasets_in_use(), *(images_of(task) for task, _, _ in PRESET.cells("train"))})
+
+
 def per_cell(pattern, chosen):
     return [pattern.format(P=P, dataset=d, method=m, seed=s) for d, m, s in chosen]
 
@@ -225,9 +237,10 @@ def loss_networks(run):
 
 def weights():
     """All fixed networks that the preset needs."""
-    runs = [PRESET.run(*cell, split) for split in ("full", "train90") for cell in PRESET.cells(split)]
+    runs = [PRESET.run(*cell, split) for split in ALL_SPLITS for cell in PRESET.cells(split)]
     losses = {network for run in runs for network in loss_networks(run)}
-    return sorted({*feature_networks(), *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
+    features = feature_networks() if PRESET.datasets else []
+    return sorted({*features, *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
 
 
 def code(*paths):
@@ -274,14 +287,21 @@ def metric_files():
         + per_cell(f"{folder}/precision_recall.json", sampled)
         + per_cell(f"{folder}/diversity.json", sampled + floors)
         + per_cell(f"{folder}/backtracking.json", PRESET.cells("train90"))
+        + per_cell(f"{folder}/answers.json", answered())
     )
 
 
-def run_files(name):
-    """One file of every training."""
+def answered():
+    """(task, method or control, seed) of everything that answers the inputs of a task."""
+    controls = [(task, name, 0) for task in PRESET.tasks for name in ANSWER_CONTROLS[PRESET.tasks[task].kind]]
+    return PRESET.cells("train") + controls
+
+
+def run_files(name, splits=SPLITS):
+    """One file of every training on data sets; of tasks, with the split "train"."""
     return [
         f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
-        for split in ("full", "train90")
+        for split in splits
         for dataset, method, seed in PRESET.cells(split)
     ]
 

@@ -40,5 +40,5 @@ rule fetch_weights:
 
 rule fetch:
     input:
-        expand("data/raw/{dataset}/fetched.json", dataset=datasets_in_use()),
+        expand("data/raw/{dataset}/fetched.json", dataset=datasets_to_fetch()),
         expand("data/raw/weights/{network}.json", network=weights()),

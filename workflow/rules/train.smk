@@ -4,7 +4,7 @@
 
 rule train:
     input:
-        f"{PREPARED}/{{dataset}}/manifest.json",
+        lambda wildcards: f"{PREPARED}/{images_of(wildcards.dataset)}/manifest.json",
         lambda wildcards: expand("data/raw/weights/{network}.json", network=loss_networks(run_of(wildcards))),
         [ancient(ESTIMATE)] if OWN_PICTURES else [],  # it is printed first, and starts no training again
     output:
