@@ -2,6 +2,7 @@
 # make field   all eight methods on the same drawings, about 40 minutes: results/field/
 # make multimodal    conditional IMLE and its controls, about 15 minutes: results/multimodal/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
+# make site    the reports of all committed results as a static site: results/rendered/index.html
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md), SLURM
 # make lint    formatters, linters, types and import order
@@ -12,7 +13,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo field multimodal mine named test stress lint clean
+.PHONY: demo field multimodal mine named site test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -33,6 +34,10 @@ mine: named .venv/.installed
 
 named: # before an installation of minutes
 	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
+
+site: .venv/.installed
+	$(BIN)/snakemake --cores 1 site --configfile config/reference.yaml
+	@echo; echo "Done: results/rendered/index.html; copy the folder to any web server, or open the file."
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2

@@ -49,7 +49,6 @@ else:
         include: "workflow/rules/answers.smk"
     include: "workflow/rules/learning.smk"
     include: "workflow/rules/tables.smk"
-    include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/nn_direction.smk"
@@ -60,9 +59,9 @@ else:
         include: "workflow/rules/multimodal.smk"
     include: "workflow/rules/plan.smk"
 
-    results = [rules.tables.input, rules.figures.input]
-    results += [rules.statistics.output, rules.report.output] if PRESET.datasets else []
-    results += [rules.multimodal_page.output] if PRESET.tasks else []
+    results = [rules.tables.output, rules.figures.output, rules.report.output] if PRESET.datasets else []
+    if PRESET.tasks:
+        results.append(rules.multimodal_page.output)
     if PRESET.training.checkpoints:
         results.append(rules.collect_learning.output)
 

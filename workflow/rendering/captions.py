@@ -8,11 +8,12 @@ from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
-from workflow.rendering.contents import CEILING, Entry, dataset_title, paper_scale
+from workflow.rendering.contents import ALL, CEILING, HALVES, Entry, dataset_title, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
 from workflow.rendering.results import Results
 
 HEADLINES = {
+    ALL: "Every metric",
     1: "FID and LPIPS backtracking score",
     2: "Precision and recall",
     3: "Adaptive IMLE against vanilla IMLE: FID, precision and recall",
@@ -157,7 +158,7 @@ def seeds(preset: Preset) -> str:
 
 def _ranking(rows: Sequence[Entry]) -> str:
     kinds = {row.kind for row in rows}
-    halves = "the ceiling" if CEILING in rows else "the floor"
+    halves = "the ceiling" if CEILING in rows else "the real halves" if HALVES in rows else "the floor"
     unranked = [name for kind, name in (("control", "controls"), ("floor", halves)) if kind in kinds]
     return "Bold: best of the methods" + (f"; {' and '.join(unranked)} are not ranked." if unranked else ".")
 

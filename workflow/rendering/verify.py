@@ -3,11 +3,11 @@
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
-Tables and statistics are made again from metrics.csv, which is collected again from the metric files.  All other files
-record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
-images, and the user's files in data/manual and data/external.  Saved results contain only tables, metrics.csv and
-run.json.  These are compared with each other, and each run is listed with its commit and whether its sources have
-changed since.  Nothing is written.
+Tables, statistics and the numbers of the report are made again from metrics.csv, which is collected again from the
+metric files; the report's pictures are drawn again from the samples.  All other files record the sha256 of the files
+they were made from: metric file, features, samples, run, prepared images, fetched images, and the user's files in
+data/manual and data/external.  Saved results contain only tables, report, metrics.csv and run.json.  These are compared
+with each other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import answers, notation, stamp, statistics, tables
+from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -93,6 +93,16 @@ class Links:
                 if found.read_text("utf-8") != file.read_text("utf-8"):
                     raise UserError(f"{found} is not what metrics.csv renders to")
 
+    def check_page(self) -> None:
+        """The report, if there is one, holds the numbers of metrics.csv and the sheets of pictures/."""
+        path = self.folder / "report.html"
+        if path.is_file():
+            self.link("pages", path, self._page)
+
+    def _page(self, path: Path) -> None:
+        if wrong := report.difference(path.read_text("utf-8"), self.results):
+            raise UserError(f"{path} {wrong}")
+
     def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
@@ -109,6 +119,7 @@ class SavedLinks(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -144,6 +155,9 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
+        if (sheets := self.folder / pictures.FOLDER).is_dir():
+            self.link("sheets of pictures", sheets, self._pictures)
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -164,6 +178,11 @@ class Chain(Links):
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
+
+    def _pictures(self, folder: Path) -> None:
+        """The sheets are what the samples give."""
+        if wrong := pictures.differences(self.results, folder):
+            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)

@@ -215,7 +215,7 @@ def feature_networks():
 
 
 def diversity_settings():
-    """The settings of copy rate and diversity."""
+    """The settings of copy rate and diversity, and of precision and recall."""
     metrics = PRESET.metrics
     return [
         [str(protocol) for protocol in metrics.precision_recall],
@@ -306,16 +306,13 @@ def run_files(name, splits=SPLITS):
     ]
 
 
-def figure_inputs(wildcards):
-    """The files that a figure shows."""
-    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
+def figure_inputs():
+    """The files that the figures show."""
     sampled = PRESET.cells() + externals()
-    samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
-    return {
-        "figure2": real + samples,
-        "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90")),
-        "interpolation": samples,
-        "memorisation": real + samples + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled),
-        "curves": run_files("history.csv"),
-        "ranking": [],
-    }[wildcards.figure]
+    return (
+        [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
+        + per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
+        + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled)
+        + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90"))
+        + run_files("history.csv")
+    )

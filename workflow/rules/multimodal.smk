@@ -1,4 +1,5 @@
 # Tables `super_resolution` and `layouts`, and Figures 4 and 5, of presets with tasks.
+from workflow.rendering.answers import filled as answer_tables
 
 
 rule answer_table:
