@@ -1,6 +1,8 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
 # make field   all eight methods on the same drawings, about 40 minutes: results/field/
+# make multimodal    conditional IMLE and its controls, about 15 minutes: results/multimodal/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
+# make site    the reports of all committed results as a static site: results/rendered/index.html
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md), SLURM
 # make lint    formatters, linters, types and import order
@@ -11,7 +13,7 @@ export IMAGES
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 
-.PHONY: demo field mine named test stress lint clean
+.PHONY: demo field multimodal mine named site test stress lint clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.installed
@@ -23,11 +25,19 @@ field: .venv/.installed
 	$(BIN)/snakemake --cores all --configfile config/field.yaml
 	@echo; echo "Done. The results:"; ls results/field/tables/*.md results/field/figures/*.png results/field/report.html
 
+multimodal: .venv/.installed
+	$(BIN)/snakemake --cores all --configfile config/multimodal.yaml
+	@echo; echo "Done. The results:"; ls results/multimodal/tables/*.md results/multimodal/figures/*.png results/multimodal/report.html
+
 mine: named .venv/.installed
 	$(BIN)/snakemake --cores all --config "images=$$IMAGES"
 
 named: # before an installation of minutes
 	@test -n "$$IMAGES" || { echo "error: name the folder of the pictures: make mine IMAGES=path/to/folder"; exit 1; }
+
+site: .venv/.installed
+	$(BIN)/snakemake --cores 1 site --configfile config/reference.yaml
+	@echo; echo "Done: results/rendered/index.html; copy the folder to any web server, or open the file."
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2
@@ -44,7 +54,7 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 clean:
-	rm -rf results/demo results/field results/mine results/smoke results/rendered results/figure1 results/logs \
+	rm -rf results/demo results/field results/multimodal results/mine results/smoke results/rendered results/figure1 results/nn_direction results/logs \
 	  .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt

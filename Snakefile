@@ -7,6 +7,7 @@
 #   snakemake --cores 1 plan                                 estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
 #   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)
+#   snakemake --cores 1 nn_direction                         Figure 5: IMLE and a 1-nearest-neighbour GAN (two minutes)
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -42,15 +43,25 @@ else:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/sample.smk"
     include: "workflow/rules/evaluate.smk"
+
+    if PRESET.tasks:
+
+        include: "workflow/rules/answers.smk"
     include: "workflow/rules/learning.smk"
     include: "workflow/rules/tables.smk"
-    include: "workflow/rules/statistics.smk"
     include: "workflow/rules/figures.smk"
     include: "workflow/rules/figure1.smk"
+    include: "workflow/rules/nn_direction.smk"
     include: "workflow/rules/report.smk"
+
+    if PRESET.tasks:
+
+        include: "workflow/rules/multimodal.smk"
     include: "workflow/rules/plan.smk"
 
-    results = [rules.tables.input, rules.statistics.output, rules.figures.input, rules.report.output]
+    results = [rules.tables.output, rules.figures.output, rules.report.output] if PRESET.datasets else []
+    if PRESET.tasks:
+        results.append(rules.multimodal_page.output)
     if PRESET.training.checkpoints:
         results.append(rules.collect_learning.output)
 

@@ -36,6 +36,7 @@ from networks.lpips import LPIPS
 from training.build import build
 from training.config import read_preset
 from training.protocols import Backtracking
+from training.sampling import CHUNK
 
 Sides = tuple[Callable[[], Any], Callable[[], Any]]  # ours and theirs, each from the same input to numbers
 DATASET = "openmoji_faces"
@@ -119,6 +120,20 @@ def backtracking(name: str) -> Sides:
     return partial(scores, batch=32), partial(scores, batch=1)
 
 
+def sampling(name: str, n: int = 10) -> Sides:
+    """Samples of an untrained method, as the pipeline draws them."""
+    run = read_preset("field").run(DATASET, name, 0, "full")
+    method = build(run, load(DATASET, run.resolution)[0], torch.device("cpu"))
+    method.sampler().eval()
+    latents = method.latents(n, method.streams.generator("sample"))
+
+    @torch.no_grad()
+    def images(at_once: int) -> Tensor:
+        return torch.cat([method.generate(part) for part in latents.chunks(at_once)])
+
+    return partial(images, CHUNK), partial(images, 1)
+
+
 # Searches
 
 
@@ -153,9 +168,9 @@ def sketch(side: int = 128) -> Sides:
 # Training
 
 
-def training_step(steps: int = 20) -> Sides:
-    """Losses of the demo's Adaptive IMLE; theirs compute LPIPS + 0.1 MSE with the package lpips."""
-    run = read_preset("demo").run(DATASET, "adaptive_imle", 0, "full")
+def training_step(name: str, steps: int = 20) -> Sides:
+    """Losses of a method of the IMLE family; theirs compute LPIPS + 0.1 MSE with the package lpips."""
+    run = read_preset("field").run(DATASET, name, 0, "full")
     method = build(run, load(DATASET, run.resolution)[0], torch.device("cpu"))
     assert isinstance(method, IMLE)
     package = package_lpips(method)
@@ -212,5 +227,12 @@ CASES = [
     Case("search", f"scikit-learn, {SIZE}", partial(search, by_scikit_learn)),
     # Sketch and projection each keep distances within a few per cent.
     Case("sketch", "the dense projection, four images of 128 px", sketch, relative=0.2),
-    Case("training_step", "20 steps with the package lpips, on pairs of images", training_step, relative=1e-3),
+    *(
+        Case(f"step_{name}", "20 steps with the package lpips, on pairs of images", partial(training_step, name), 1e-3)
+        for name in ("adaptive_imle", "rs_imle")
+    ),
+    *(
+        Case(f"sampling_{name}", "one image at a time, 10 images", partial(sampling, name), absolute=1e-3)
+        for name in ("adaptive_imle", "rs_imle", "fastgan", "mixdl", "stylegan2", "edm", "flow_matching")
+    ),
 ]

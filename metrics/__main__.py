@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.console import UserError, command, run
 from common.files import atomic_path, read_sealed, write_json, write_sealed
 from common.hashing import sha256_file
 from networks.names import DINOV2
-from training.config import read_preset
+from training.config import Preset, read_preset
 from training.identity import sources_hash
 from training.sections import Metrics
 
 if TYPE_CHECKING:
     import torch
+
+    from metrics.features import Features
+    from networks.lpips import LPIPS
 
 FEATURES_EXAMPLES = """examples:
   python -m metrics features --images data/prepared/32/openmoji_faces/images.npy --out real.npz
@@ -25,14 +29,12 @@ FEATURES_EXAMPLES = """examples:
   python -m metrics features --samples samples.npz --network vgg16fc2 --device cuda --out fake.npz
 """
 EVALUATE_EXAMPLES = """examples:
-  python -m metrics evaluate --config demo --real real.npz --fake fake.npz --out-fid fid.json --out-pr pr.json
-"""
-FLOOR_EXAMPLES = """examples:
-  python -m metrics floor --config demo --real real.npz --out fid.json
-"""
-DIVERSITY_EXAMPLES = """examples:
-  python -m metrics diversity --config demo --images data/prepared/32/openmoji_faces/images.npy --real real.npz \\
-      --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --fake fake.npz --out diversity.json
+  python -m metrics evaluate --config demo --images data/prepared/32/openmoji_faces/images.npy --real real.npz \\
+      --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --fake fake.npz --out fastgan
+  python -m metrics evaluate --config demo --images data/prepared/32/openmoji_faces/images.npy --real real.npz \\
+      --out floor
+
+Writes fid.json and diversity.json; of samples also precision_recall.json, and diversity.npz, the nearest images.
 """
 SCORE_EXAMPLES = """examples:
   python -m metrics score my_samples --against my_photographs
@@ -69,34 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     _threads(features)
     _device(features)
 
-    evaluate = command(
-        commands, "evaluate", _evaluate, "FID, KID, precision and recall of one sample set.", EVALUATE_EXAMPLES
-    )
+    summary = "All metrics but backtracking of one sample set, or of halves of the training images."
+    evaluate = command(commands, "evaluate", _evaluate, summary, EVALUATE_EXAMPLES)
     _config(evaluate)
-    evaluate.add_argument(
-        "--real", type=Path, nargs="+", required=True, help="the dataset's features, a file a network"
-    )
-    evaluate.add_argument("--fake", type=Path, nargs="+", required=True, help="the samples' features, a file a network")
-    evaluate.add_argument("--out-fid", type=Path, required=True, help="metric file for FID and KID")
-    evaluate.add_argument("--out-pr", type=Path, required=True, help="metric file for precision and recall")
+    evaluate.add_argument("--images", type=Path, required=True, help="images.npy of the prepared dataset")
+    evaluate.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
+    evaluate.add_argument("--samples", type=Path, help="a sample file (.npz); default: halves of the images")
+    evaluate.add_argument("--fake", type=Path, nargs="+", default=[], help="its features, a file a network")
+    evaluate.add_argument("--out", type=Path, required=True, help="the folder of the metric files")
     _threads(evaluate)
-
-    floor = command(commands, "floor", _floor, "FID and KID of half of the real images to the rest.", FLOOR_EXAMPLES)
-    _config(floor)
-    floor.add_argument("--real", type=Path, required=True, help="the dataset's inception features")
-    floor.add_argument("--seed", type=int, default=0, help="of the division into halves (default: 0)")
-    floor.add_argument("--out", type=Path, required=True, help="the metric file to write")
-    _threads(floor)
-
-    diversity = command(commands, "diversity", _diversity, "Copies and diversity of one set.", DIVERSITY_EXAMPLES)
-    _config(diversity)
-    diversity.add_argument("--images", type=Path, required=True, help="images.npy of the prepared dataset")
-    diversity.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
-    diversity.add_argument("--samples", type=Path, help="a sample file (.npz); default: halves of the images")
-    diversity.add_argument("--fake", type=Path, nargs="+", default=[], help="its features, a file a network")
-    diversity.add_argument("--out", type=Path, required=True, help="the metric file to write")
-    _threads(diversity)
-    _device(diversity)
+    _device(evaluate)
 
     score = command(commands, "score", _score, "All metrics of samples made anywhere.", SCORE_EXAMPLES)
     score.add_argument("folder", type=Path, help="the samples")
@@ -161,18 +145,67 @@ def _features(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from threadpoolctl import threadpool_limits
 
-    from metrics.evaluate import evaluate
-    from metrics.features import load
+    from metrics import sscd
+    from metrics.features import load, read_prepared
 
     preset = read_preset(arguments.config)
-    real, fake = [load(path) for path in arguments.real], [load(path) for path in arguments.fake]
-    for path, samples in zip(arguments.fake, fake, strict=True):
-        _refuse_other_sources(path, samples.meta["samples"])
+    if len(arguments.fake) != (len(arguments.real) if arguments.samples else 0):
+        raise UserError("--samples needs one --fake for each --real; without both, halves of the images are compared")
+    images, _ = read_prepared(arguments.images)
+    if preset.metrics.sscd:
+        sscd.check(images.shape[1])
+    real = [load(path, arguments.images) for path in arguments.real]
     with threadpool_limits(arguments.threads):
-        fid, precision_recall = evaluate(real, fake, preset.preset, preset.sampling.n, preset.metrics.precision_recall)
+        if arguments.samples:
+            measured = _measure_samples(arguments, preset, images, real)
+        else:
+            measured = _measure_halves(arguments, preset, images, real)
     inputs = _digests(*arguments.real, *arguments.fake)
-    write_sealed(arguments.out_fid, {**fid, "inputs": inputs})
-    write_sealed(arguments.out_pr, {**precision_recall, "inputs": inputs})
+    for name, content in measured.items():
+        write_sealed(arguments.out / f"{name}.json", {**content, "inputs": inputs})
+
+
+def _measure_samples(
+    arguments: argparse.Namespace, preset: Preset, images: NDArray[np.uint8], real: list[Features]
+) -> dict[str, dict[str, Any]]:
+    """The contents of the metric files, by name; writes diversity.npz, of which one has the digest."""
+    from metrics import diversity
+    from metrics.evaluate import evaluate
+    from metrics.features import check_comparable, load, read_samples
+
+    samples, described = read_samples(arguments.samples)
+    _refuse_other_sources(arguments.samples, described)
+    fake = [load(path, arguments.samples) for path in arguments.fake]
+    for pair in zip(real, fake, strict=True):
+        check_comparable(*pair)
+    fid, precision_recall = evaluate(real, fake, preset.preset, preset.sampling.n, preset.metrics.precision_recall)
+    sets = (diversity.image_set(images, real), diversity.image_set(samples, fake))
+    measured, copies = diversity.of_samples(*sets, described, preset, _lpips(arguments, preset))
+    arrays = arguments.out / "diversity.npz"
+    with atomic_path(arrays) as temporary:
+        np.savez(temporary, allow_pickle=False, **copies)
+    measured["images_sha256"] = sha256_file(arrays)
+    return {"fid": fid, "precision_recall": precision_recall, "diversity": measured}
+
+
+def _measure_halves(
+    arguments: argparse.Namespace, preset: Preset, images: NDArray[np.uint8], real: list[Features]
+) -> dict[str, dict[str, Any]]:
+    from metrics import diversity
+    from metrics.evaluate import floor
+
+    inception = next((features for features in real if features.meta["network"] == "inception"), None)
+    if inception is None:
+        raise UserError("FID needs inception features: pass their file with --real")
+    fid, dataset = floor(inception, preset.preset, seed=0), inception.meta["samples"]["dataset"]
+    measured = diversity.of_halves(diversity.image_set(images, real), dataset, preset, _lpips(arguments, preset))
+    return {"fid": fid, "diversity": measured}
+
+
+def _lpips(arguments: argparse.Namespace, preset: Preset) -> LPIPS:
+    from networks.lpips import LPIPS
+
+    return LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
 
 
 def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
@@ -188,55 +221,6 @@ def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
 def _digests(*paths: Path) -> dict[str, str]:
     """What a metric file was computed from, for `snakemake verify`."""
     return {str(path): sha256_file(path) for path in paths}
-
-
-def _floor(arguments: argparse.Namespace) -> None:
-    from threadpoolctl import threadpool_limits
-
-    from metrics.evaluate import floor
-    from metrics.features import load
-
-    preset = read_preset(arguments.config)
-    with threadpool_limits(arguments.threads):
-        measured = floor(load(arguments.real), preset.preset, arguments.seed)
-    write_sealed(arguments.out, {**measured, "inputs": _digests(arguments.real)})
-
-
-def _diversity(arguments: argparse.Namespace) -> None:
-    """Load images and features of both sides, and write the metric file of the samples, or of the halves."""
-    from threadpoolctl import threadpool_limits
-
-    from metrics import diversity, sscd
-    from metrics.features import check_comparable, load, read_prepared, read_samples
-    from networks.lpips import LPIPS
-
-    preset = read_preset(arguments.config)
-    if len(arguments.fake) != (len(arguments.real) if arguments.samples else 0):
-        raise UserError("--samples needs one --fake for each --real; without both, halves of the images are compared")
-    lpips = LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
-    images, described = read_prepared(arguments.images)
-    if preset.metrics.sscd:
-        sscd.check(images.shape[1])
-    real_features = [load(path, arguments.images) for path in arguments.real]
-    real = diversity.image_set(images, real_features)
-    copies: dict[str, Any] = {}
-    with threadpool_limits(arguments.threads):
-        if arguments.samples:
-            images, described = read_samples(arguments.samples)
-            _refuse_other_sources(arguments.samples, described)
-            fake_features = [load(path, arguments.samples) for path in arguments.fake]
-            for pair in zip(real_features, fake_features, strict=True):
-                check_comparable(*pair)
-            fake = diversity.image_set(images, fake_features)
-            measured, copies = diversity.of_samples(real, fake, described, preset, lpips)
-        else:
-            measured = diversity.of_halves(real, described["dataset"], preset, lpips)
-    if copies:
-        arrays = arguments.out.with_suffix(".npz")
-        with atomic_path(arrays) as temporary:
-            np.savez(temporary, allow_pickle=False, **copies)
-        measured["images_sha256"] = sha256_file(arrays)
-    write_sealed(arguments.out, {**measured, "inputs": _digests(*arguments.real, *arguments.fake)})
 
 
 def _score(arguments: argparse.Namespace) -> None:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from common.console import UserError
 from metrics.features import check_pair, resize_clean
+from metrics.intervals import wilson
 from metrics.precision_recall import distances
-from metrics.statistics import wilson
 from training.protocols import COPY_SIDE
 
 RATIO = 1 / 2

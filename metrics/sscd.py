@@ -17,7 +17,7 @@ from PIL import Image
 
 from common.console import UserError
 from metrics.copy_rate import mirror
-from metrics.statistics import wilson
+from metrics.intervals import wilson
 from training.protocols import SSCD, SSCD_SMALLEST
 
 SIDE = 288

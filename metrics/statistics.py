@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-ALPHA = 0.05
+from metrics.intervals import ALPHA
+
 RESAMPLES = 9999
 EXACT_PAIRS = 13  # with more pairs, signs are drawn at random: all 2^n patterns would be more than RESAMPLES
 FEWEST = 3  # seeds, or images, that an interval needs
@@ -86,12 +87,6 @@ def compare_over_datasets(ours: np.ndarray, theirs: np.ndarray, ratio: bool) -> 
     if ratio:
         estimate, low, high = (float(np.exp(value)) for value in (estimate, low, high))
     return Comparison(estimate, low, high, p, min(1.0, 2.0 ** (1 - len(ours))))
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95% Wilson interval of a share, which is meaningful for shares of 0 and 1 too."""
-    interval = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def holm(p_values: list[float]) -> list[float]:

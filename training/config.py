@@ -23,7 +23,7 @@ from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
 from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
-RESERVED = ("reference", "rendered", "figure1", "logs")  # folders of results/ that belong to no preset
+RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
 
 
 class Preset(Section):

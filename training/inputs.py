@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,11 +24,11 @@ def task_of(run: RunConfig) -> TaskKind | None:
     return None if run.task is None else TypeAdapter(Task).validate_python(run.task)
 
 
-def training_set(run: RunConfig) -> tuple[TrainingSet, str]:
+def training_set(run: RunConfig, root: Path | str = "data/prepared") -> tuple[TrainingSet, str]:
     """The prepared data of a run, and its title.  Raises `UserError` if it is missing or damaged."""
     if (task := task_of(run)) is not None:
-        return load_task(task, run.resolution, "train"), task.title(run.resolution)
-    images, manifest = load(run.dataset, run.resolution, run.split)
+        return load_task(task, run.resolution, "train", root), task.title(run.resolution)
+    images, manifest = load(run.dataset, run.resolution, run.split, root)
     return images, manifest["title"]
 
 

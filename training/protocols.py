@@ -23,6 +23,12 @@ DRAWS = 20
 EQUAL_COUNTS = f"nreal-d{DRAWS}"  # as many samples as real images, mean of 20 draws
 VENDI = f"inception-cosine-{EQUAL_COUNTS}"
 DENSE = 1.2  # a higher density is a sign of collapse
+# Answers to each input of a task.  Of six equally likely answers, 24 draws find 5.92.
+ANSWERS = {"super_resolution": 20, "layout": 24}
+ANSWER_CONTROLS = {
+    "super_resolution": {"truth": "The truth itself", "bicubic": "Bicubic"},
+    "layout": {"real_answers": "All real answers"},
+}
 SSCD = "sscd-288-t0.75"  # images of 288 px, a copy at a cosine similarity of 0.75
 SSCD_SMALLEST = 128  # pixels a side; below, noise makes copies less similar than neighbours are
 

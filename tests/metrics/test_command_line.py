@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -60,7 +59,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("command", ["features", "evaluate", "floor", "diversity", "score", "backtrack"])
+@pytest.mark.parametrize("command", ["features", "evaluate", "score", "backtrack"])
 def test_help_shows_an_example(command: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         call(command, "--help")
@@ -79,32 +78,6 @@ def write_inputs(**meta: object) -> None:
     write_json(folder / "manifest.json", described)
 
 
-def test_images_and_samples_to_the_table(call: Call, limits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    def extract(images: np.ndarray, network: str, batch: int, device: torch.device) -> np.ndarray:
-        return np.random.default_rng(int(images.sum())).random((len(images), 2048)).astype(np.float32)
-
-    monkeypatch.setattr("metrics.features.extract", extract)
-    monkeypatch.setattr("metrics.features.weights_digest", lambda network: "w")
-    write_inputs(sources_hash=sources_hash("fastgan"))
-    config = ("--config", "toy.yaml")
-
-    call("features", "--images", "prepared/16/faces/images.npy", "--out", "real.npz", "--device", "cpu")
-    call("features", "--samples", "samples.npz", "--limit", 45, "--out", "fake.npz", "--device", "cpu")
-    both = ("--real", "real.npz", "--fake", "fake.npz")
-    call("evaluate", *config, *both, "--out-fid", "fid.json", "--out-pr", "pr.json", "--threads", 3)
-    call("floor", *config, "--real", "real.npz", "--out", "floor.json", "--threads", 2)
-    collect(["fid.json", "pr.json", "floor.json"], "metrics.csv")
-
-    table = pd.read_csv("metrics.csv").set_index(["method", "metric"])
-    assert table.loc[("fastgan", "fid"), "protocol"] == "inception-clean"
-    assert table.loc[("fastgan", "recall"), "protocol"] == "inception-k3-n30"
-    assert table.loc[("fastgan", "fid"), ["n_real", "n_fake"]].tolist() == [24, 40]
-    assert table.loc[("floor", "fid"), ["n_real", "n_fake"]].tolist() == [12, 12]
-    assert set(table.preset) == {"toy"}
-    assert limits == [3, 2]
-    assert set(read_sealed("fid.json")["inputs"]) == {"real.npz", "fake.npz"}
-
-
 @pytest.fixture
 def stub_inception(lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels in place of Inception's features; LPIPS is the real one."""
@@ -117,34 +90,42 @@ def stub_inception(lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("networks.weights.FOLDER", ROOT / "data/raw/weights")
 
 
-def test_copies_and_diversity_of_samples_and_of_halves(call: Call, stub_inception: None) -> None:
+def test_images_and_samples_to_the_table(call: Call, stub_inception: None, limits: list[int]) -> None:
     """Twenty samples are training images, the first of them mirrored: the arrays of the figure name them."""
     write_inputs()
     real = np.load("prepared/16/faces/images.npy")
-    other = np.random.default_rng(1).integers(0, 256, (20, *real.shape[1:]), dtype=np.uint8)
+    other = np.random.default_rng(1).integers(0, 256, (25, *real.shape[1:]), dtype=np.uint8)
     images = np.concatenate([real[:1, :, ::-1], real[1:20], other])
-    np.savez("samples.npz", images=images, meta=np.array(json.dumps(RUN)))
+    described = {**RUN, "sources_hash": sources_hash("fastgan")}
+    np.savez("samples.npz", images=images, meta=np.array(json.dumps(described)))
     call("features", "--images", "prepared/16/faces/images.npy", "--out", "real.npz", "--device", "cpu")
-    call("features", "--samples", "samples.npz", "--out", "fake.npz", "--device", "cpu")
+    call("features", "--samples", "samples.npz", "--limit", 42, "--out", "fake.npz", "--device", "cpu")
     sets = ("--config", "toy.yaml", "--device", "cpu", "--images", "prepared/16/faces/images.npy", "--real", "real.npz")
-    call("diversity", *sets, "--samples", "samples.npz", "--fake", "fake.npz", "--out", "diversity.json")
-    call("diversity", *sets, "--out", "floor.json")
-    collect(["diversity.json", "floor.json"], "metrics.csv")
+    call("evaluate", *sets, "--samples", "samples.npz", "--fake", "fake.npz", "--out", "fastgan", "--threads", 3)
+    call("evaluate", *sets, "--out", "floor", "--threads", 2)
+    assert limits == [3, 2]
+    collect([*Path("fastgan").glob("*.json"), *Path("floor").glob("*.json")], "metrics.csv")
 
     table = pd.read_csv("metrics.csv").set_index(["method", "metric", "protocol"])
+    assert set(table.preset) == {"toy"}
+    assert table.loc[("fastgan", "fid", "inception-clean"), ["n_real", "n_fake"]].tolist() == [24, 40]
+    assert table.loc[("floor", "fid", "inception-clean"), ["n_real", "n_fake"]].tolist() == [12, 12]
+    assert table.loc[("fastgan", "recall", "inception-k3-n30"), "n_fake"] == 30
     assert table.loc[("fastgan", "copy_rate", "pixels32"), "value"] == 0.5
     assert table.loc[("fastgan", "copy_rate", "lpips-alex-x2"), "n_fake"] == 30, "the n of precision and recall"
     assert table.loc[("floor", "copy_rate", "pixels32"), "value"] == 0
     assert table.loc[("fastgan", "coverage", "inception-k3-nreal-d20"), ["n_real", "n_fake"]].tolist() == [24, 24]
     assert table.loc[("floor", "recall", "inception-k3-n30"), "n_fake"] == 12, "the ceiling of Table 2"
-    with np.load("diversity.npz") as copies:
+    for name in ("fid", "precision_recall", "diversity"):
+        assert set(read_sealed(f"fastgan/{name}.json")["inputs"]) == {"real.npz", "fake.npz"}
+    with np.load("fastgan/diversity.npz") as copies:
         assert copies["nearest"][:20].tolist() == list(range(20))
         assert copies["mirrored"][:2].tolist() == [True, False]
         assert (copies["ratio"] < 0.5).tolist() == [True] * 20 + [False] * 20
     with pytest.raises(UserError, match=r"real.npz does not hold the features of samples.npz"):
-        call("diversity", *sets, "--samples", "samples.npz", "--fake", "real.npz", "--out", "diversity.json")
+        call("evaluate", *sets, "--samples", "samples.npz", "--fake", "real.npz", "--out", "fastgan")
     with pytest.raises(UserError, match="--samples needs one --fake for each --real"):
-        call("diversity", *sets, "--samples", "samples.npz", "--out", "diversity.json")
+        call("evaluate", *sets, "--samples", "samples.npz", "--out", "fastgan")
 
 
 def test_score_of_a_folder_needs_no_preset(

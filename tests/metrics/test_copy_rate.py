@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from common.console import UserError
 from data.images import decode, list_images
 from metrics import copy_rate
 from metrics.copy_rate import RATIO, authenticity, compare, compare_pixels, references
-from metrics.statistics import wilson
+from metrics.intervals import wilson
 from tests.conftest import ROOT
 
 Images = np.ndarray
@@ -107,11 +107,9 @@ def test_one_image_repeated_has_no_copy_rate() -> None:
 
 
 @pytest.mark.parametrize("copies", [0, 3, 100])
-def test_wilson_interval_by_its_formula(copies: int) -> None:
-    n, share, z = 100, copies / 100, norm.ppf(0.975)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    centre, scale = share + z**2 / (2 * n), 1 + z**2 / n
-    assert wilson(copies, n) == pytest.approx(((centre - half) / scale, (centre + half) / scale), abs=1e-12)
+def test_wilson_interval_is_that_of_scipy(copies: int) -> None:
+    expected = binomtest(copies, 100).proportion_ci(0.95, method="wilson")
+    assert wilson(copies, 100) == pytest.approx((expected.low, expected.high), rel=1e-14, abs=0)
 
 
 @pytest.mark.parametrize(

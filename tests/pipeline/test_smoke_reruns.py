@@ -74,7 +74,6 @@ def test_a_lost_metric_and_new_samples_are_measured_alone(smoke_copy: Path) -> N
     (folder / "samples.npz").touch()
     new = CELL.format("another")
     expected = {"metrics.csv", f"samples/{new}.npz", f"features/inception/{new}.npz"}
-    expected |= {f"metrics/{new}/diversity.json", f"metrics/{new}/diversity.npz"}
-    for cell in (new, CELL.format("mixdl")):
-        expected |= {f"metrics/{cell}/fid.json", f"metrics/{cell}/precision_recall.json"}
+    measured = ("fid.json", "precision_recall.json", "diversity.json", "diversity.npz")
+    expected |= {f"metrics/{cell}/{name}" for cell in (new, CELL.format("mixdl")) for name in measured}
     assert set(status(smoke_copy)) == expected

@@ -83,6 +83,8 @@ HARMS: dict[str, Callable[[], None]] = {
     "table1.md is not what metrics.csv renders to": lambda: replace(
         P / "tables/table1.md", r"FastGAN \| \S+", "FastGAN | 0.0"
     ),
+    "report.html is not what metrics.csv renders to": lambda: replace(P / "report.html", r'"mean": \d+', '"mean": 1'),
+    "samples.webp is not what the samples give": lambda: flip(P / "pictures/openmoji_faces/fastgan/samples.webp"),
     "metrics.csv is not what the metric files collect to": lambda: replace(P / "metrics.csv", r"0\.\d{3}", "0.111"),
     "fid.json was damaged or edited": lambda: replace(METRICS / "fid.json", r'"value": \d+', '"value": 1'),
     "metrics.csv is not what the metric": lambda: reseal(METRICS / "fid.json", rows=[]),

@@ -55,7 +55,7 @@ STAGES = {
     "train": ([RUN], r"training adaptive_imle on \w+ \(full"),
     "sample": (["samples"], "sampling"),
     "features": (["features/inception/openmoji_faces/*/"], "inception features of .*_imle"),
-    "evaluate": (["metrics"], "(FID, KID|LPIPS)"),
+    "evaluate": (["metrics"], "(FID|LPIPS)"),
     "collect": (["metrics.csv"], "collecting"),
     "render": (["tables", "figures", "report.html"], "(rendering|drawing|writing results)"),
 }

@@ -47,7 +47,8 @@ def test_ten_pictures_become_a_page(tmp_path: Path, downloads: None) -> None:
     html = page.read_text()
     assert "<h1>Your own pictures: it s best 1 Zoë</h1>" in html
     assert "11 files found; 10 pictures taken, 1 left out" in html
-    assert html.count("data:image/png;base64,") == 5  # all figures, though no licence lets others see the pictures
+    # Training images, targets, and three sheets of each method, though no licence lets others see the pictures.
+    assert html.count("data:image/webp;base64,") == 8
     assert "no licence allows copies" not in html
     table = pd.read_csv(project / "results/mine/metrics.csv")
     for method in ("adaptive_imle", "fastgan"):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workflow.rendering import figures, notation, published, reference, statistics, tables
-from workflow.rendering.contents import FIGURES
+from workflow.rendering import figures, notation, pictures, published, reference, site, statistics, tables
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -30,7 +29,7 @@ def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("figure2", "curves"):
         files = (results.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         figures.draw(name, results, *files)
-    (results.folder / "report.html").write_text("a page with pictures")
+    pictures.draw(results, results.folder / "pictures")
     return root
 
 
@@ -56,24 +55,33 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_pictures_are_saved_where_every_licence_allows_it(finished: Path) -> None:
     names = files(saved(finished))
     assert {"figures/figure2.png", "figures/curves.png", "report.html", "metrics.csv"} <= names.keys()
+    assert {"pictures/dots/about.json", "pictures/rings/vanilla_imle/samples.webp"} <= names.keys()
 
 
-def test_one_set_that_may_not_be_copied_keeps_every_picture_out(finished: Path) -> None:
+def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> None:
+    """Neither as a file nor in the page; figures show all sets together."""
     forbid_copies(finished)
     names = files(saved(finished))
-    assert {"figures/curves.png", "tables/table1.md", "prepared/dots/manifest.json"} <= names.keys()
-    pictures = {name for name in names if name.endswith((".png", ".pdf", ".npz", ".npy", ".html"))}
-    assert pictures == {"figures/curves.png", "figures/curves.pdf"}
-    assert not any(name.endswith(".safetensors") for name in names)
+    assert {"figures/curves.png", "tables/table1.md", "prepared/dots/manifest.json", "report.html"} <= names.keys()
+    pictures = {name for name in names if name.endswith((".png", ".pdf", ".webp", ".npz", ".npy", ".safetensors"))}
+    assert {name for name in pictures if not name.startswith("pictures/rings/")} == {
+        "figures/curves.png",
+        "figures/curves.pdf",
+    }
+    page = names["report.html"].decode()
+    assert page.count("data:image/webp") == len([name for name in pictures if name.endswith(".webp")]) > 0
+    assert "no licence allows copies of these photographs" in page
 
 
-def test_rendering_gives_the_saved_tables_and_curves_byte_for_byte(finished: Path, tmp_path: Path) -> None:
+def test_rendering_gives_the_saved_tables_curves_and_page_byte_for_byte(finished: Path, tmp_path: Path) -> None:
     folder = saved(finished)
     reference.render(folder, tmp_path / "rendered")
     before, after = files(folder), files(tmp_path / "rendered")
-    same = [name for name in before if name.startswith(("tables/", "figures/"))]
-    assert len(same) == 15  # three tables in three notations, `published` in two, two figures in two
+    same = [name for name in before if name.startswith(("tables/", "figures/", "pictures/", "report.html"))]
+    assert len(same) > 30
     assert [name for name in same if before[name] != after[name]] == []
+    listed = site.index([tmp_path / "rendered"])
+    assert '<a href="rendered/report.html">demo</a>' in listed and "<strong>Adaptive IMLE</strong> 81.0" in listed
 
 
 def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path) -> None:
@@ -87,31 +95,36 @@ def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path) ->
     for name in PICTURES:
         with Image.open(out / "figures" / f"{name}.png") as image:
             assert image.size[0] > 100
-    page = (out / "report.html").read_text()
-    assert "a page with pictures" not in page
-    assert page.count("data:image/png;base64,") == len(FIGURES)
 
 
 def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: Path) -> None:
     folder, out = saved(finished), tmp_path / "rendered"
-    reference.render(folder, out)
-    (out / "runs/withdrawn").mkdir()
+    (out / "runs/withdrawn").mkdir(parents=True)
+    (out / "figures").mkdir()
     (out / "figures/figure3.png").write_text("a placeholder of another day")
     reference.render(folder, out)
     assert not (out / "runs/withdrawn").exists()
     assert (out / "figures/figure3.png").read_bytes().startswith(b"\x89PNG")
 
 
-def links(root: Path) -> SavedLinks:
-    folder = saved(root)
+@pytest.fixture(scope="module")
+def kept(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is saved of the results, with its page."""
+    folder = tmp_path_factory.mktemp("kept") / "saved"
+    reference.save(Results(rendered / "results", rendered / "prepared"), folder)
+    return folder
+
+
+def links(folder: Path) -> SavedLinks:
     found = SavedLinks(Results(folder, folder / "prepared"))
     found.walk()
     return found
 
 
-def test_saved_results_that_agree_are_intact_and_every_run_is_listed(finished: Path) -> None:
-    found = links(finished)
+def test_saved_results_that_agree_are_intact_and_every_run_is_listed(kept: Path) -> None:
+    found = links(kept)
     assert found.broken == []
+    assert found.counts["pages"] == 1
     assert len(found.listing()) == found.counts["runs"] == 6
     assert found.listing()[0].endswith("adaptive_imle/dots/full/seed0: commit 0123456, sources changed since")
     assert found.listing()[3].endswith("mixdl/dots/full/seed0: commit 0123456 + changes, sources present")
@@ -123,6 +136,13 @@ def test_saved_results_that_agree_are_intact_and_every_run_is_listed(finished: P
         ("tables/table1.md", "81.0", "80.0", "table1.md is not what metrics.csv renders to"),
         ("metrics.csv", ",0.9,", ",0.8,", "table2.csv is not what metrics.csv renders to"),
         ("metrics.csv", "0f3a", "0f3b", "holds numbers of another run than"),
+        ("report.html", '"mean": 81.0', '"mean": 80.0', "report.html is not what metrics.csv renders to"),
+        (
+            "report.html",
+            "image/webp;base64,UklGR",
+            "image/webp;base64,AAAAA",
+            "shows other pictures than pictures/dots/",
+        ),
         (
             "runs/dots/mixdl/seed0/full/run.json",
             '"preset": ',
@@ -131,9 +151,12 @@ def test_saved_results_that_agree_are_intact_and_every_run_is_listed(finished: P
         ),
     ],
 )
-def test_a_broken_link_of_saved_results_is_named(finished: Path, file: str, old: str, new: str, sentence: str) -> None:
-    path = finished / "results" / file
+def test_a_broken_link_of_saved_results_is_named(
+    kept: Path, tmp_path: Path, file: str, old: str, new: str, sentence: str
+) -> None:
+    folder = shutil.copytree(kept, tmp_path / "saved")
+    path = folder / file
     text = path.read_text()
-    path.write_text(text.replace(old, new, 1) if "," in old else text.replace(old, new))
+    path.write_text(text.replace(old, new, 1) if old == ",0.9," else text.replace(old, new))
     assert path.read_text() != text
-    assert any(sentence in broken for broken in links(finished).broken)
+    assert any(sentence in broken for broken in links(folder).broken)

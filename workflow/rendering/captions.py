@@ -8,11 +8,12 @@ from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
-from workflow.rendering.contents import CEILING, Entry, dataset_title, paper_scale
+from workflow.rendering.contents import ALL, CEILING, HALVES, Entry, dataset_title, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
 from workflow.rendering.results import Results
 
 HEADLINES = {
+    ALL: "Every metric",
     1: "FID and LPIPS backtracking score",
     2: "Precision and recall",
     3: "Adaptive IMLE against vanilla IMLE: FID, precision and recall",
@@ -63,7 +64,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
             sentences.append(_protocol(metric, preset, measured[name]))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_dense(main), _steps(rows, main), _seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
+    sentences += [_dense(main), _steps(rows, main), seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -149,7 +150,7 @@ def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
     return f"Training steps: {'; '.join(parts)}." if parts else ""
 
 
-def _seeds(preset: Preset) -> str:
+def seeds(preset: Preset) -> str:
     if len(preset.seeds) == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
     return f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})."
@@ -157,7 +158,7 @@ def _seeds(preset: Preset) -> str:
 
 def _ranking(rows: Sequence[Entry]) -> str:
     kinds = {row.kind for row in rows}
-    halves = "the ceiling" if CEILING in rows else "the floor"
+    halves = "the ceiling" if CEILING in rows else "the real halves" if HALVES in rows else "the floor"
     unranked = [name for kind, name in (("control", "controls"), ("floor", halves)) if kind in kinds]
     return "Bold: best of the methods" + (f"; {' and '.join(unranked)} are not ranked." if unranked else ".")
 

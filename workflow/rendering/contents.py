@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from common.console import UserError
 from data.datasets import dataset_info
-from training.config import Preset
+from training.config import Preset, is_conditional
 from training.registry import find_method
 from training.sections import SPLITS
 
@@ -27,6 +27,7 @@ TABLES = {
     3: ("fid", "copy_rate", "precision", "recall"),
     4: ("vendi", "intra_lpips", "mode_distance"),
 }
+ALL = 0  # the number of the report's table, which has every metric
 ABLATION = ("adaptive_imle", "vanilla_imle")  # rows of Table 3
 
 
@@ -46,11 +47,14 @@ class Entry:
 
 
 FLOOR = Entry("floor", "Floor (real halves)", "floor")
+HALVES = Entry("floor", "Real halves", "floor")  # where it is both
 CEILING = Entry("floor", "Ceiling (real halves)", "floor")  # the same row where higher is better
 
 
 def tables_of(preset: Preset) -> list[int]:
     """The tables of a preset; Table 3 exists only if the preset names its datasets."""
+    if not preset.datasets:
+        return []
     return [number for number in TABLES if number != 3 or preset.tables.ablation_datasets]
 
 
@@ -59,10 +63,15 @@ def paper_scale(preset: Preset) -> bool:
     return preset.preset in ("paper", "official")
 
 
-def entries(preset: Preset) -> list[Entry]:
-    """The preset's methods and controls.  A method that no longer exists, in a saved preset, has its name as title."""
+def entries(preset: Preset, conditional: bool = False) -> list[Entry]:
+    """The preset's methods and controls.  A method that no longer exists, in a saved preset, has its name as title.
+
+    conditional: those that answer the inputs of tasks instead.
+    """
     found = []
     for name, settings in preset.methods.items():
+        if is_conditional(name) != conditional:
+            continue
         info = find_method(name)
         trains = info.trains if info else settings.steps > 0
         kind: Literal["method", "control"] = "method" if trains else "control"
@@ -92,7 +101,8 @@ def dataset_title(name: str) -> str:
 
 def printed(preset: Preset) -> dict[str, Any]:
     """The values of a preset that tables, figures and captions print; as a rule's parameter, a change renders again."""
-    keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables", "statistics"}
-    titles = {entry.id: entry.title for entry in entries(preset)}
+    keys = {"preset", "resolution", "datasets", "seeds", "skip", "metrics", "tables", "statistics", "tasks"}
+    titles = {entry.id: entry.title for conditional in (False, True) for entry in entries(preset, conditional)}
     titles |= {name: dataset_title(name) for name in preset.datasets}
+    titles |= {name: task.title(preset.resolution) for name, task in preset.tasks.items()}
     return {**preset.model_dump(mode="json", include=keys), "titles": titles}

@@ -40,10 +40,11 @@ def write(table: Table, csv_path: Path | str, md: Path | str, tex: Path | str) -
 
 def csv(table: Table) -> str:
     """One line per cell, with all digits: mean, deviation, n, interval, counts, steps, or why there is no number."""
-    return pd.DataFrame([_csv_line(table, key) for row in table.rows for key in table.keys(row)]).to_csv(index=False)
+    return pd.DataFrame([record(table, key) for row in table.rows for key in table.keys(row)]).to_csv(index=False)
 
 
-def _csv_line(table: Table, key: Key) -> dict[str, object]:
+def record(table: Table, key: Key) -> dict[str, object]:
+    """A cell with all its digits and how it was measured."""
     cell = table.cells[key]
     protocol = cell.metric.protocol(table.preset)
     return {

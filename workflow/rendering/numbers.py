@@ -10,7 +10,7 @@ import pandas as pd
 
 from common.console import UserError
 from common.hashing import derive_seed
-from metrics import statistics
+from metrics import intervals
 from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import FID, PIXELS, VENDI
@@ -190,7 +190,7 @@ def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
 
 def wilson(found: pd.DataFrame) -> tuple[float, float]:
     """95% Wilson interval of the share of copies among the samples of all seeds."""
-    return statistics.wilson(round((found["value"] * found["n_fake"]).sum()), int(found["n_fake"].sum()))
+    return intervals.wilson(round((found["value"] * found["n_fake"]).sum()), int(found["n_fake"].sum()))
 
 
 def measured(results: Results, metric: Metric) -> bool:

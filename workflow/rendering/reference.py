@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.console import run, say
 from common.files import read_json, write_text
-from workflow.rendering import figures, notation, published, report, statistics, tables
+from workflow.rendering import answers, figures, multimodal, notation, published, report, statistics, tables
 from workflow.rendering.contents import FIGURES
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
@@ -28,20 +28,26 @@ RECORDS = (
     DUPLICATES.format(dataset="*"),
 )
 RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
-PICTURES = ("figures/*", "report.html")
+SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
 
 def save(results: Results, out: Path) -> None:
-    """Copy a preset's numbers, each training's record, tables and curves.
+    """Copy a preset's numbers, each training's record, tables and curves, and write the report.
 
-    Files that show pictures are copied only if the licence of every dataset allows it.
+    Sheets of pictures are copied for the data sets whose licence allows it, figures that show pictures if all do.
     """
-    manifests = [results.prepared / name / "manifest.json" for name in results.preset.datasets]
-    shareable = all(read_json(path)["shareable"] for path in manifests)
-    _copy(results.folder, out, (*RECORDS, *RENDERED, *(PICTURES if shareable else ())))
-    for path in manifests:
-        _copy(results.prepared, out / "prepared", (f"{path.parent.name}/manifest.json",))
-    say(f"{out}: saved {'with' if shareable else 'without'} figures that show images; add a README.md")
+    manifests = {name: results.prepared / name / "manifest.json" for name in results.datasets}
+    shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
+    sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
+    everything = ["figures/*", "multimodal.html"] if len(shareable) == len(manifests) else []
+    _copy(results.folder, out, (*RECORDS, *RENDERED, *sheets, *everything))
+    for name in manifests:
+        _copy(results.prepared, out / "prepared", (f"{name}/manifest.json",))
+    if results.preset.datasets:
+        write_text(out / "report.html", report.page(open_results(out)))
+    else:
+        _copy(results.folder, out, ("report.html",) if everything else ())
+    say(f"{out}: saved with pictures of {', '.join(shareable) or 'no data set'}; add a README.md")
 
 
 def render(saved: Path, out: Path) -> None:
@@ -49,10 +55,23 @@ def render(saved: Path, out: Path) -> None:
 
     Figures that show images are copied; for one that was not saved, a figure with the reason is drawn.
     """
-    for name in ("runs", "prepared", "metrics", "figures", "tables"):
+    for name in ("runs", "prepared", "metrics", "figures", "pictures", "tables"):
         shutil.rmtree(out / name, ignore_errors=True)  # remove files of an earlier call
-    _copy(saved, out, (*RECORDS, "figures/*", "prepared/*/manifest.json"))
+    sheets = (pattern.format(dataset="*") for pattern in SHEETS)
+    directions = f"tables/{multimodal.DIRECTIONS}"
+    _copy(saved, out, (*RECORDS, "README.md", "figures/*", directions, "prepared/*/manifest.json", *sheets))
     results = open_results(out)
+    if results.preset.datasets:
+        _render(results, out)
+    for name in answers.filled(results.preset):
+        paths = (out / "tables" / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
+        answers.write(answers.build(name, results), *paths)
+    if results.preset.tasks:
+        write_text(out / ("multimodal.html" if results.preset.datasets else "report.html"), multimodal.page(results))
+
+
+def _render(results: Results, out: Path) -> None:
+    """Of the unconditional methods."""
     for number in tables.filled(results):
         paths = (out / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)

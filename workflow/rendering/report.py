@@ -1,34 +1,72 @@
-"""One self-contained page: tables, figures, curves and the provenance of every run, readable without a network."""
+"""The report: one page for a browser, readable without a network.
+
+Its numbers are those of metrics.csv.  The page also holds them as JSON, which its script exports and `verify` compares.
+The template is report.html.j2, with report.css and report.js.
+"""
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Sequence
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from common import __version__
 from common.files import read_json
 from data.datasets import MINE
-from data.external import lines
-from workflow.rendering import captions, stamp, tables
-from workflow.rendering.contents import FIGURES, dataset_title, entries, paper_scale
-from workflow.rendering.figures import DIAGRAMS
+from metrics import statistics
+from workflow.rendering import charts, notation, origin, stamp, tables
+from workflow.rendering.analysis import analyse
+from workflow.rendering.browser import Browser
+from workflow.rendering.checks import checks, training_time
+from workflow.rendering.contents import ALL, dataset_title, entries
+from workflow.rendering.numbers import METRICS
 from workflow.rendering.results import Results
+from workflow.rendering.tables import Table
+from workflow.rendering.winners import winners
 
-RUN_COLUMNS = (
-    *("Method", "Dataset", "Split", "Seed", "Steps", "Time", "Peak memory", "Device", "Commit"),
-    *("Config", "Data", "Sources"),
-)
-# Every number but the per-image scores, for the last table of the page.
-NUMBER_COLUMNS = ("dataset", "method", "split", "seed", "metric", "value", "protocol", "n_real", "n_fake", "steps")
+LAST = ("control_noise",)  # rows at the lower end of the table; the other controls are at the upper end
 
 
 def page(results: Results) -> str:
     """The whole report as HTML."""
+    table, browser, preset = tables.build(ALL, results), Browser(results), results.preset
+    trained = {row.id: row.title for row in results.generators}
+    runs = [record for record in results.runs if record["method"] in trained]
+    drawn = {name: chart for name, chart in _charts(results, table).items() if chart}
+    return template("report.html.j2").render(
+        preset=preset,
+        own=own_pictures(results),
+        version=__version__,
+        table=table,
+        blocks=blocks(table),
+        seconds={
+            (row.id, dataset): training_time(results, dataset, row) for row in table.rows for dataset in table.datasets
+        },
+        winners=winners(results, table),
+        checks=checks(results, table),
+        heat=heat(table),
+        why_no_ranks=analyse(results).why_no_ranks,
+        charts={name: embedded(chart) for name, chart in drawn.items()},
+        vega=Markup(charts.script()) if drawn else "",
+        browser=browser,
+        run_columns=origin.RUN_COLUMNS,
+        runs=[origin.run_row(record, trained[record["method"]]) for record in runs],
+        facts=origin.facts(results, runs),
+        repeatable=origin.repeatable(runs),
+        sources=stamp.sentence(results.runs, entries(preset)),
+        citation=origin.citation(results, runs),
+        licences=[origin.licence(results, dataset) for dataset in preset.datasets],
+        intakes=origin.intakes(results),
+        data=embedded(data(table)),
+    )
+
+
+def template(name: str) -> Any:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -36,25 +74,109 @@ def page(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["dataset_title"] = dataset_title
-    preset = results.preset
-    trained = {row.id: row.title for row in results.generators}
-    runs = [record for record in results.runs if record["method"] in trained]
-    return environment.get_template("report.html.j2").render(
-        preset=preset,
-        own=own_pictures(results),
-        warn=not paper_scale(preset),
-        version=__version__,
-        tables=[tables.build(number, results) for number in tables.filled(results)],
-        figures=[figure(name, title, results) for name, title in FIGURES.items()],
-        run_columns=RUN_COLUMNS,
-        runs=[run_row(record, trained[record["method"]]) for record in runs],
-        facts=facts(results, runs),
-        licences=[licence(results, dataset) for dataset in preset.datasets],
-        number_columns=NUMBER_COLUMNS,
-        numbers=number_rows(results),
-        intakes=intakes(results),
+    environment.globals.update(dataset_title=dataset_title, duration=origin.duration)
+    return environment.get_template(name)
+
+
+def data(table: Table) -> list[dict[str, Any]]:
+    """Every cell of the page's table as in tables/table1.csv; numbers that do not exist are None."""
+    frame = pd.DataFrame([notation.record(table, key) for row in table.rows for key in table.keys(row)])
+    return list(json.loads(frame.drop(columns="table").to_json(orient="records", double_precision=10)))
+
+
+def difference(html: str, results: Results) -> str | None:
+    """What is wrong with a page: numbers that are not those of metrics.csv, or pictures other than the sheets."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    if found is None or json.loads(found[1]) != data(tables.build(ALL, results)):
+        return "is not what metrics.csv renders to"
+    lost = [sheet.path for sheet, source in Browser(results).sources() if f"url({source})" not in html]
+    return f"shows other pictures than {', '.join(lost)}" if lost else None
+
+
+def embedded(value: Any) -> Markup:
+    """JSON for a script element, which no text in it can close."""
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def blocks(table: Table) -> list[tuple[str, str, list[Any]]]:
+    """The bodies of the table: dataset, kind ("control" or "ranked") and rows; controls are at both ends."""
+    kinds = (
+        ("control", [row for row in table.rows if not row.ranked and row.id not in LAST]),
+        ("ranked", [row for row in table.rows if row.ranked]),
+        ("control", [row for row in table.rows if row.id in LAST]),
     )
+    return [(dataset, kind, rows) for dataset in table.datasets for kind, rows in kinds if rows]
+
+
+def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float | None]]]]]:
+    """Ranks of the methods: for all data sets together, then for each, a title, the metrics, and the rows.
+
+    A row is a method and its rank in each metric, None without a number.
+    """
+    metrics = [metric for metric in table.metrics if metric.better]
+    ranked = [row for row in table.rows if row.ranked]
+    found = {}
+    for metric in metrics:
+        means = pd.DataFrame(
+            {row.id: [table.cells[row.id, name, metric.id].mean for name in table.datasets] for row in ranked},
+            index=list(table.datasets),
+        )
+        found[metric.id] = statistics.ranks(means, metric.better == "lower").where(means.notna())
+    heads = [metric.head for metric in metrics]
+
+    def rows(select: Any) -> list[tuple[str, list[float | None]]]:
+        ranks = [(row, [select(found[metric.id][row.id]) for metric in metrics]) for row in ranked]
+        return [(row.title, [None if pd.isna(rank) else float(rank) for rank in line]) for row, line in ranks]
+
+    one = [(dataset_title(name), heads, rows(lambda ranks, name=name: ranks[name])) for name in table.datasets]
+    return one if len(one) == 1 else [("Mean rank over the data sets", heads, rows(lambda ranks: ranks.mean())), *one]
+
+
+def _charts(results: Results, table: Table) -> dict[str, charts.Specification | None]:
+    return {
+        "ranks": charts.ranks(analyse(results)),
+        "cost": charts.cost(cost_points(results, table)),
+        "learning": charts.learning(checkpoints(results)),
+    }
+
+
+def cost_points(results: Results, table: Table) -> pd.DataFrame:
+    """Mean value and mean training time of each method: the columns of `charts.cost`."""
+    points = [
+        {
+            "dataset": dataset_title(dataset),
+            "metric": metric.head,
+            "better": metric.better,
+            "method": row.title,
+            "seconds": training_time(results, dataset, row, metric.split),
+            "value": table.cells[row.id, dataset, metric.id].mean,
+        }
+        for metric in table.metrics
+        if metric.better
+        for dataset in table.datasets
+        for row in results.generators
+    ]
+    return pd.DataFrame(points, columns=["dataset", "metric", "better", "method", "seconds", "value"])
+
+
+def checkpoints(results: Results) -> pd.DataFrame:
+    """Metrics of measured checkpoints from learning.csv: the columns of `charts.learning`.  Empty without that file."""
+    columns = ["dataset", "method", "seed", "step", "seconds", "metric", "value"]
+    path = results.folder / "learning.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=columns)
+    frame = pd.read_csv(path).dropna(subset="value")
+    titles = {row.id: row.title for row in results.generators}
+    heads = {metric.name: metric.head for metric in METRICS.values() if not metric.column}
+    frame = frame[frame["method"].isin(list(titles)) & frame["metric"].isin(list(heads))]
+    on_gpu = frame["run_hash"].isin([run["run_hash"] for run in results.runs if run["hardware"]["gpu"]])
+    shown = {
+        "dataset": frame["dataset"].map(dataset_title),
+        "method": frame["method"].map(titles),
+        "seconds": frame["seconds"].where(on_gpu, frame["processor_seconds"]),
+        "metric": frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
+    }
+    return frame.assign(**shown)[columns]
 
 
 def own_pictures(results: Results) -> dict[str, Any] | None:
@@ -65,118 +187,3 @@ def own_pictures(results: Results) -> dict[str, Any] | None:
         if MINE in results.preset.datasets and path.is_file()
         else None
     )
-
-
-def figure(name: str, title: str, results: Results) -> dict[str, Any]:
-    """A figure's title, caption, attribution lines and PNG in base64 (None if it was not drawn)."""
-    path = results.folder / "figures" / f"{name}.png"
-    return {
-        "id": name,
-        "title": title,
-        "caption": captions.figure_caption(name, results),
-        "attributions": [] if name in DIAGRAMS else results.attributions(),
-        "png": base64.b64encode(path.read_bytes()).decode() if path.is_file() else None,
-    }
-
-
-def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
-    """One training as pairs (text, sort key) in the order of RUN_COLUMNS."""
-    hardware = record.get("hardware", {})
-    device = hardware.get("gpu") or f"{hardware.get('cpu', 'CPU')}, {_counted(hardware.get('threads', 1), 'thread')}"
-    commit = stamp.commit(record)
-    shown = [title, dataset_title(record["dataset"]), record["split"], record["seed"]]
-    changed = " (changed since)" if stamp.sources_changed(record) else ""
-    return [
-        *((str(value), value) for value in shown),
-        (f"{record['steps']:,}", record["steps"]),
-        (duration(record["seconds"]), record["seconds"]),
-        (f"{record['peak_memory_mb']:,.0f} MiB", record["peak_memory_mb"]),
-        (device, device),
-        (commit, commit),
-        *((record[key][:8], record[key]) for key in ("config_hash", "data_hash")),
-        (record["sources_hash"][:8] + changed, record["sources_hash"]),
-    ]
-
-
-def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, str]]:
-    """The lines at the top of the page."""
-    preset = results.preset
-    lines = [
-        ("Preset", f"{preset.preset}, {preset.resolution} × {preset.resolution} px"),
-        ("Datasets", ", ".join(map(dataset_title, preset.datasets))),
-        ("Methods", ", ".join(row.title for row in results.ranked)),
-        ("Seeds", ", ".join(map(str, preset.seeds))),
-        ("Sources", stamp.sentence(results.runs, entries(preset))),
-    ]
-    if not records:
-        return lines
-    versions = {f"{name} {version}" for record in records for name, version in record.get("versions", {}).items()}
-    finished = max(record["finished"] for record in records)[:16].replace("T", " ")
-    total = duration(sum(record["seconds"] for record in records))
-    threads = ", ".join(sorted({str(record["threads"]) for record in records}))
-    return [
-        *lines,
-        ("Training", f"{_counted(len(records), 'run')}, {total} in all, last finished {finished}"),
-        ("Versions", ", ".join(sorted(versions))),
-        (
-            "Repeatable",
-            f"to the last bit with the same versions, type of processor and training.threads ({threads}), "
-            "however many jobs run at a time; other numbers of threads change the last bits",
-        ),
-    ]
-
-
-def licence(results: Results, dataset: str) -> dict[str, str]:
-    manifest = results.manifest(dataset)
-    return {
-        "title": dataset_title(dataset),
-        "licence": manifest.get("licence", "not prepared on this machine"),
-        "attribution": manifest.get("attribution") or "",
-        "near_duplicates": "; ".join(results.near_duplicates(dataset)),
-    }
-
-
-def intakes(results: Results) -> list[tuple[str, list[str]]]:
-    """For each set of samples made elsewhere: its row and dataset, and what was found, taken and left out of it.
-
-    Last, what data/external holds besides.
-    """
-    read = [
-        (f"{row.title}, {dataset_title(dataset)}", lines(intake))
-        for dataset in results.preset.datasets
-        for row in results.rows
-        if row.kind == "external" and (intake := results.intake(dataset, row))
-    ]
-    path = results.folder / "unused.json"
-    unused = read_json(path) if path.is_file() else []
-    return [*read, ("Not used", unused)] if unused else read
-
-
-def number_rows(results: Results) -> list[list[str]]:
-    frame = results.metrics
-    rows = frame.loc[~frame["metric"].str.endswith("_image"), list(NUMBER_COLUMNS)]
-    rows["value"] = rows["value"].astype(object).where(rows["value"].notna(), "n/a")
-    return [list(map(_plain, row)) for row in rows.itertuples(index=False)]
-
-
-def duration(seconds: float) -> str:
-    """ "48 s", "12 min 05 s" or "3 h 20 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole // 60 % 60:02d} min"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")
-
-
-def _plain(value: object) -> str:
-    """A CSV value as text: whole numbers without a point, others with six digits, nothing for a blank."""
-    if not isinstance(value, float):
-        return str(value)
-    if math.isnan(value):
-        return ""
-    return str(int(value)) if value.is_integer() else f"{value:.6g}"

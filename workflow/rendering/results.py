@@ -16,7 +16,7 @@ import pandas as pd
 from common.console import UserError
 from common.files import read_json
 from training.config import Preset, load_preset
-from training.sections import SPLITS
+from training.sections import ALL_SPLITS
 from workflow.rendering.contents import FLOOR, Entry, entries
 
 NOT_RUN = "not run"
@@ -51,7 +51,8 @@ class Results:
     @cached_property
     def rows(self) -> list[Entry]:
         """Methods, then samples made elsewhere, then controls, then the floor of FID."""
-        known, measured = entries(self.preset), set(self.metrics["method"])
+        known, frame = entries(self.preset), self.metrics
+        measured = set(frame.loc[~frame["dataset"].isin(list(self.preset.tasks)), "method"])
         elsewhere = sorted(measured - {entry.id for entry in known} - {FLOOR.id})
         return [
             *(entry for entry in known if entry.ranked),
@@ -70,15 +71,25 @@ class Results:
         """The rows with a latent space: neither controls nor samples made elsewhere."""
         return [row for row in self.rows if row.kind == "method"]
 
+    @property
+    def answerers(self) -> list[Entry]:
+        """The conditional methods, which answer the inputs of tasks."""
+        return entries(self.preset, conditional=True)
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets of the preset and of its tasks."""
+        return list(dict.fromkeys([*self.preset.datasets, *(task.dataset for task in self.preset.tasks.values())]))
+
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
         """The run.json of every run of the preset, in the order of datasets, methods, seeds and splits."""
         paths = [
             self._run(dataset, method, seed, split) / "run.json"
-            for dataset in self.preset.datasets
+            for dataset in (*self.preset.datasets, *self.preset.tasks)
             for method in self.preset.methods
             for seed in self.preset.seeds
-            for split in SPLITS
+            for split in ALL_SPLITS
             if self.preset.why_left_out(dataset, method, split) is None
         ]
         return [read_json(path) for path in paths if path.is_file()]
@@ -107,7 +118,7 @@ class Results:
 
     def attributions(self) -> list[str]:
         """The lines that the licences of the datasets require."""
-        lines = (self.manifest(dataset).get("attribution") for dataset in self.preset.datasets)
+        lines = (self.manifest(dataset).get("attribution") for dataset in self.datasets)
         return list(dict.fromkeys(line for line in lines if line))
 
     def real(self, dataset: str) -> np.ndarray | None:
@@ -127,6 +138,12 @@ class Results:
     def copies(self, dataset: str, row: Entry) -> Arrays | None:
         """`ratio`, `nearest` and `mirrored` (n,) of the samples, see metrics/copy_rate.py."""
         return self._arrays(dataset, row, "full", "metrics", "/diversity")
+
+    def answers(self, task: str, method: str) -> Arrays | None:
+        """`conditions` (n, c, h, w), `answers` and `drawn` uint8 (n, a or k, H, W, 3) of the first held-out inputs."""
+        controls = method not in self.preset.methods
+        seed = 0 if controls else self.preset.seeds[0]
+        return read_arrays(self.folder / "metrics" / task / method / f"seed{seed}" / "answers.npz")
 
     def near_duplicates(self, dataset: str) -> list[str]:
         """Pairs of training images that are almost the same, as names of files: "1.png and 7.png"."""

@@ -20,6 +20,13 @@ def sources_changed(record: Record) -> bool:
     return find_method(method) is None or sources_hash(method) != record["sources_hash"]
 
 
+def training_seconds(record: Record) -> float:
+    """Seconds of a processor; seconds of the clock for a training on a GPU, and for one before version 0.4."""
+    on_gpu = record.get("hardware", {}).get("gpu")
+    clock: float = record["seconds"]
+    return clock if on_gpu else record.get("processor_seconds", clock)
+
+
 def commit(record: Record) -> str:
     """The short commit of a run, with "+ changes" if its checkout had uncommitted changes."""
     return (record.get("git_commit") or "unknown")[:7] + (" + changes" if record.get("git_dirty") else "")

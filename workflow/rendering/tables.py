@@ -1,17 +1,18 @@
 """The tables: their rows and cells, bold numbers, and footnotes.
 
 Table 1: FID, copy rate and LPIPS backtracking.  Table 2: precision and recall.  Table 3: Adaptive against vanilla IMLE.
-Table 4: diversity.  The first three are the paper's.
+Table 4: diversity.  The first three are the paper's.  ALL: every metric at once, for the report.
 """
 
 from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from itertools import chain
 
 from training.config import Preset
 from workflow.rendering import captions, numbers
-from workflow.rendering.contents import ABLATION, CEILING, FLOOR, TABLES, Entry, tables_of
+from workflow.rendering.contents import ABLATION, ALL, CEILING, FLOOR, HALVES, TABLES, Entry, tables_of
 from workflow.rendering.numbers import METRICS, Cell, Metric
 from workflow.rendering.results import Results
 
@@ -85,7 +86,8 @@ def build(number: int, results: Results) -> Table:
 
 def columns(number: int, results: Results) -> tuple[Metric, ...]:
     """The metrics of a table, without those that saved results of an earlier version lack."""
-    metrics = (METRICS[name] for name in TABLES[number])
+    names = TABLES[number] if number != ALL else dict.fromkeys(chain(*TABLES.values()))
+    metrics = (METRICS[name] for name in names)
     return tuple(metric for metric in metrics if not metric.absent or numbers.measured(results, metric))
 
 
@@ -97,6 +99,8 @@ def filled(results: Results) -> list[int]:
 def _rows(number: int, results: Results) -> list[Entry]:
     """The rows of a table; the halves of the real images are the floor of distances and the ceiling of Table 2."""
     rows = results.rows
+    if number == ALL:
+        return [HALVES if row is FLOOR else row for row in rows]
     if number == 3:
         return [row for row in rows if row.id in ABLATION]
     if number == 2:

@@ -3,11 +3,11 @@
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
 
-Tables and statistics are made again from metrics.csv, which is collected again from the metric files.  All other files
-record the sha256 of the files they were made from: metric file, features, samples, run, prepared images, fetched
-images, and the user's files in data/manual and data/external.  Saved results contain only tables, metrics.csv and
-run.json.  These are compared with each other, and each run is listed with its commit and whether its sources have
-changed since.  Nothing is written.
+Tables, statistics and the numbers of the report are made again from metrics.csv, which is collected again from the
+metric files; the report's pictures are drawn again from the samples.  All other files record the sha256 of the files
+they were made from: metric file, features, samples, run, prepared images, fetched images, and the user's files in
+data/manual and data/external.  Saved results contain only tables, report, metrics.csv and run.json.  These are compared
+with each other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from common.console import UserError, run
 from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
-from data.load import data_hash, load, load_labels
+from data.load import load, load_labels
 from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import notation, stamp, statistics, tables
+from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -41,6 +41,7 @@ FILE_OF = {
     "precision": "precision_recall",
     "authpct": "diversity",
     "lpips_backtracking": "backtracking",
+    "fwv": "answers",
 }  # by metric
 
 
@@ -71,10 +72,16 @@ class Links:
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
-            self.link("tables", path, lambda path, table=table: self._table(path, table))  # type: ignore[misc]
+            self.link("tables", path, partial(self._table, partial(notation.write, table)))
+        for name in answers.filled(self.results.preset):
+            found = answers.build(name, self.results)
+            self.counts["table cells"] += int(found.numbers["mean"].notna().sum())
+            self.link("tables", self.folder / "tables" / name, partial(self._table, partial(answers.write, found)))
 
     def check_statistics(self) -> None:
-        """The statistics are what metrics.csv gives."""
+        """The statistics are what metrics.csv gives; conditional methods have none."""
+        if not self.results.preset.datasets:
+            return
         self.link("statistics", self.folder / "statistics", self._statistics)
 
     def _statistics(self, path: Path) -> None:
@@ -86,10 +93,20 @@ class Links:
                 if found.read_text("utf-8") != file.read_text("utf-8"):
                     raise UserError(f"{found} is not what metrics.csv renders to")
 
-    def _table(self, path: Path, table: tables.Table) -> None:
+    def check_page(self) -> None:
+        """The report, if there is one, holds the numbers of metrics.csv and the sheets of pictures/."""
+        path = self.folder / "report.html"
+        if path.is_file():
+            self.link("pages", path, self._page)
+
+    def _page(self, path: Path) -> None:
+        if wrong := report.difference(path.read_text("utf-8"), self.results):
+            raise UserError(f"{path} {wrong}")
+
+    def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
         with TemporaryDirectory() as scratch:
             again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            notation.write(table, *again)
+            write(again[0], again[1], again[2])
             for file in again:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
@@ -102,6 +119,7 @@ class SavedLinks(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -137,6 +155,9 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
+        self.check_page()
+        if (sheets := self.folder / pictures.FOLDER).is_dir():
+            self.link("sheets of pictures", sheets, self._pictures)
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -157,6 +178,11 @@ class Chain(Links):
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
+
+    def _pictures(self, folder: Path) -> None:
+        """The sheets are what the samples give."""
+        if wrong := pictures.differences(self.results, folder):
+            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)
@@ -209,10 +235,14 @@ class Chain(Links):
         _check_identity(record, path)
         if stamp.sources_changed(record):
             raise UserError(f"{path}: the sources of {record['method']} have changed since it was trained")
-        images, _ = load(record["dataset"], record["resolution"], record["split"], self.prepared.parent)
-        if (actual := data_hash(images)) != record["data_hash"]:
+        from training.inputs import hash_of, training_set  # needs torch, which saved results do not
+
+        run = recorded_run(record)
+        actual = hash_of(training_set(run, self.prepared.parent)[0])
+        if actual != record["data_hash"]:
             raise UserError(f"{path} was trained on images with sha256 {record['data_hash']}, not {actual}")
-        self.link("datasets", self.prepared / record["dataset"], self._dataset)
+        dataset = record["dataset"] if run.task is None else run.task["dataset"]
+        self.link("datasets", self.prepared / dataset, self._dataset)
 
     def _dataset(self, folder: Path) -> None:
         _, manifest = load(folder.name, int(self.prepared.name), root=self.prepared.parent)

@@ -17,6 +17,7 @@ from training.config import parse_preset
 from training.sections import ALL_SPLITS, SPLITS
 from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
+from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
 
 
@@ -214,7 +215,7 @@ def feature_networks():
 
 
 def diversity_settings():
-    """The settings of copy rate and diversity."""
+    """The settings of copy rate and diversity, and of precision and recall."""
     metrics = PRESET.metrics
     return [
         [str(protocol) for protocol in metrics.precision_recall],
@@ -286,28 +287,32 @@ def metric_files():
         + per_cell(f"{folder}/precision_recall.json", sampled)
         + per_cell(f"{folder}/diversity.json", sampled + floors)
         + per_cell(f"{folder}/backtracking.json", PRESET.cells("train90"))
+        + per_cell(f"{folder}/answers.json", answered())
     )
 
 
-def run_files(name):
-    """One file of every training."""
+def answered():
+    """(task, method or control, seed) of everything that answers the inputs of a task."""
+    controls = [(task, name, 0) for task in PRESET.tasks for name in ANSWER_CONTROLS[PRESET.tasks[task].kind]]
+    return PRESET.cells("train") + controls
+
+
+def run_files(name, splits=SPLITS):
+    """One file of every training on data sets; of tasks, with the split "train"."""
     return [
         f"{P}/runs/{dataset}/{method}/seed{seed}/{split}/{name}"
-        for split in SPLITS
+        for split in splits
         for dataset, method, seed in PRESET.cells(split)
     ]
 
 
-def figure_inputs(wildcards):
-    """The files that a figure shows."""
-    real = [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
+def figure_inputs():
+    """The files that the figures show."""
     sampled = PRESET.cells() + externals()
-    samples = per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
-    return {
-        "figure2": real + samples,
-        "figure3": per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90")),
-        "interpolation": samples,
-        "memorisation": real + samples + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled),
-        "curves": run_files("history.csv"),
-        "ranking": [],
-    }[wildcards.figure]
+    return (
+        [f"{PREPARED}/{dataset}/images.npy" for dataset in datasets_in_use()]
+        + per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", sampled)
+        + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/diversity.npz", sampled)
+        + per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/backtracking.npz", PRESET.cells("train90"))
+        + run_files("history.csv")
+    )

@@ -54,66 +54,18 @@ rule sample_features:
 
 rule evaluate:
     input:
-        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
-        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
-    output:
-        fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
-        precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
-    log:
-        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        mem_mb=SMALL_MB,
-        runtime=60,
-    params:
-        threads=THREADS,
-        n=PRESET.sampling.n,
-        protocols=[str(protocol) for protocol in PRESET.metrics.precision_recall],
-        code=code("metrics/evaluate.py"),
-    message:
-        "FID, KID, precision and recall of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
-    shell:
-        f"python -m metrics evaluate --config {CONFIG} --real {{input.real}} --fake {{input.fake}}"
-        " --out-fid {output.fid} --out-pr {output.precision_recall} --threads {params.threads} > {log} 2>&1"
-
-
-rule floor:
-    input:
-        real=f"{P}/features/inception/{{dataset}}/real.npz",
-    output:
-        f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
-    log:
-        f"{P}/logs/evaluate/{{dataset}}_floor.log",
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        mem_mb=SMALL_MB,
-        runtime=60,
-    params:
-        threads=THREADS,
-        code=code("metrics/evaluate.py"),
-    message:
-        "FID between the halves of {wildcards.dataset}"
-    shell:
-        f"python -m metrics floor --config {CONFIG} --real {{input.real}} --out {{output}}"
-        " --threads {params.threads} > {log} 2>&1"
-
-
-rule diversity:
-    input:
         f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
         images=f"{PREPARED}/{{dataset}}/images.npy",
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
         fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
     output:
-        scores=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.json",
+        fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
+        precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
+        diversity=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.json",
         copies=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.npz",
     log:
-        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}_diversity.log",
+        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -122,27 +74,29 @@ rule diversity:
         mem_mb=PRESET.training.memory_mb,
         runtime=240,
     params:
+        folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
         n=PRESET.sampling.n,
         settings=diversity_settings(),
-        code=code("metrics/diversity.py"),
+        code=code("metrics/diversity.py"),  # which imports metrics/evaluate.py
     message:
-        "copy rate and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
+        "FID, recall, copies and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
-        f"python -m metrics diversity --config {CONFIG} --images {{input.images}} --real {{input.real}}"
-        " --samples {input.samples} --fake {input.fake} --out {output.scores} --threads {params.threads}"
+        f"python -m metrics evaluate --config {CONFIG} --images {{input.images}} --real {{input.real}}"
+        " --samples {input.samples} --fake {input.fake} --out {params.folder} --threads {params.threads}"
         " > {log} 2>&1"
 
 
-rule diversity_of_halves:
+rule floor:
     input:
         f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
         images=f"{PREPARED}/{{dataset}}/images.npy",
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
     output:
-        f"{P}/metrics/{{dataset}}/floor/seed0/diversity.json",
+        fid=f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
+        diversity=f"{P}/metrics/{{dataset}}/floor/seed0/diversity.json",
     log:
-        f"{P}/logs/evaluate/{{dataset}}_floor_diversity.log",
+        f"{P}/logs/evaluate/{{dataset}}_floor.log",
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -151,14 +105,15 @@ rule diversity_of_halves:
         mem_mb=PRESET.training.memory_mb,
         runtime=240,
     params:
+        folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
         settings=diversity_settings(),
         code=code("metrics/diversity.py"),
     message:
-        "copy rate and diversity between the halves of {wildcards.dataset}"
+        "FID, copies and diversity between the halves of {wildcards.dataset}"
     shell:
-        f"python -m metrics diversity --config {CONFIG} --images {{input.images}} --real {{input.real}}"
-        " --out {output} --threads {params.threads} > {log} 2>&1"
+        f"python -m metrics evaluate --config {CONFIG} --images {{input.images}} --real {{input.real}}"
+        " --out {params.folder} --threads {params.threads} > {log} 2>&1"
 
 
 rule backtrack:

@@ -1,18 +1,16 @@
-# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check and the training curves.
+# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check, the training curves and the ranking: one
+# job, which imports matplotlib once.
 
 
-rule figure:
+rule figures:
     input:
-        figure_inputs,
+        figure_inputs(),
         run_files("run.json"),
         metrics=f"{P}/metrics.csv",
     output:
-        png=f"{P}/figures/{{figure}}.png",
-        pdf=f"{P}/figures/{{figure}}.pdf",
+        expand(f"{P}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "pdf"]),
     log:
-        f"{P}/logs/figures/{{figure}}.log",
-    wildcard_constraints:
-        figure=either(FIGURES),
+        f"{P}/logs/figures.log",
     conda:
         "../../environment.yml"
     resources:
@@ -22,15 +20,6 @@ rule figure:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
         code=code("workflow/rendering/figures.py"),
     message:
-        "drawing {wildcards.figure}"
+        "drawing figures"
     script:
-        "../scripts/figure.py"
-
-
-localrules:
-    figures,
-
-
-rule figures:
-    input:
-        expand(f"{P}/figures/{{figure}}.png", figure=FIGURES),
+        "../scripts/figures.py"

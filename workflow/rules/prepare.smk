@@ -5,20 +5,21 @@ rule prepare:
     input:
         "data/raw/{dataset}/fetched.json",
     output:
-        images=f"{PREPARED}/{{dataset}}/images.npy",
-        manifest=f"{PREPARED}/{{dataset}}/manifest.json",
+        images="data/prepared/{resolution}/{dataset}/images.npy",
+        manifest="data/prepared/{resolution}/{dataset}/manifest.json",
     log:
-        f"{P}/logs/prepare/{{dataset}}.log",
+        f"{P}/logs/prepare/{{dataset}}_{{resolution}}.log",
+    wildcard_constraints:
+        resolution="[0-9]+",
     conda:
         "../../environment.yml"
     resources:
         mem_mb=SMALL_MB,
         runtime=60,
     params:
-        resolution=PRESET.resolution,
         entry=dataset_entry,
-        code=code("data/images.py", "data/prepare.py", "data/split.py"),
+        code=code("data/images.py", "data/labels.py", "data/pairs.py", "data/prepare.py", "data/split.py"),
     message:
-        "preparing {wildcards.dataset} at {params.resolution} px"
+        "preparing {wildcards.dataset} at {wildcards.resolution} px"
     shell:
-        "python -m data prepare --dataset {wildcards.dataset} --resolution {params.resolution} 2>&1 | tee {log} >&2"
+        "python -m data prepare --dataset {wildcards.dataset} --resolution {wildcards.resolution} 2>&1 | tee {log} >&2"

@@ -17,18 +17,16 @@ rendered = expand("results/rendered/{preset}/report.html", preset=config["refere
 
 rule render:
     input:
-        "workflow/rendering/report.html.j2",
+        expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
         "workflow/published.csv",
         "data/datasets.yaml",
         lambda wildcards: sorted(
             path
             for path in Path("results/reference", wildcards.preset).rglob("*")
-            if path.suffix in (".csv", ".json", ".png", ".pdf")
+            if path.suffix in (".csv", ".json", ".png", ".pdf", ".webp", ".md")
         ),
         metrics="results/reference/{preset}/metrics.csv",
     output:
-        "results/rendered/{preset}/tables/table1.md",
-        "results/rendered/{preset}/tables/published.md",
         report="results/rendered/{preset}/report.html",
     log:
         "results/rendered/{preset}/render.log",
@@ -44,6 +42,28 @@ rule render:
         "rendering tables, figures and report of {wildcards.preset} from its committed numbers"
     script:
         "../scripts/render.py"
+
+
+rule site:
+    input:
+        "workflow/rendering/site.html.j2",
+        "workflow/rendering/report.css",
+        pages=rendered,
+    output:
+        "results/rendered/index.html",
+    log:
+        "results/rendered/site.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=digest(code_hashes("workflow/rendering/site.py")),
+    message:
+        "listing all reports in {output}"
+    script:
+        "../scripts/site.py"
 
 
 localrules:

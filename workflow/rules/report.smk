@@ -1,17 +1,17 @@
-# One self-contained page: tables, figures, curves, provenance.
+# One page for a browser: tables, charts, samples, provenance.
 
 
 rule report:
     input:
         run_files("run.json"),
         [f"{PREPARED}/{dataset}/manifest.json" for dataset in datasets_in_use()],
-        rules.tables.input,
-        rules.figures.input,
-        per_cell("{P}/samples/{dataset}/{method}/seed{seed}.npz", externals()),
-        "workflow/rendering/report.html.j2",
+        figure_inputs(),
+        expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
+        rules.collect_learning.output if PRESET.training.checkpoints else [],
         metrics=f"{P}/metrics.csv",
     output:
-        f"{P}/report.html",
+        page=f"{P}/report.html",
+        pictures=directory(f"{P}/pictures"),
     log:
         f"{P}/logs/report.log",
     conda:
@@ -22,8 +22,26 @@ rule report:
     params:
         # A digest, not the texts: Snakemake formats braces in parameters.
         printed=digest([printed(PRESET), PRESET.command, unused_externals(), intake() if OWN_PICTURES else None]),
-        code=code("workflow/rendering/report.py"),
+        code=code("workflow/rendering/report.py", "workflow/rendering/pictures.py"),
     message:
-        "writing {output}"
+        "writing {output.page}"
     script:
         "../scripts/report.py"
+
+
+localrules:
+    verify,
+
+
+# No inputs: it checks the existing files and runs no other rule.
+rule verify:
+    log:
+        f"{P}/logs/verify.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=P,
+    message:
+        "tracing every number of {params.results} back to the images"
+    shell:
+        "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"

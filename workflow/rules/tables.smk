@@ -1,41 +1,18 @@
-# Tables 1-3 of the paper, each as CSV, Markdown and LaTeX.
+# Tables 1-4 as CSV, Markdown and LaTeX, the comparison with published numbers, and the statistics: one job, because each
+# takes less time than the start of another.
 from workflow.rendering.contents import FIGURES, printed, tables_of
 
 
-rule table:
-    input:
-        run_files("run.json"),
-        metrics=f"{P}/metrics.csv",
-    output:
-        csv=f"{P}/tables/table{{number}}.csv",
-        md=f"{P}/tables/table{{number}}.md",
-        tex=f"{P}/tables/table{{number}}.tex",
-    log:
-        f"{P}/logs/tables/table{{number}}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        mem_mb=SMALL_MB,
-        runtime=30,
-    params:
-        printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
-        code=code("workflow/rendering/notation.py"),
-    message:
-        "rendering Table {wildcards.number}"
-    script:
-        "../scripts/table.py"
-
-
-rule published:
+rule tables:
     input:
         run_files("run.json"),
         "workflow/published.csv",
         metrics=f"{P}/metrics.csv",
     output:
-        csv=f"{P}/tables/published.csv",
-        md=f"{P}/tables/published.md",
+        expand(f"{P}/tables/table{{number}}.{{suffix}}", number=tables_of(PRESET), suffix=["csv", "md", "tex"]),
+        expand(f"{P}/{{name}}.{{suffix}}", name=["tables/published", "statistics"], suffix=["csv", "md"]),
     log:
-        f"{P}/logs/tables/published.log",
+        f"{P}/logs/tables.log",
     conda:
         "../../environment.yml"
     resources:
@@ -43,33 +20,8 @@ rule published:
         runtime=30,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
-        code=code("workflow/rendering/published.py"),
+        code=code(*(f"workflow/rendering/{name}.py" for name in ("notation", "published", "statistics"))),
     message:
-        "comparing published with measured numbers"
+        "rendering tables and statistics"
     script:
-        "../scripts/published.py"
-
-
-rule tables:
-    input:
-        expand(f"{P}/tables/table{{number}}.md", number=tables_of(PRESET)),
-        rules.published.output,
-
-
-localrules:
-    tables,
-    verify,
-
-
-# No inputs: it checks the existing files and runs no other rule.
-rule verify:
-    log:
-        f"{P}/logs/verify.log",
-    conda:
-        "../../environment.yml"
-    params:
-        results=P,
-    message:
-        "tracing every number of {params.results} back to the images"
-    shell:
-        "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"
+        "../scripts/tables.py"

@@ -1,0 +1,203 @@
+"""Draw and measure several answers to each input of a task, of a trained method or of a control.
+
+Examples:
+  python -m metrics.answers --config multimodal --run results/multimodal/runs/people/cond_imle/seed0/train --out a.json
+  python -m metrics.answers --config multimodal --task people --control real_answers --out a.json
+
+The answers to the first held-out inputs go to an .npz of the same name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.console import UserError, run
+from common.files import atomic_path, read_sealed, write_sealed
+from common.hashing import sha256_file
+from data.tasks import Examples, SuperResolution, TaskKind, load_task
+from training.config import Preset, read_preset
+from training.protocols import ANSWER_CONTROLS, ANSWERS
+
+if TYPE_CHECKING:
+    import torch
+
+    from networks.lpips import LPIPS
+
+SHOWN = 8  # held-out inputs whose answers figures may show
+BATCH = 64  # images embedded at a time
+Row = dict[str, Any]
+HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
+Answers = NDArray[np.uint8]  # (n, k, H, W, 3)
+Draw = Callable[[Examples, str], Answers]  # the answers to examples; the second argument names the random stream
+
+
+def control(name: str, examples: Examples, purpose: str) -> Answers:
+    """The answers of a control: one (the truth, a bicubic enlargement), or every right one."""
+    if name != "bicubic":
+        return examples.answers[:, : 1 if name == "truth" else None]
+    import torch
+    from torch.nn import functional as F
+
+    from methods.api import to_uint8
+
+    small, side = torch.from_numpy(examples.conditions), examples.answers.shape[2]
+    return to_uint8(F.interpolate(small, size=(side, side), mode="bicubic", align_corners=False)).numpy()[:, None]
+
+
+def rows(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsample: int) -> list[Row]:
+    """All numbers of answers (n, k, H, W, 3) as rows of a metric file, but for the protocol."""
+    import torch
+
+    from metrics import conditional
+
+    n, k = drawn.shape[:2]
+    a = examples.answers.shape[1]
+    embedded, right = (_embed(images, lpips, upsample) for images in (drawn, examples.answers))
+    pixels, answers = (_planes(images) for images in (drawn, examples.answers))
+    distances = conditional.between(embedded, right)
+    measured = {"diversity": conditional.diversity(embedded), "fwv": conditional.fwv(embedded, distances)}
+    if a == 1:
+        truth = answers[:, 0]
+        scores = {"lpips": distances[..., 0], "psnr": conditional.psnr(pixels, truth)}
+        if truth.shape[-1] >= 11:
+            scores["ssim"] = conditional.ssim(pixels, truth)
+        for name, values in scores.items():
+            measured[f"best_{name}"] = conditional.best_of_k(values, higher=name != "lpips")
+            measured[f"mean_{name}"] = conditional.mean_of_k(values)
+    if isinstance(task, SuperResolution):
+        small = (torch.from_numpy(examples.conditions) + 1) * 127.5
+        measured["consistency"] = conditional.consistency(pixels, small)
+    else:
+        measured["recall_distance"] = conditional.recall_distance(distances)
+        measured["precision_distance"] = conditional.precision_distance(distances)
+    about = {"n_real": n * a, "n_fake": n * k, "n": n}
+    found = [{"metric": name, "value": float(value), **about} for name, value in measured.items()]
+    if examples.inside is None:
+        return found
+    nearest, counts = conditional.modes(pixels, answers, torch.from_numpy(examples.inside))
+    found.append({"metric": "mode_coverage", "value": float(conditional.mode_coverage(nearest, counts, a)), **about})
+    found.append({"metric": "counted", "value": float(counts.float().mean()), **about})
+    shares = nearest[counts].bincount(minlength=a) / counts.sum().clamp(min=1)
+    named = [{"metric": "mode_share", "value": float(share), **about, "item": i} for i, share in enumerate(shares)]
+    return found + named
+
+
+def _planes(images: Answers) -> torch.Tensor:
+    """(n, k, H, W, 3) in 0..255 to float32 (n, k, 3, H, W)."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 1, 4, 2, 3).float()
+
+
+def _embed(images: Answers, lpips: LPIPS, upsample: int) -> torch.Tensor:
+    """(n, k, D), on the CPU."""
+    import torch
+    from torch.nn import functional as F
+
+    parts = []
+    with torch.inference_mode():
+        for some in (_planes(images).flatten(0, 1) / 127.5 - 1).split(BATCH):
+            larger = F.interpolate(some, scale_factor=upsample, mode="bilinear", align_corners=False)
+            parts.append(lpips.embed((larger if upsample > 1 else some).to(lpips.shift.device)).cpu())
+    return torch.cat(parts).unflatten(0, images.shape[:2])
+
+
+def measure(task: TaskKind, preset: Preset, draw: Draw, lpips: LPIPS) -> tuple[list[Row], dict[str, NDArray[Any]]]:
+    """The rows of held-out inputs and of as many training inputs, and what figures show of the former."""
+    measured: list[Row] = []
+    arrays: dict[str, NDArray[Any]] = {}
+    settings = preset.metrics.backtracking
+    heldout = load_task(task, preset.resolution, "heldout")
+    training = first(load_task(task, preset.resolution, "train"), len(heldout.answers))
+    for inputs, examples, purpose in (("heldout", heldout, "sample"), ("train", training, "sample train")):
+        drawn = draw(examples, purpose)
+        protocol = f"{inputs}-k{drawn.shape[1]}-{settings.perceptual}"
+        measured += [{**row, "protocol": protocol} for row in rows(task, examples, drawn, lpips, settings.upsample)]
+        if inputs == "heldout":
+            shown = first(examples, SHOWN)
+            arrays = {"conditions": shown.conditions, "answers": shown.answers, "drawn": drawn[:SHOWN]}
+    return measured, arrays
+
+
+def first(examples: Examples, n: int) -> Examples:
+    inside = None if examples.inside is None else examples.inside[:n]
+    return Examples(examples.conditions[:n], examples.answers[:n], examples.shown[:n], inside)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+    parser.add_argument("--run", type=Path, help="folder of a finished conditional run")
+    parser.add_argument("--task", help="of a control")
+    parser.add_argument("--control", help="; ".join(f"{kind}: {', '.join(c)}" for kind, c in ANSWER_CONTROLS.items()))
+    parser.add_argument("--out", type=Path, required=True, help="the metric file to write")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+    arguments = parser.parse_args()
+    if (arguments.run is None) == (arguments.control is None) or (arguments.task is None) != (
+        arguments.control is None
+    ):
+        raise UserError("name either a finished run (--run), or a control with its task (--control, --task)")
+    _answers(arguments)
+
+
+def _answers(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from networks.lpips import LPIPS
+    from training.device import memory_advice, pick_device
+
+    preset = read_preset(arguments.config)
+    torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False
+    device = pick_device(arguments.device)
+    if arguments.run:
+        record, model = read_sealed(arguments.run / "run.json"), arguments.run / "model.safetensors"
+        header, inputs = {key: record[key] for key in HEADER}, {str(model): sha256_file(model)}
+    else:
+        header = dict(zip(HEADER, (arguments.task, arguments.control, 0, "train", None, None), strict=True))
+        inputs = {}
+    task = _task(preset, header["dataset"], arguments.control)
+    with memory_advice(f"answers of {header['method']}", "close other programs, or use a larger machine"):
+        draw = _of_run(arguments.run, task, device) if arguments.run else partial(control, arguments.control)
+        measured, arrays = measure(task, preset, draw, LPIPS(preset.metrics.backtracking.net).to(device))
+    pictures = arguments.out.with_suffix(".npz")
+    with atomic_path(pictures) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    content = {"preset": preset.preset, **header, "rows": measured, "inputs": inputs}
+    write_sealed(arguments.out, {**content, "images_sha256": sha256_file(pictures)})
+
+
+def _of_run(folder: Path, task: TaskKind, device: torch.device) -> Draw:
+    import torch
+
+    from methods.conditional import ConditionalMethod
+    from training.conditional import draw_answers
+    from training.sampling import load_run
+
+    method = load_run(folder, device)
+    if not isinstance(method, ConditionalMethod):
+        raise UserError(f"{folder} is a run of {method.name}, which has no inputs; answers need a conditional method")
+    return lambda examples, purpose: draw_answers(
+        method, torch.from_numpy(examples.conditions), ANSWERS[task.kind], purpose
+    )
+
+
+def _task(preset: Preset, name: str, of_control: str | None) -> TaskKind:
+    if name not in preset.tasks:
+        raise UserError(f"the preset {preset.preset} has no task {name!r}; its tasks: {', '.join(preset.tasks)}")
+    task = preset.tasks[name]
+    if of_control and of_control not in ANSWER_CONTROLS[task.kind]:
+        raise UserError(f"--control {of_control}: {name} has {', '.join(ANSWER_CONTROLS[task.kind])}")
+    return task
+
+
+if __name__ == "__main__":
+    run(main)

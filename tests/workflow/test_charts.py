@@ -1,0 +1,47 @@
+"""The report's charts: what they are drawn from.  That a browser draws them is in test_browser.py."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from workflow.rendering import charts, report
+
+
+def points(*rows, better="lower"):
+    frame = pd.DataFrame(rows, columns=["method", "seconds", "value"])
+    return frame.assign(dataset="dots", metric="FID", better=better)
+
+
+def test_no_other_method_beats_one_of_the_front():
+    found = points(("a", 30, 5.0), ("b", 10, 9.0), ("c", 20, 9.0), ("d", 40, 6.0), ("e", 10, 12.0))
+    assert charts.pareto(found).tolist() == [True, True, False, False, False]
+    higher = points(("a", 30, 0.5), ("b", 10, 0.9), ("c", 5, 0.1), better="higher")
+    assert charts.pareto(higher).tolist() == [False, True, True]
+
+
+def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
+    order = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
+    p = pd.DataFrame(1.0, index=order.index, columns=order.index)
+    p.loc["a", ["c", "d"]] = p.loc[["c", "d"], "a"] = p.loc["b", "d"] = p.loc["d", "b"] = 0.01
+    assert charts.cliques(order, p) == [["a", "b"], ["b", "c"], ["c", "d"]]
+    assert charts.cliques(order, p * 0) == []
+    assert charts.cliques(order, p * 0 + 1) == [["a", "b", "c", "d"]]
+
+
+def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
+    results = make()
+    assert charts.learning(report.checkpoints(results)) is None
+    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "step": 100, "seconds": 9.0, "processor_seconds": 7.5}
+    row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean", "run_hash": "0f3a"}
+    others = {**row, "metric": "kid_std"}, {**row, "method": "control_real"}
+    pd.DataFrame([row, {**row, "step": 200}, *others]).to_csv(results.folder / "learning.csv", index=False)
+    curves = report.checkpoints(results)
+    assert curves["step"].tolist() == [100, 200], "neither controls nor what no table shows"
+    assert curves.iloc[0].tolist() == ["dots", "MixDL", 0, 100, 7.5, "FID ↓ (inception-clean)", 80.0]
+    assert charts.learning(curves)["params"][1]["bind"]["options"] == ["FID ↓ (inception-clean)"]
+
+
+def test_a_name_gives_no_reference_to_a_network(make):
+    """vega-embed would load data from an address."""
+    chart = charts.cost(points(("a", 30, 5.0), ("b", 10, 9.0)))
+    assert "url" not in str(chart).replace("$schema", "")

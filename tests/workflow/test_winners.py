@@ -1,0 +1,85 @@
+"""The first screen: the best method for each question, what can be said about the next one, and warnings."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from workflow.rendering import tables
+from workflow.rendering.checks import checks
+from workflow.rendering.contents import ALL
+from workflow.rendering.winners import winners
+
+
+def found(results):
+    table = tables.build(ALL, results)
+    return {metric.id: dict(zip(table.datasets, shown, strict=True)) for metric, _, shown in winners(results, table)}
+
+
+def test_the_best_method_stands_with_its_uncertainty_and_its_lead(make):
+    shown = found(make())
+    fid = shown["fid"]["dots"]
+    assert (fid.titles, fid.value) == (["Adaptive IMLE"], "81.0 ± 1.4")
+    assert fid.verdict == "Ahead of Vanilla IMLE by 15.0: too few values to tell them apart (p cannot be below 0.33)."
+    assert shown["precision"]["dots"].titles == ["FastGAN"], "higher is better"
+    assert shown["precision"]["rings"].verdict == "Equal to all digits shown."
+    assert shown["lpips_backtracking"]["rings"] is None
+
+
+def test_backtracking_is_tested_over_the_same_images(make):
+    """Adaptive IMLE is nearer on each of the six images by 0.05: all signs agree, in 2 of 64 patterns."""
+    verdict = found(make())["lpips_backtracking"]["dots"].verdict
+    assert verdict.startswith("Ahead of Vanilla IMLE by 0.050") and verdict.endswith("told apart (p = 0.031).")
+
+
+def test_one_seed_gives_no_verdict(make):
+    shown = found(make(lambda frame: frame[frame["seed"] == 0], seeds=[0]))
+    assert shown["fid"]["dots"].verdict == "Ahead of Vanilla IMLE by 15.0. One seed: the order may be chance."
+
+
+def warnings(results):
+    return [check.sentence for check in checks(results, tables.build(ALL, results)) if check.severity == "warning"]
+
+
+def test_short_budget_and_few_seeds_are_warned_of(make):
+    assert [text.partition(".")[0] for text in warnings(make())] == [
+        "2 seeds: no interval over seeds can be given",
+        "These are not the paper’s numbers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "protocol", "sentence"),
+    [
+        ("copy_rate", "pixels32", "MixDL on dots: 40% of the samples are copies of training images"),
+        ("density", "inception-k5-nreal-d20", "MixDL on dots: density 3.00. The samples crowd together"),
+    ],
+)
+def test_copies_and_collapse_are_warned_of(make, metric, protocol, sentence):
+    value = {"copy_rate": 0.4, "density": 3.0}[metric]
+
+    def edit(frame):
+        rows = frame[(frame["metric"] == "fid") & (frame["dataset"] == "dots")]
+        values = rows["method"].map(lambda method: value if method == "mixdl" else 0.01)
+        return pd.concat([frame, rows.assign(metric=metric, protocol=protocol, value=values)])
+
+    told = warnings(make(edit))
+    assert [text for text in told if text.startswith(sentence)], told
+    assert not any(text.startswith("FastGAN on dots") for text in told)
+
+
+def test_a_run_on_two_kinds_of_device_is_warned_of(make):
+    results = make()
+    path = results.folder / "runs/dots/mixdl/seed0/full/run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mixed_devices": "trained on A and B"}))
+    assert "MixDL on dots, seed 0: trained on A and B." in warnings(results)
+
+
+def test_noise_that_is_not_the_worst_is_warned_of(make):
+    def edit(frame):
+        noise = (frame["method"] == "control_noise") & (frame["metric"] == "fid") & (frame["dataset"] == "dots")
+        return frame.assign(value=frame["value"].where(~noise, 50.0))
+
+    assert "On dots, a method has a higher FID than noise." in warnings(make(edit))

@@ -1,0 +1,193 @@
+"""The report's charts, as Vega-Lite specifications made with Altair, and the script that draws them in a browser.
+
+A chart has no number of its own: each is given a data frame.  Texts and axes take the colour of the page
+(`currentColor`), so that they can be read on light and dark paper.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import altair
+import pandas as pd
+
+from metrics.statistics import ALPHA, critical_difference
+from workflow.rendering.analysis import Analysis
+from workflow.rendering.style import COLOURS
+
+Specification = dict[str, Any]
+# After the figures' palette, further colours that are read on light and on dark paper.
+RANGE = [*COLOURS, "#8C6D31", "#7A7A7A", "#7B5FB2", "#B03A48", "#2F7F86", "#94642B"]
+INK = "currentColor"
+WIDE = 5  # ratio of longest to shortest time from which an axis is logarithmic
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor", "gridColor"), INK),
+        **{"gridOpacity": 0.12, "domainOpacity": 0.4, "tickOpacity": 0.4, "titleFontWeight": "normal"},
+        **{"labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
+    },
+    "legend": {
+        **{"labelColor": INK, "labelFontSize": 12, "title": None},
+        **{"orient": "bottom", "columns": 3},
+    },
+}
+
+
+@cache
+def script() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that loads nothing and sets `window.vegaEmbed`."""
+    from vl_convert import javascript_bundle
+
+    return str(javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def cost(points: pd.DataFrame) -> Specification | None:
+    """Quality against training time, with the methods that no other one beats in both joined by a line.
+
+    points: columns dataset, metric, better ("lower" or "higher"), method, seconds, value; one row per method.
+    """
+    points = points.dropna(subset=["seconds", "value"])
+    if points.empty:
+        return None
+    front = [pareto(found) for _, found in points.groupby(["dataset", "metric"], sort=False)]
+    points = points.assign(front=pd.concat(front))
+    base, choice = _chosen(points)
+    x = _seconds(points["seconds"])
+    y = altair.Y("value:Q", title=None, scale=altair.Scale(zero=False, padding=12))
+    tips = [altair.Tooltip(name, format=".4~g") for name in ("seconds:Q", "value:Q")]
+    line = base.transform_filter("datum.front").mark_line(color=INK, opacity=0.45, strokeDash=[4, 3])
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(**_method(points), tooltip=["method:N", *tips])
+    return _specification(
+        altair.layer(line.encode(x=x, y=y, order="seconds:Q"), dots.encode(x=x, y=y)).add_params(*choice),
+        "Quality of each method against its training time; a dashed line joins those that no other one beats in both.",
+    )
+
+
+def pareto(points: pd.DataFrame) -> pd.Series:
+    """Which points of one data set and metric no other one beats: none is as quick and better, or quicker and equal."""
+    worse = points["value"] if points["better"].iloc[0] == "lower" else -points["value"]
+    order = points.assign(worse=worse).sort_values(["seconds", "worse"])["worse"]
+    before = order.cummin().shift(fill_value=float("inf"))
+    return (order < before).reindex(points.index)
+
+
+def learning(curves: pd.DataFrame) -> Specification | None:
+    """Metrics of measured checkpoints against seconds of training: a dot for each seed, a line through their means.
+
+    curves: columns dataset, method, seed, step, seconds, metric, value; None is returned if it has no row.
+    """
+    if curves.empty:
+        return None
+    base, choice = _chosen(curves)
+    x = _seconds(curves["seconds"])
+    means = (
+        base.transform_aggregate(seconds="mean(seconds)", value="mean(value)", groupby=["method", "step"])
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)), color=_method(curves)["color"])
+    )
+    numbers = [altair.Tooltip("seconds:Q", format=",.0f"), altair.Tooltip("value:Q", format=".4~g")]
+    tips = ["method:N", "seed:O", "step:Q", *numbers]
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(
+        x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves)
+    )
+    return _specification(
+        altair.layer(means, dots).add_params(*choice),
+        "Metrics of the checkpoints of each method against the seconds that it had trained.",
+    )
+
+
+def ranks(analysis: Analysis) -> Specification | None:
+    """Critical-difference diagram: average ranks, and bars below methods that the preset's test does not tell apart."""
+    if analysis.why_no_ranks:
+        return None
+    titles = {row.id: row.title for row in analysis.methods}
+    order = analysis.ranks.sort_values(kind="stable")
+    methods = pd.DataFrame({"method": [titles[name] for name in order.index], "rank": order.to_numpy()})
+    methods["row"] = range(len(methods))
+    bars = pd.DataFrame(
+        [
+            {"from": order[group[0]], "to": order[group[-1]], "row": len(methods) + 0.6 * place}
+            for place, group in enumerate(cliques(order, analysis.pairs))
+        ],
+        columns=["from", "to", "row"],
+    )
+    difference = critical_difference(len(methods), len(analysis.means))
+    scale = altair.Scale(domain=[0.7, len(methods) + 1.6], nice=False)
+    x = altair.X("rank:Q", title="Average rank (1: best)", scale=scale, axis=altair.Axis(tickMinStep=1))
+    row = altair.Y("row:Q", axis=None, scale=altair.Scale(domain=[-1.5, len(methods) + 0.6 * len(bars)], reverse=True))
+    span = {"x": altair.X("from:Q", scale=scale), "x2": "to:Q", "y": row}
+    dots = altair.Chart(methods).mark_point(filled=True, size=80, color=COLOURS[0], opacity=1)
+    names = altair.Chart(methods).mark_text(align="left", dx=10, fontSize=12, color=INK)
+    width = altair.Chart(pd.DataFrame([{"from": 1, "to": 1 + difference, "row": -1}]))
+    return _specification(
+        altair.layer(
+            dots.encode(x=x, y=row, tooltip=["method:N", altair.Tooltip("rank:Q", format=".2f")]),
+            names.encode(x=x, y=row, text="method:N"),
+            altair.Chart(bars).mark_rule(strokeWidth=4, strokeCap="round", color=COLOURS[1]).encode(**span),
+            width.mark_rule(strokeWidth=2, color=INK, opacity=0.6).encode(**span),
+            width.mark_text(align="left", dx=6, fontSize=11, color=INK, text="critical difference (Nemenyi)").encode(
+                x=altair.X("to:Q", scale=scale), y=row
+            ),
+        ),
+        "Average ranks of the methods over the data sets; a bar spans methods that the test does not tell apart.",
+        height=22 * (len(methods) + len(bars) + 3),
+    )
+
+
+def cliques(order: pd.Series, pairs: pd.DataFrame) -> list[list[str]]:
+    """The longest runs of two or more methods, in the order of their ranks, of which no pair is told apart."""
+    names = list(map(str, order.index))
+    alike = pairs.loc[names, names] > ALPHA
+    found: list[list[str]] = []
+    for start in range(len(names)):
+        end = start + 1
+        while end < len(names) and alike.iloc[start:end, end].all():
+            end += 1
+        if end - start > 1 and not (found and names[end - 1] in found[-1]):
+            found.append(names[start:end])
+    return found
+
+
+def _chosen(frame: pd.DataFrame) -> tuple[altair.Chart, list[altair.Parameter]]:
+    """A chart of the rows of one data set and metric, and the menus that choose them."""
+    menus = []
+    for name, label in (("dataset", "Data set "), ("metric", "Metric ")):
+        options = list(dict.fromkeys(frame[name]))
+        menus.append(altair.param(name=name, value=options[0], bind=altair.binding_select(options=options, name=label)))
+    chart = altair.Chart(frame.drop(columns="better", errors="ignore"))
+    return chart.transform_filter("datum.dataset == dataset && datum.metric == metric"), menus
+
+
+def _seconds(seconds: pd.Series) -> altair.X:
+    """A logarithmic axis marked at 1, 2, 5, 10, ..., or a linear one for a small range."""
+    low, high = float(seconds.min()), float(seconds.max())
+    if low <= 0 or high / low < WIDE:
+        scale, axis = altair.Scale(zero=False, padding=20), altair.Axis(tickCount=5)
+    else:
+        marks = [step * 10**power for power in range(-3, 8) for step in (1, 2, 5)]
+        scale = altair.Scale(type="log", nice=False, padding=20)
+        axis = altair.Axis(values=[mark for mark in marks if low / 2 < mark < high * 2], format=",~g")
+    return altair.X("seconds:Q", title="Training time (s)", scale=scale, axis=axis)
+
+
+def _method(frame: pd.DataFrame) -> dict[str, Any]:
+    """A colour and a shape for each method, in the order of the tables."""
+    domain = list(dict.fromkeys(frame["method"]))
+    shapes = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"]
+    return {
+        "color": altair.Color("method:N", scale=altair.Scale(domain=domain, range=_cycled(RANGE, len(domain)))),
+        "shape": altair.Shape("method:N", scale=altair.Scale(domain=domain, range=_cycled(shapes, len(domain)))),
+    }
+
+
+def _cycled(values: list[str], n: int) -> list[str]:
+    return [values[index % len(values)] for index in range(n)]
+
+
+def _specification(chart: altair.LayerChart | altair.FacetChart, description: str, height: int = 320) -> Specification:
+    chart = chart.properties(width="container", height=height, description=description)
+    return {**chart.to_dict(), "config": CONFIG}

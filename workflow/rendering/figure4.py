@@ -1,0 +1,103 @@
+"""Figure 4: the first held-out inputs of each task, right answers, and the first answers of each method, uncurated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from workflow.rendering.answers import entry, lines
+from workflow.rendering.captions import footer
+from workflow.rendering.results import Results
+from workflow.rendering.sheet import FOOTER, GAP, mosaic, tile_size
+from workflow.rendering.style import COLOURS, DPI, GREY, SMALL, TINY, WIDTH, new_figure, save, styled
+
+ACROSS = 16  # images in a row
+ROWS = 4  # inputs of a task
+GUTTER = 12  # pixels between groups of columns
+TITLE, HEAD, BELOW = 30, 46, 26  # pixels of a block's title, of the heads of its columns, and below it
+CLASSES = ("#ffffff", *COLOURS)  # of a layout; the first is the background
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns with one head: images, uint8 (rows, columns, H, W, 3)."""
+
+    head: str
+    images: np.ndarray
+
+
+@styled
+def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
+    for path, scale in ((png, 1), (pdf, 2)):
+        save(_page(results, scale), path)
+
+
+def _page(results: Results, scale: int) -> Figure:
+    blocks = [(title, groups) for title, groups in _blocks(results) if groups]
+    side = tile_size(WIDTH - 5 * GUTTER, ACROSS, results.preset.resolution)
+    heights = [TITLE + HEAD + len(groups[0].images) * (side + GAP) + BELOW for _, groups in blocks]
+    what = f"seed {results.preset.seeds[0]}; first held-out inputs, first answers, uncurated"
+    foot = [part for line in footer(results, what) for part in wrap(line, int(WIDTH / 8.4))]
+    total = sum(heights) + FOOTER * (len(foot) + 1)
+    figure, top = new_figure(total, DPI * scale), 0
+    for (title, groups), height in zip(blocks, heights, strict=True):
+        figure.text(0, 1 - (top + TITLE - 8) / total, title, size=SMALL + 1, weight="bold")
+        left = 0
+        for group in groups:
+            pixels = mosaic(group.images, side * scale, GAP * scale, scale)
+            bottom = (total - top - TITLE - HEAD) * scale - len(pixels)
+            figure.figimage(pixels, left * scale, bottom, origin="upper")
+            width = pixels.shape[1] // scale
+            text = "\n".join(wrap(group.head, max(width // 9, 8), break_long_words=False))
+            figure.text(left / WIDTH, 1 - (top + TITLE + HEAD - 8) / total, text, size=TINY, color=GREY, va="bottom")
+            left += width + GUTTER
+        top += height
+    figure.text(0, 6 / total, "\n".join(foot), size=TINY, color=GREY, va="bottom", linespacing=1.25)
+    return figure
+
+
+def _blocks(results: Results) -> list[tuple[str, list[Group]]]:
+    """The title of each task and its groups of columns."""
+    preset = results.preset
+    return [(task.title(preset.resolution), _groups(results, name, task.kind)) for name, task in preset.tasks.items()]
+
+
+def _groups(results: Results, name: str, kind: str) -> list[Group]:
+    """Input, right answers, then all rows: one column each if all answers are equal, else equally many."""
+    methods = [method for task, method in lines(results.preset, kind) if task == name]
+    found = [(method, arrays) for method in methods if (arrays := results.answers(name, method))]
+    if not found:
+        return []
+    shown = found[0][1]
+    side = shown["answers"].shape[2]
+    groups = [
+        Group("input", pictures(shown["conditions"][:ROWS], side)[:, None]),
+        Group("truth" if shown["answers"].shape[1] == 1 else "right answers", shown["answers"][:ROWS]),
+    ]
+    single: list[Group] = []
+    several: list[Group] = []
+    for method, arrays in found:
+        if method in ("truth", "real_answers"):
+            continue
+        drawn, title = arrays["drawn"][:ROWS], entry(results, method, kind).title.removesuffix(" (control)")
+        alone = (drawn == drawn[:, :1]).all()
+        (single if alone else several).append(Group(title, drawn[:, :1] if alone else drawn))
+    groups += sorted(single, key=lambda group: group.head)
+    left = ACROSS - sum(group.images.shape[1] for group in groups)
+    each = max(left // max(len(several), 1), 1)
+    return groups + [Group(group.head, group.images[:, :each]) for group in several]
+
+
+def pictures(conditions: np.ndarray, side: int) -> np.ndarray:
+    """Conditions (n, c, h, w) as images, uint8 (n, side, side, 3): small images enlarged, layouts in colours."""
+    if conditions.shape[-1] == side and conditions.min() >= 0:
+        palette = np.array([to_rgb(CLASSES[index % len(CLASSES)]) for index in range(conditions.shape[1])])
+        return (np.einsum("nchw,cd->nhwd", conditions, palette) * 255).round().clip(0, 255).astype(np.uint8)
+    small = ((conditions + 1) * 127.5).round().clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    factor = side // small.shape[1]
+    return small.repeat(factor, axis=1).repeat(factor, axis=2)

@@ -1,0 +1,97 @@
+"""What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
+
+A preset that has tasks alone gets this page as its report; in other reports, `sections` follow the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from common import __version__
+from workflow.rendering import answers, captions, figure5, stamp
+from workflow.rendering.results import Results
+
+FIGURES = {"figure4": "Figure 4", "figure5": "Figure 5"}
+DIRECTIONS = "directions.csv"  # the numbers of Figure 5, in the folder of the tables
+CAPTIONS = {
+    "figure4": "The first held-out inputs of each task, every right answer that is known, and the first answers of "
+    "each method, without selection. A method whose answers are all equal has one column.",
+    "figure5": "IMLE and a GAN with a 1-nearest-neighbour discriminator: the same training, but IMLE pulls to each "
+    "data point its nearest sample, the 1-NN GAN each sample to its nearest data point. The 1-NN GAN is not a GAN with "
+    "a learned discriminator. `snakemake --cores 1 nn_direction` makes it, whatever the preset.",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table or a figure of a page: text cells, or a PNG in base64 (None if it was not drawn)."""
+
+    id: str
+    title: str
+    caption: str
+    heads: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] | None = None
+    png: str | None = None
+    texts: int = 0  # columns at the left that are text
+    attributions: tuple[str, ...] = ()
+
+
+def sections(results: Results) -> list[Section]:
+    """Nothing for a preset without tasks."""
+    if not results.preset.tasks:
+        return []
+    found = []
+    for name in answers.filled(results.preset):
+        table = answers.build(name, results)
+        found.append(Section(name, table.title, table.caption, table.heads, table.rows, texts=len(answers.TEXTS)))
+    for name, title in FIGURES.items():
+        path = results.folder / "figures" / f"{name}.png"
+        png = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
+        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(results.attributions())))
+    path = results.folder / "tables" / DIRECTIONS
+    if path.is_file():
+        parts = ("in the plane", "on the faces")
+        for part, (heads, rows) in zip(parts, figure5.tables(pd.read_csv(path)), strict=True):
+            title = f"The numbers of Figure 5 {part}"
+            caption = "Mean ± standard deviation over the seeds; results/reference/nn_direction/README.md defines them."
+            found.append(Section("directions", title, caption, heads, rows, texts=len(figure5.TEXTS)))
+    return found
+
+
+def page(results: Results) -> str:
+    """A report, as HTML, of a preset that has only tasks."""
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    preset = results.preset
+    titles = {entry.id: entry.title for entry in results.answerers}
+    tasks = {name: task.title(preset.resolution) for name, task in preset.tasks.items()}
+    runs = [
+        (
+            titles[record["method"]],
+            tasks[record["dataset"]],
+            str(record["seed"]),
+            f"{record['steps']:,}",
+            f"{record['seconds']:.0f}",
+            stamp.commit(record) + (" (changed since)" if stamp.sources_changed(record) else ""),
+            *(record[key][:8] for key in ("config_hash", "data_hash", "sources_hash")),
+        )
+        for record in results.runs
+        if record["method"] in titles
+    ]
+    licences = [results.manifest(name) for name in results.datasets]
+    return environment.get_template("multimodal.html.j2").render(
+        preset=preset,
+        sections=sections(results),
+        scale=captions.scale(preset),
+        sources=stamp.sentence(results.runs, results.answerers),
+        runs=runs,
+        licences=[manifest for manifest in licences if manifest],
+        version=__version__,
+    )
