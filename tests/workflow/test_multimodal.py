@@ -17,8 +17,10 @@ from PIL import Image
 from common.console import UserError
 from common.files import write_json
 from data.load import data_hash
+from data.tasks import Examples, load_task
 from metrics import answers as measuring
 from metrics.collect import collect
+from networks.lpips import LPIPS
 from training.config import Preset, parse_preset
 from training.loop import train
 from training.protocols import ANSWER_CONTROLS
@@ -137,6 +139,19 @@ def test_every_number_names_its_inputs_and_k_and_both_kinds_of_inputs_are_measur
     assert number(results, "people", "cond_imle", "fwv") != number(results, "people", "cond_imle", "fwv", "train")
     shares = frame.query("metric == 'mode_share' and method == 'real_answers'").groupby("protocol")["value"]
     assert shares.sum().tolist() == pytest.approx([1, 1])
+
+
+def test_an_input_without_the_telling_class_is_left_out_of_mode_coverage(preset, workplace):
+    """Of pairs of a user's own, a label map may lack the class; its mean colour would be 0 / 0."""
+    heldout = load_task(preset.tasks["people"], 16, "heldout")
+    inside = heldout.inside.copy()
+    inside[0] = False
+    some = Examples(heldout.conditions, heldout.answers, heldout.shown, inside)
+    rows = {row["metric"]: row for row in measuring.rows(preset.tasks["people"], some, some.answers, LPIPS("alex"), 2)}
+    assert rows["mode_coverage"]["value"] == 1 and rows["mode_coverage"]["n"] == 1 and rows["diversity"]["n"] == 2
+    none = Examples(heldout.conditions, heldout.answers, heldout.shown, inside & False)
+    rows = {row["metric"] for row in measuring.rows(preset.tasks["people"], none, none.answers, LPIPS("alex"), 2)}
+    assert "diversity" in rows and "mode_coverage" not in rows
 
 
 def test_a_control_needs_its_task_and_a_task_of_its_kind(results):

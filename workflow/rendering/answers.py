@@ -206,10 +206,11 @@ def _caption(name: str, results: Results) -> str:
     preset, kind = results.preset, KINDS[name]
     used = {method for _, method in lines(preset, kind)}
     settings = preset.metrics.backtracking
-    counts = results.metrics.loc[
-        results.metrics["dataset"].isin([t for t, v in preset.tasks.items() if v.kind == kind])
-    ]
-    held_out = ", ".join(map(str, sorted(counts["n"].dropna().astype(int).unique())))
+    frame = results.metrics.query("metric == 'diversity'")
+    here = frame["protocol"].str.startswith("heldout") & frame["dataset"].map(
+        lambda name: name in preset.tasks and preset.tasks[name].kind == kind
+    )
+    held_out = ", ".join(map(str, sorted(frame.loc[here, "n"].astype(int).unique())))
     return " ".join(
         [
             f"k = {ANSWERS[kind]} answers to each of {held_out} held-out inputs. {MEANING[name]} FwV: the variance of "

@@ -27,7 +27,7 @@ from common.console import UserError, run
 from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
-from data.load import load
+from data.load import load, load_labels
 from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
@@ -237,6 +237,10 @@ class Chain(Links):
         _, manifest = load(folder.name, int(self.prepared.name), root=self.prepared.parent)
         for entry in manifest["images"]:
             _same(self.raw / folder.name / entry["file"], entry["sha256"], folder / "manifest.json")
+        if "labels" in manifest:
+            _, labels = load_labels(folder.name, int(self.prepared.name), self.prepared.parent)
+            for entry in labels["files"]:
+                _same(self.raw / folder.name / "labels" / entry["file"], entry["sha256"], folder / "manifest.json")
         self.counts["images"] += len(manifest["images"])
         if change := manual_difference(folder.name, self.raw, self.manual):
             raise UserError(f"{change}; run snakemake again")
