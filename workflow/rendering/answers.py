@@ -198,7 +198,7 @@ def _training(results: Results, task: str, method: str) -> tuple[str, str, str]:
     here = frame[(frame["dataset"] == task) & (frame["method"] == method)]
     k = {match[1] for name in here["protocol"] if (match := re.search(r"-k(\d+)-", str(name)))}
     steps = " ".join(sorted({f"{run['steps']:,}" for run in records}))
-    seconds = f"{np.mean([run['seconds'] for run in records]):.0f}" if records else ""
+    seconds = f"{np.mean([stamp.training_seconds(run) for run in records]):.0f}" if records else ""
     return steps, seconds, " ".join(sorted(k))
 
 
