@@ -187,6 +187,14 @@ def test_tables_have_mean_and_deviation_of_what_was_measured(results):
     assert len(answers.build("super_resolution", results).rows) == 4
 
 
+def test_a_cell_that_was_not_run_says_so(results, tmp_path):
+    shutil.copy(results.folder / "config.json", tmp_path)
+    rest = results.metrics.query("not (dataset == 'people' and method == 'cond_imle') and metric != 'fwv'")
+    rest.to_csv(tmp_path / "metrics.csv", index=False)
+    regression, missing, _ = answers.build("layouts", Results(tmp_path, results.prepared)).rows
+    assert set(missing[6:]) == {"not run"} and regression.count("n/a") == 1
+
+
 def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
     figure4.draw(results, tmp_path / "a.png", tmp_path / "a.pdf")
     figure4.draw(results, tmp_path / "b.png", tmp_path / "b.pdf")
