@@ -214,6 +214,7 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
         answers.write(answers.build(name, results), *(tables / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")))
     (results.folder / "figures").mkdir(exist_ok=True)
     figure4.draw(results, *(results.folder / "figures" / f"figure4.{suffix}" for suffix in ("png", "pdf")))
+    (results.folder / "report.html").write_text(multimodal.page(results))
     reference.save(results, tmp_path / "saved")
     saved = Results(tmp_path / "saved", tmp_path / "saved" / "prepared")
     reference.render(saved.folder, tmp_path / "again")
@@ -226,10 +227,11 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
     links = SavedLinks(saved)
     links.walk()
     assert links.broken == [] and links.counts["tables"] == 2 and links.counts["runs"] == 8
+    assert links.counts["pages"] == 1
     frame = pd.read_csv(saved.folder / "metrics.csv")
     frame.loc[(frame["metric"] == "mode_coverage") & (frame["seed"] == 1), "value"] = 0.5
     frame.to_csv(saved.folder / "metrics.csv", index=False)
     broken = SavedLinks(Results(saved.folder, saved.prepared))
     broken.walk()
-    assert any("layouts" in sentence for sentence in broken.broken)
+    assert [any(name in sentence for sentence in broken.broken) for name in ("layouts", "report.html")] == [True, True]
     shutil.rmtree(tables)

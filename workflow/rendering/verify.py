@@ -32,7 +32,7 @@ from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
+from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -94,13 +94,16 @@ class Links:
                     raise UserError(f"{found} is not what metrics.csv renders to")
 
     def check_page(self) -> None:
-        """The report, if there is one, holds the numbers of metrics.csv and the sheets of pictures/."""
-        path = self.folder / "report.html"
-        if path.is_file():
-            self.link("pages", path, self._page)
+        """The report and the page of tasks, if there are any, hold the numbers of metrics.csv and the pictures."""
+        preset = self.results.preset
+        pages = {"report.html": report.difference} if preset.datasets else {}
+        pages |= {multimodal.file_of(preset): multimodal.difference} if preset.tasks else {}
+        for name, difference_of in pages.items():
+            if (path := self.folder / name).is_file():
+                self.link("pages", path, partial(self._page, difference_of))
 
-    def _page(self, path: Path) -> None:
-        if wrong := report.difference(path.read_text("utf-8"), self.results):
+    def _page(self, difference_of: Callable[[str, Results], str | None], path: Path) -> None:
+        if wrong := difference_of(path.read_text("utf-8"), self.results):
             raise UserError(f"{path} {wrong}")
 
     def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
