@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,13 +36,9 @@ from workflow.rendering import answers, multimodal, notation, pictures, report, 
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
-FILE_OF = {
-    "fid": "fid",
-    "precision": "precision_recall",
-    "authpct": "diversity",
-    "lpips_backtracking": "backtracking",
-    "fwv": "answers",
-}  # by metric
+FILE_OF = {"fid": "fid", "precision": "precision_recall", "authpct": "diversity", "fwv": "answers"}  # by metric
+FILE_OF["lpips_backtracking"] = "backtracking"
+TABLE = ("csv", "md", "tex")  # the suffixes of a table
 
 
 class Links:
@@ -72,48 +68,39 @@ class Links:
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
-            self.link("tables", path, partial(self._table, partial(notation.write, table)))
+            self.link("tables", path, partial(self._again, partial(notation.write, table), TABLE))
         for name in answers.filled(self.results.preset):
             found = answers.build(name, self.results)
             self.counts["table cells"] += int(found.numbers["mean"].notna().sum())
-            self.link("tables", self.folder / "tables" / name, partial(self._table, partial(answers.write, found)))
+            path = self.folder / "tables" / name
+            self.link("tables", path, partial(self._again, partial(answers.write, found), TABLE))
 
     def check_statistics(self) -> None:
-        """The statistics are what metrics.csv gives; conditional methods have none."""
-        if not self.results.preset.datasets:
-            return
-        self.link("statistics", self.folder / "statistics", self._statistics)
-
-    def _statistics(self, path: Path) -> None:
-        with TemporaryDirectory() as scratch:
-            again = [Path(scratch, f"statistics.{suffix}") for suffix in ("csv", "md")]
-            statistics.write(self.results, *again)
-            for file in again:
-                found = path.with_suffix(file.suffix)
-                if found.read_text("utf-8") != file.read_text("utf-8"):
-                    raise UserError(f"{found} is not what metrics.csv renders to")
-
-    def check_page(self) -> None:
-        """The report and the page of tasks, if there are any, hold the numbers of metrics.csv and the pictures."""
-        preset = self.results.preset
-        pages = {"report.html": report.difference} if preset.datasets else {}
-        pages |= {multimodal.file_of(preset): multimodal.difference} if preset.tasks else {}
+        """Statistics and pages are what metrics.csv gives, as far as there are any; tasks have no statistics."""
+        preset, pages = self.results.preset, {}
+        if preset.datasets:
+            write = partial(statistics.write, self.results)
+            self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
+            pages["report.html"] = report.difference
+        if preset.tasks:
+            pages[multimodal.file_of(preset)] = multimodal.difference
         for name, difference_of in pages.items():
             if (path := self.folder / name).is_file():
                 self.link("pages", path, partial(self._page, difference_of))
 
-    def _page(self, difference_of: Callable[[str, Results], str | None], path: Path) -> None:
-        if wrong := difference_of(path.read_text("utf-8"), self.results):
-            raise UserError(f"{path} {wrong}")
-
-    def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
+    def _again(self, write: Callable[..., None], suffixes: Sequence[str], path: Path) -> None:
+        """What `write` writes now is in the files of these suffixes."""
         with TemporaryDirectory() as scratch:
-            again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            write(again[0], again[1], again[2])
+            again = [Path(scratch, f"again.{suffix}") for suffix in suffixes]
+            write(*again)
             for file in again:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
                     raise UserError(f"{found} is not what metrics.csv renders to")
+
+    def _page(self, difference_of: Callable[[str, Results], str | None], path: Path) -> None:
+        if wrong := difference_of(path.read_text("utf-8"), self.results):
+            raise UserError(f"{path} {wrong}")
 
 
 class SavedLinks(Links):
@@ -122,7 +109,6 @@ class SavedLinks(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
-        self.check_page()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -158,7 +144,6 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
-        self.check_page()
         if (sheets := self.folder / pictures.FOLDER).is_dir():
             self.link("sheets of pictures", sheets, self._pictures)
         frame = self.results.metrics
