@@ -1,6 +1,6 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
-A preset that has tasks alone gets this page as its report; in other reports, `sections` follow the rest.
+A preset that has tasks alone gets this page as its report; of others, it lies beside the report.
 """
 
 from __future__ import annotations
