@@ -87,7 +87,7 @@ class Links:
         write = partial(statistics.write, self.results)
         self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
         if (page := self.folder / "report.html").is_file():
-            self.link("pages", page, self._page)
+            self.link("pages", page, partial(report.check, self.results))
 
     def _again(self, write: Callable[..., None], suffixes: Sequence[str], path: Path) -> None:
         """What `write` writes now is in the files of these suffixes."""
@@ -98,10 +98,6 @@ class Links:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
                     raise UserError(f"{found} is not what metrics.csv renders to")
-
-    def _page(self, path: Path) -> None:
-        if wrong := report.difference(path.read_text("utf-8"), self.results):
-            raise UserError(f"{path} {wrong}")
 
 
 class SavedLinks(Links):
@@ -146,7 +142,7 @@ class Chain(Links):
         self.check_tables()
         self.check_statistics()
         if (sheets := self.folder / pictures.FOLDER).is_dir():
-            self.link("sheets of pictures", sheets, self._pictures)
+            self.link("sheets of pictures", sheets, partial(pictures.check, self.results))
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -167,11 +163,6 @@ class Chain(Links):
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
-
-    def _pictures(self, folder: Path) -> None:
-        """The sheets are what the samples give."""
-        if wrong := pictures.differences(self.results, folder):
-            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)
