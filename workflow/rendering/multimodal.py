@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+from common.console import UserError
 from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
@@ -70,10 +71,10 @@ def file_of(preset: Preset) -> str:
     return "multimodal.html" if preset.datasets else "report.html"
 
 
-def difference(html: str, results: Results) -> str | None:
-    """What is wrong with a page, apart from what it says about the present sources."""
-    same = _without_sources(html) == _without_sources(page(results))
-    return None if same else "is not what metrics.csv and figures/ render to"
+def check(results: Results, path: Path) -> None:
+    """Raise `UserError` if a page differs from a new one by more than what it says about the present sources."""
+    if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
+        raise UserError(f"{path} is not what metrics.csv and figures/ render to")
 
 
 def _without_sources(html: str) -> str:
