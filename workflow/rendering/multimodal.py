@@ -78,7 +78,7 @@ def page(results: Results) -> str:
             tasks[record["dataset"]],
             str(record["seed"]),
             f"{record['steps']:,}",
-            f"{record['seconds']:.0f}",
+            f"{stamp.training_seconds(record):.0f}",
             stamp.commit(record) + (" (changed since)" if stamp.sources_changed(record) else ""),
             *(record[key][:8] for key in ("config_hash", "data_hash", "sources_hash")),
         )
