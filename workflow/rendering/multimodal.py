@@ -1,6 +1,6 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
-A preset that has tasks alone gets this page as its report; in other reports, `sections` follow the rest.
+It is the report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def sections(results: Results) -> list[Section]:
         found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(results.attributions())))
     path = results.folder / "tables" / DIRECTIONS
     if path.is_file():
-        parts = ("in the plane", "on the faces")
-        for part, (heads, rows) in zip(parts, figure5.tables(pd.read_csv(path)), strict=True):
-            title = f"The numbers of Figure 5 {part}"
+        parts = {"plane": "in the plane", "faces": "on the faces"}
+        for (part, where), (heads, rows) in zip(parts.items(), figure5.tables(pd.read_csv(path)), strict=True):
+            title = f"The numbers of Figure 5 {where}"
             caption = "Mean ± standard deviation over the seeds; results/reference/nn_direction/README.md defines them."
-            found.append(Section("directions", title, caption, heads, rows, texts=len(figure5.TEXTS)))
+            found.append(Section(f"directions-{part}", title, caption, heads, rows, texts=len(figure5.TEXTS)))
     return found
 
 
