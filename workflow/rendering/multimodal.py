@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+from data.datasets import dataset_info
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
 
@@ -49,10 +50,12 @@ def sections(results: Results) -> list[Section]:
     for name in answers.filled(results.preset):
         table = answers.build(name, results)
         found.append(Section(name, table.title, table.caption, table.heads, table.rows, texts=len(answers.TEXTS)))
+    # Figure 5 shows the faces, whatever the data sets of the preset.
+    attributions = {"figure4": results.attributions(), "figure5": [dataset_info("openmoji_faces").attribution]}
     for name, title in FIGURES.items():
         path = results.folder / "figures" / f"{name}.png"
         png = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
-        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(results.attributions())))
+        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(attributions[name])))
     path = results.folder / "tables" / DIRECTIONS
     if path.is_file():
         parts = {"plane": "in the plane", "faces": "on the faces"}
