@@ -1,6 +1,6 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
-It is the report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
+The report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
 """
 
 from __future__ import annotations
