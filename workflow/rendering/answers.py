@@ -21,7 +21,7 @@ from training.protocols import ANSWER_CONTROLS, ANSWERS
 from workflow.rendering import captions, stamp
 from workflow.rendering.contents import Entry
 from workflow.rendering.notation import LATEX, markdown_table
-from workflow.rendering.results import Results
+from workflow.rendering.results import NOT_RUN, Results
 
 TITLES = {"super_resolution": "Super-resolution", "layouts": "Images from layouts"}
 KINDS = {"super_resolution": "super_resolution", "layouts": "layout"}  # table: kind of its tasks
@@ -169,7 +169,8 @@ def entry(results: Results, method: str, kind: str) -> Entry:
 def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, object]:
     """Mean and deviation over seeds of one metric."""
     frame = results.metrics
-    here = frame[(frame["dataset"] == task) & (frame["method"] == method) & (frame["metric"] == column.metric)]
+    cell = frame[(frame["dataset"] == task) & (frame["method"] == method)]
+    here = cell[cell["metric"] == column.metric]
     here = here[here["protocol"].str.startswith(f"{column.inputs}-k") & here["item"].isna()]
     values = here["value"].to_numpy(dtype=float)
     return {
@@ -181,12 +182,13 @@ def _cell(results: Results, task: str, method: str, column: Column) -> dict[str,
         "n_inputs": int(here["n"].iloc[0]) if len(values) else None,
         "protocol": here["protocol"].iloc[0] if len(values) else None,
         "decimals": column.decimals,
+        "reason": "" if len(values) else NOT_RUN if cell.empty else "n/a",
     }
 
 
 def _text(cell: dict[str, object]) -> str:
     if cell["mean"] is None:
-        return "n/a"
+        return str(cell["reason"])
     spread = f" ± {cell['std']:.{cell['decimals']}f}" if cell["std"] is not None else ""
     return f"{cell['mean']:.{cell['decimals']}f}{spread}"
 

@@ -14,10 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
 from data.datasets import dataset_info
+from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
 
 FIGURES = {"figure4": "Figure 4", "figure5": "Figure 5"}
+CHANGED = " (changed since)"
 DIRECTIONS = "directions.csv"  # the numbers of Figure 5, in the folder of the tables
 CAPTIONS = {
     "figure4": "The first held-out inputs of each task, every right answer that is known, and the first answers of "
@@ -66,6 +68,21 @@ def sections(results: Results) -> list[Section]:
     return found
 
 
+def file_of(preset: Preset) -> str:
+    """The name of the page in the results folder."""
+    return "multimodal.html" if preset.datasets else "report.html"
+
+
+def difference(html: str, results: Results) -> str | None:
+    """What is wrong with a page, apart from what it says about the present sources."""
+    same = _without_sources(html) == _without_sources(page(results))
+    return None if same else "is not what metrics.csv and figures/ render to"
+
+
+def _without_sources(html: str) -> str:
+    return stamp.without(html).replace(CHANGED, "")
+
+
 def page(results: Results) -> str:
     """A report, as HTML, of a preset that has only tasks."""
     loader = FileSystemLoader(Path(__file__).parent)
@@ -82,7 +99,7 @@ def page(results: Results) -> str:
             str(record["seed"]),
             f"{record['steps']:,}",
             f"{stamp.training_seconds(record):.0f}",
-            stamp.commit(record) + (" (changed since)" if stamp.sources_changed(record) else ""),
+            stamp.commit(record) + (CHANGED if stamp.sources_changed(record) else ""),
             *(record[key][:8] for key in ("config_hash", "data_hash", "sources_hash")),
         )
         for record in results.runs
