@@ -6,6 +6,7 @@ The report of a preset that has tasks alone; with data sets too, it is multimoda
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +75,13 @@ def file_of(preset: Preset) -> str:
 
 
 def difference(html: str, results: Results) -> str | None:
-    """What is wrong with a page, apart from what it says about the present sources."""
+    """What is wrong with a page, apart from what it says about the present sources and the version that wrote it."""
     same = _without_sources(html) == _without_sources(page(results))
     return None if same else "is not what metrics.csv and figures/ render to"
 
 
 def _without_sources(html: str) -> str:
-    return stamp.without(html).replace(CHANGED, "")
+    return re.sub(r"Written by version \S+", "", stamp.without(html).replace(CHANGED, ""))
 
 
 def page(results: Results) -> str:
