@@ -76,7 +76,7 @@ def file_of(preset: Preset) -> str:
 
 
 def check(results: Results, path: Path) -> None:
-    """Raise `UserError` if a page differs from a new one by more than what it says about the present sources and its version."""
+    """Raise `UserError` if a page differs from a new one by more than version and present sources."""
     if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
         raise UserError(f"{path} is not what metrics.csv and figures/ render to")
 
