@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,10 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
     for name in preset.methods:
         run = preset.example(name)
         blank = np.zeros((4, preset.resolution, preset.resolution, 3), np.uint8)
-        method = new_method(run, unprepared(run, blank), torch.device("cpu"))
+        # Blank images have no rare colours.
+        plain = {"rebalance": "none"} if "rebalance" in run.config else {}
+        sized = replace(run, config={**run.config, **plain})
+        method = new_method(sized, unprepared(run, blank), torch.device("cpu"))
         counts = {role: sum(p.numel() for p in network.parameters()) for role, network in method.networks().items()}
         latents = method.latents(1, method.streams.generator("describe"))
         found.append(

@@ -71,9 +71,10 @@ class Preset(Section):
         ]
 
     def example(self, method: str) -> RunConfig:
-        """The method's run on the first dataset or task of the preset."""
-        names, split = (self.tasks, "train") if is_conditional(method) else (self.datasets, "full")
-        return self.run(next(iter(names)), method, self.seeds[0], split)
+        """The method's run on the first dataset or task of the preset that `skip` leaves to it."""
+        names, split = (list(self.tasks), "train") if is_conditional(method) else (list(self.datasets), "full")
+        left = (name for name in names if self.why_left_out(name, method, split) is None)
+        return self.run(next(left, names[0]), method, self.seeds[0], split)
 
     def run(self, dataset: str, method: str, seed: int, split: str) -> RunConfig:
         """One cell, resolved.  Raises `UserError` if the preset has no such dataset, task or method."""

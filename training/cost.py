@@ -111,19 +111,20 @@ def conditional_candidates(run: RunConfig) -> float:
 
 
 def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minutes: float | None = None) -> str:
-    """A table of what these trainings cost, as text.
+    """A table of what these trainings cost, as text: a row for each method, and for each task of a conditional one.
 
-    threads: of one training (training.threads).  minutes: also print how many steps of each method take so long.
+    threads: of one training (training.threads).  minutes: also print how many steps of each row take so long.
     """
     torch.set_num_threads(1)  # process time would include the waiting of other threads
-    by_method: dict[str, list[RunConfig]] = {}
+    rows: dict[str, list[RunConfig]] = {}
     for run in runs:
-        by_method.setdefault(run.method, []).append(run)
+        rows.setdefault(run.method if run.task is None else f"{run.method}, {run.dataset}", []).append(run)
+    width = max(18, *map(len, rows))
     unit = "GPU-hours" if device.type == "cuda" else "CPU-hours"
-    lines = [f"{'method':<18} trainings {'steps':>11} {'s a step':>9} {'candidates':>13} {'s each':>9} {unit:>11}"]
+    lines = [f"{'method':<{width}} trainings {'steps':>11} {'s a step':>9} {'candidates':>13} {'s each':>9} {unit:>11}"]
     lines[0] += f" {f'{minutes:g} minutes':>12}" if minutes else ""
     notes, hours = [OMITTED], []
-    for name, found in by_method.items():
+    for name, found in rows.items():
         say(f"timing {name}")
         try:
             timing = time_method(found[0], device)
@@ -134,12 +135,12 @@ def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minu
         own = [(a * timing.step + b * timing.candidate) / 3600 for a, b in zip(steps, pools, strict=True)]
         hours += own
         work = f"{sum(steps):>11,} {timing.step:>9.3g} {sum(pools):>13,.0f} {timing.candidate:>9.3g}"
-        lines.append(f"{name:<18} {len(found):>9} {work} {sum(own):>11,.2f}")
-        if minutes:
+        lines.append(f"{name:<{width}} {len(found):>9} {work} {sum(own):>11,.2f}")
+        if minutes and own[0]:
             lines[-1] += f" {steps[0] * minutes / 60 / own[0]:>6,.0f} steps"
         if found[0].config.get("schedule") == "paper":
             notes.append(ASSUMED)
-    lines.append(f"{'total':<18} {len(hours):>9} {sum(hours):>57,.2f}")
+    lines.append(f"{'total':<{width}} {len(hours):>9} {sum(hours):>57,.2f}")
     return "\n".join([*lines, "", finish(hours, device, threads), *notes])
 
 

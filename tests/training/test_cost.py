@@ -86,6 +86,16 @@ def test_the_table_multiplies_and_adds(two_seconds: None) -> None:
     assert "Algorithm 1" not in text  # the demo has the released code's schedule
 
 
+def test_each_task_is_timed_because_its_network_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings = {"srim": Timing(2.0, 0.0), "crn": Timing(1.0, 0.0)}
+    monkeypatch.setattr("training.cost.time_method", lambda run, device: timings[run.config["network"]])
+    preset = read_preset("multimodal")
+    runs = [preset.run(task, "cond_gan", 0, "train") for task in ("faces_8px", "people")]
+    lines = estimate(runs, CPU, threads=1, minutes=10).splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["cond_gan,", task, "1"] for task in ("faces_8px", "people")]
+    assert [line.split()[-2:] for line in lines[1:3]] == [["300", "steps"], ["600", "steps"]]
+
+
 def test_the_assumption_about_algorithm_1_is_printed(two_seconds: None) -> None:
     assert "assumed of Algorithm 1: " in estimate([cell("paper", "adaptive_imle", "panda")], CPU, threads=1)
 

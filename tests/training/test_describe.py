@@ -43,3 +43,11 @@ def test_text_names_every_method_of_the_preset_by_title(
     lines = capsys.readouterr().out.splitlines()
     titled = {line for line in lines if not line.startswith(" ")}
     assert titled == {f"{methods()[name].title} ({name})" for name in read_preset("demo").methods}
+
+
+def test_a_row_is_described_by_a_task_that_the_preset_runs() -> None:
+    """The first task has no classes, which rebalancing needs; and blank images have no rare colours."""
+    described = {entry["method"]: entry for entry in describe(read_preset("multimodal"))}
+    assert described["cond_imle-rebalanced"]["config"]["network"] == "crn"
+    assert described["cond_imle-rebalanced"]["config"]["rebalance"] == "dataset"
+    assert described["cond_imle"]["config"]["network"] == "srim"
