@@ -194,7 +194,7 @@ def _text(cell: dict[str, object]) -> str:
 
 
 def _training(results: Results, task: str, method: str) -> tuple[str, str, str]:
-    """Steps and mean seconds of the trainings, and k."""
+    """Steps and mean `stamp.training_seconds` of the trainings, and k."""
     records = [run for run in results.runs if (run["dataset"], run["method"]) == (task, method)]
     frame = results.metrics
     here = frame[(frame["dataset"] == task) & (frame["method"] == method)]
@@ -213,11 +213,12 @@ def _caption(name: str, results: Results) -> str:
         lambda name: name in preset.tasks and preset.tasks[name].kind == kind
     )
     held_out = ", ".join(map(str, sorted(frame.loc[here, "n"].astype(int).unique())))
+    enlarged = f", images enlarged {settings.upsample} times" if settings.upsample > 1 else ""
     return " ".join(
         [
             f"k = {ANSWERS[kind]} answers to each of {held_out} held-out inputs. {MEANING[name]} FwV: the variance of "
             "the answers, counted near right ones (sigma 0.2; docs/multimodal.md).",
-            f"LPIPS: {NETWORK_TITLES[settings.net]}, images enlarged {settings.upsample} times.",
+            f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the processor, or of the clock on a GPU.",
             captions.scale(preset),
             captions.seeds(preset),
             stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),

@@ -1,11 +1,16 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
+<<<<<<< HEAD
 A preset that has tasks alone gets this page as its report; of others, it lies beside the report.
+=======
+The report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
+>>>>>>> review
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +18,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+<<<<<<< HEAD
 from common.console import UserError
+=======
+from data.datasets import dataset_info
+>>>>>>> review
 from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
@@ -52,17 +61,19 @@ def sections(results: Results) -> list[Section]:
     for name in answers.filled(results.preset):
         table = answers.build(name, results)
         found.append(Section(name, table.title, table.caption, table.heads, table.rows, texts=len(answers.TEXTS)))
+    # Figure 5 shows the faces, whatever the data sets of the preset.
+    attributions = {"figure4": results.attributions(), "figure5": [dataset_info("openmoji_faces").attribution]}
     for name, title in FIGURES.items():
         path = results.folder / "figures" / f"{name}.png"
         png = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
-        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(results.attributions())))
+        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(attributions[name])))
     path = results.folder / "tables" / DIRECTIONS
     if path.is_file():
-        parts = ("in the plane", "on the faces")
-        for part, (heads, rows) in zip(parts, figure5.tables(pd.read_csv(path)), strict=True):
-            title = f"The numbers of Figure 5 {part}"
+        parts = {"plane": "in the plane", "faces": "on the faces"}
+        for (part, where), (heads, rows) in zip(parts.items(), figure5.tables(pd.read_csv(path)), strict=True):
+            title = f"The numbers of Figure 5 {where}"
             caption = "Mean ± standard deviation over the seeds; results/reference/nn_direction/README.md defines them."
-            found.append(Section("directions", title, caption, heads, rows, texts=len(figure5.TEXTS)))
+            found.append(Section(f"directions-{part}", title, caption, heads, rows, texts=len(figure5.TEXTS)))
     return found
 
 
@@ -71,14 +82,21 @@ def file_of(preset: Preset) -> str:
     return "multimodal.html" if preset.datasets else "report.html"
 
 
+<<<<<<< HEAD
 def check(results: Results, path: Path) -> None:
     """Raise `UserError` if a page differs from a new one by more than what it says about the present sources."""
     if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
         raise UserError(f"{path} is not what metrics.csv and figures/ render to")
+=======
+def difference(html: str, results: Results) -> str | None:
+    """What is wrong with a page, apart from what it says about the present sources and the version that wrote it."""
+    same = _without_sources(html) == _without_sources(page(results))
+    return None if same else "is not what metrics.csv and figures/ render to"
+>>>>>>> review
 
 
 def _without_sources(html: str) -> str:
-    return stamp.without(html).replace(CHANGED, "")
+    return re.sub(r"Written by version \S+", "", stamp.without(html).replace(CHANGED, ""))
 
 
 def page(results: Results) -> str:

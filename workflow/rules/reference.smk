@@ -18,6 +18,7 @@ rendered = expand("results/rendered/{preset}/report.html", preset=config["refere
 rule render:
     input:
         expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
+        expand("workflow/rendering/{part}.html.j2", part=["multimodal", "multimodal_sections"]),
         "workflow/published.csv",
         "data/datasets.yaml",
         lambda wildcards: sorted(
