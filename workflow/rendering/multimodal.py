@@ -1,6 +1,10 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
+<<<<<<< HEAD
+A preset that has tasks alone gets this page as its report; of others, it lies beside the report.
+=======
 The report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
+>>>>>>> review
 """
 
 from __future__ import annotations
@@ -14,7 +18,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+<<<<<<< HEAD
+from common.console import UserError
+=======
 from data.datasets import dataset_info
+>>>>>>> review
 from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
@@ -74,10 +82,17 @@ def file_of(preset: Preset) -> str:
     return "multimodal.html" if preset.datasets else "report.html"
 
 
+<<<<<<< HEAD
+def check(results: Results, path: Path) -> None:
+    """Raise `UserError` if a page differs from a new one by more than what it says about the present sources."""
+    if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
+        raise UserError(f"{path} is not what metrics.csv and figures/ render to")
+=======
 def difference(html: str, results: Results) -> str | None:
     """What is wrong with a page, apart from what it says about the present sources and the version that wrote it."""
     same = _without_sources(html) == _without_sources(page(results))
     return None if same else "is not what metrics.csv and figures/ render to"
+>>>>>>> review
 
 
 def _without_sources(html: str) -> str:

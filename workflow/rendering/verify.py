@@ -81,12 +81,12 @@ class Links:
         if preset.datasets:
             write = partial(statistics.write, self.results)
             self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
-            pages["report.html"] = report.difference
+            pages["report.html"] = report.check
         if preset.tasks:
-            pages[multimodal.file_of(preset)] = multimodal.difference
-        for name, difference_of in pages.items():
+            pages[multimodal.file_of(preset)] = multimodal.check
+        for name, check in pages.items():
             if (path := self.folder / name).is_file():
-                self.link("pages", path, partial(self._page, difference_of))
+                self.link("pages", path, partial(check, self.results))
 
     def _again(self, write: Callable[..., None], suffixes: Sequence[str], path: Path) -> None:
         """What `write` writes now is in the files of these suffixes."""
@@ -97,10 +97,6 @@ class Links:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
                     raise UserError(f"{found} is not what metrics.csv renders to")
-
-    def _page(self, difference_of: Callable[[str, Results], str | None], path: Path) -> None:
-        if wrong := difference_of(path.read_text("utf-8"), self.results):
-            raise UserError(f"{path} {wrong}")
 
 
 class SavedLinks(Links):
@@ -145,7 +141,7 @@ class Chain(Links):
         self.check_tables()
         self.check_statistics()
         if (sheets := self.folder / pictures.FOLDER).is_dir():
-            self.link("sheets of pictures", sheets, self._pictures)
+            self.link("sheets of pictures", sheets, partial(pictures.check, self.results))
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -166,11 +162,6 @@ class Chain(Links):
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
-
-    def _pictures(self, folder: Path) -> None:
-        """The sheets are what the samples give."""
-        if wrong := pictures.differences(self.results, folder):
-            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)

@@ -7,7 +7,7 @@ rule multimodal:
     input:
         run_files("run.json", ["train"]),
         per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/answers.npz", answered()),
-        expand("workflow/rendering/{part}.html.j2", part=["multimodal", "multimodal_sections"]),
+        "workflow/rendering/multimodal.html.j2",
         rules.nn_direction.output,
         metrics=f"{P}/metrics.csv",
     output:
