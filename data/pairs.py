@@ -84,10 +84,11 @@ def _labels(path: Path, layouts: Layouts) -> NDArray[np.uint8]:
         raise SourceError(f"labels/{path.name} {error}") from None
 
 
-def prepare_labels(dataset: Dataset, folder: Path, resolution: int) -> NDArray[np.uint8]:
-    """The share of each class in every pixel, uint8 (n, resolution, resolution, classes), in units of 1/255.
+def prepare_labels(dataset: Dataset, folder: Path, resolution: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """The share of each class in every pixel, and what the manifest says of it.
 
-    folder: of the fetched set.  Raises `UserError` for a label map that is missing or was changed.
+    The shares are uint8 (n, resolution, resolution, classes), in units of 1/255.  folder: of the fetched set.
+    Raises `UserError` for a label map that is missing or was changed.
     """
     layouts = _layouts(dataset)
     again = f"run: python -m data fetch {dataset.name}"
@@ -102,11 +103,11 @@ def prepare_labels(dataset: Dataset, folder: Path, resolution: int) -> NDArray[n
                 raise UserError(f"{path} is missing, or was changed since it was fetched; {again}")
             prepared[place] = shares(_labels(path, layouts), len(layouts.classes), resolution)
             progress.advance()
-    return prepared
+    return prepared, describe_labels(dataset, prepared, entries)
 
 
-def describe_labels(dataset: Dataset, labels: NDArray[np.uint8]) -> dict[str, Any]:
-    """What the manifest says about label maps; the images of one label map are on the same side of the split."""
+def describe_labels(dataset: Dataset, labels: NDArray[np.uint8], files: list[dict[str, str]]) -> dict[str, Any]:
+    """The images of one label map are on the same side of the split."""
     layouts = _layouts(dataset)
     parts = split(len(labels), dataset.split, dataset.name, layouts.train)
     about = {
@@ -115,6 +116,7 @@ def describe_labels(dataset: Dataset, labels: NDArray[np.uint8]) -> dict[str, An
         "told_apart_by": layouts.told_apart_by,
         "array_sha256": data_hash(labels),
         "split": parts,
+        "files": files,
     }
     images = {
         side: [place * layouts.answers + answer for place in places for answer in range(layouts.answers)]

@@ -13,7 +13,7 @@ from common.hashing import sha256_bytes, sha256_file
 from data.datasets import Dataset, dataset_info
 from data.images import RESIZE, BadImage, decode, to_square
 from data.load import data_hash
-from data.pairs import describe_labels, prepare_labels
+from data.pairs import prepare_labels
 from data.split import split
 
 
@@ -50,10 +50,10 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
         np.save(temporary, images)
     manifest = describe(dataset, images, entries)
     if dataset.layouts:
-        labels = prepare_labels(dataset, Path(raw) / name, resolution)
+        labels, about = prepare_labels(dataset, Path(raw) / name, resolution)
         with atomic_path(folder / "labels.npy") as temporary:
             np.save(temporary, labels)
-        manifest |= describe_labels(dataset, labels)
+        manifest |= about
     write_json(folder / "manifest.json", manifest)
     return folder / "manifest.json"
 

@@ -53,20 +53,33 @@ def control(name: str, examples: Examples, purpose: str) -> Answers:
 
 def rows(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsample: int) -> list[Row]:
     """All numbers of answers (n, k, H, W, 3) as rows of a metric file, but for the protocol."""
+    n, k, a = *drawn.shape[:2], examples.answers.shape[1]
+    about = {"n_real": n * a, "n_fake": n * k, "n": n}
+    # One input at a time: at 256 px, the embeddings of all answers would take 20 GB.
+    single = [
+        _of_one(task, one(examples, place), drawn[place : place + 1], lpips, upsample) for place in range(len(drawn))
+    ]
+    found = [{"metric": name, "value": float(np.mean([row[name] for row in single])), **about} for name in single[0]]
+    return found + _modes(examples, drawn)
+
+
+def one(examples: Examples, place: int) -> Examples:
+    return first(Examples(examples.conditions[place:], examples.answers[place:], examples.shown[place:]), 1)
+
+
+def _of_one(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsample: int) -> dict[str, float]:
+    """The numbers of a single input, by name."""
     import torch
 
     from metrics import conditional
 
-    n, k = drawn.shape[:2]
-    a = examples.answers.shape[1]
     embedded, right = (_embed(images, lpips, upsample) for images in (drawn, examples.answers))
-    pixels, answers = (_planes(images) for images in (drawn, examples.answers))
+    pixels, truth = _planes(drawn), _planes(examples.answers)[:, 0]
     distances = conditional.between(embedded, right)
     measured = {"diversity": conditional.diversity(embedded), "fwv": conditional.fwv(embedded, distances)}
-    if a == 1:
-        truth = answers[:, 0]
+    if right.shape[1] == 1:
         scores = {"lpips": distances[..., 0], "psnr": conditional.psnr(pixels, truth)}
-        if truth.shape[-1] >= 11:
+        if truth.shape[-1] >= conditional.WINDOW:
             scores["ssim"] = conditional.ssim(pixels, truth)
         for name, values in scores.items():
             measured[f"best_{name}"] = conditional.best_of_k(values, higher=name != "lpips")
@@ -77,16 +90,28 @@ def rows(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsam
     else:
         measured["recall_distance"] = conditional.recall_distance(distances)
         measured["precision_distance"] = conditional.precision_distance(distances)
-    about = {"n_real": n * a, "n_fake": n * k, "n": n}
-    found = [{"metric": name, "value": float(value), **about} for name, value in measured.items()]
-    if examples.inside is None:
-        return found
-    nearest, counts = conditional.modes(pixels, answers, torch.from_numpy(examples.inside))
-    found.append({"metric": "mode_coverage", "value": float(conditional.mode_coverage(nearest, counts, a)), **about})
-    found.append({"metric": "counted", "value": float(counts.float().mean()), **about})
+    return {name: float(value) for name, value in measured.items()}
+
+
+def _modes(examples: Examples, drawn: Answers) -> list[Row]:
+    """Mode coverage and shares, of the inputs whose right answers can be told apart."""
+    import torch
+
+    from metrics import conditional
+
+    if examples.inside is None or not (usable := examples.inside.any(axis=(1, 2))).any():
+        return []
+    answers = examples.answers[usable]
+    n, k, a = int(usable.sum()), drawn.shape[1], answers.shape[1]
+    inside = torch.from_numpy(examples.inside[usable])
+    nearest, counts = conditional.modes(_planes(drawn[usable]), _planes(answers), inside)
     shares = nearest[counts].bincount(minlength=a) / counts.sum().clamp(min=1)
-    named = [{"metric": "mode_share", "value": float(share), **about, "item": i} for i, share in enumerate(shares)]
-    return found + named
+    measured = [
+        {"metric": "mode_coverage", "value": float(conditional.mode_coverage(nearest, counts, a))},
+        {"metric": "counted", "value": float(counts.float().mean())},
+        *({"metric": "mode_share", "value": float(share), "item": item} for item, share in enumerate(shares)),
+    ]
+    return [{**row, "n_real": n * a, "n_fake": n * k, "n": n} for row in measured]
 
 
 def _planes(images: Answers) -> torch.Tensor:

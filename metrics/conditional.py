@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIGMA = 0.2  # of FwV
+WINDOW = 11  # pixels a side of SSIM's window
 
 
 def between(drawn: Tensor, right: Tensor) -> Tensor:
     """LPIPS from every drawn to every right answer of the same input, (n, k, a)."""
-    return torch.cdist(drawn, right).square()
+    # Without a matrix product, which would round the small distances of images that are almost equal.
+    return torch.cdist(drawn, right, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def diversity(drawn: Tensor) -> Tensor:
@@ -70,17 +72,17 @@ def psnr(drawn: Tensor, truth: Tensor) -> Tensor:
 def ssim(drawn: Tensor, truth: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) with its Gaussian window, in the mean over channels: (n, k).
 
-    drawn: (n, k, C, H, W) in 0..255, truth: (n, C, H, W); H and W at least 11.
+    drawn: (n, k, C, H, W) in 0..255, truth: (n, C, H, W); H and W at least WINDOW.
     """
     x = drawn.flatten(0, 1)
     y = truth.repeat_interleave(drawn.shape[1], dim=0)
-    offsets = torch.arange(-5, 6, device=x.device, dtype=x.dtype)
+    offsets = torch.arange(-(WINDOW // 2), WINDOW // 2 + 1, device=x.device, dtype=x.dtype)
     window = torch.exp(-offsets.square() / (2 * 1.5**2))
     window = (window / window.sum()).outer(window / window.sum())
 
     def blurred(images: Tensor) -> Tensor:
         channels = images.shape[1]
-        return F.conv2d(images, window.expand(channels, 1, 11, 11), groups=channels)
+        return F.conv2d(images, window.expand(channels, 1, WINDOW, WINDOW), groups=channels)
 
     mean_x, mean_y = blurred(x), blurred(y)
     var_x, var_y = blurred(x * x) - mean_x**2, blurred(y * y) - mean_y**2

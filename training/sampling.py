@@ -13,6 +13,7 @@ from common.console import Progress, UserError
 from common.files import atomic_path, read_sealed
 from common.hashing import sha256_file
 from methods.api import Latents, Method, to_uint8
+from methods.conditional import ConditionalMethod
 from training.device import memory_advice
 from training.identity import recorded_run, sources_hash
 from training.inputs import hash_of, new_method, training_set
@@ -54,6 +55,10 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
     advice = "give the job more memory or let fewer jobs run at once (training.runs_per_gpu, --cores)"
     with memory_advice(f"sampling {run_folder}", advice):
         method = load_run(run_folder, device)
+        if isinstance(method, ConditionalMethod):
+            raise UserError(
+                f"{run_folder} is a run of {method.name}, which draws at conditions; run: python -m metrics.answers"
+            )
         arrays: dict[str, np.ndarray] = {"images": draw(method, n, run["method"])}
         if method.backtracks:
             arrays["interpolation"] = interpolate(method, rows, steps)

@@ -136,3 +136,16 @@ def test_names_and_texts_of_a_users_data_sets_pass_through_all_rules(tmp_path: P
     done = dry_run("--quiet", "rules", config=config.name, cwd=project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^evaluate +7$", done.stdout + done.stderr, flags=re.MULTILINE)
+
+
+def test_a_task_is_trained_on_the_prepared_images_of_its_data_set() -> None:
+    """And what it needs is fetched first: the drawings, and the loss network of its methods."""
+    runs = [f"results/multimodal/runs/{task}/cond_imle/seed0/train/run.json" for task in ("people", "faces_4px")]
+    done = dry_run(*runs, "fetch", config="config/multimodal.yaml")
+    assert done.returncode == 0, done.stderr
+    jobs = re.findall(r"^Job \d+: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    said = [job.split(",")[0] for job in jobs]
+    assert {f"training cond_imle on {task} (train" for task in ("people", "faces_4px")} <= set(said)
+    for dataset in ("openmoji_faces", "openmoji_people"):
+        assert f"fetching the images of {dataset}" in said and f"preparing {dataset} at 32 px" in said
+    assert "fetching the weights of lpips_alex" in said and "fetching the weights of inception" not in said

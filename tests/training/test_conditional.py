@@ -21,7 +21,7 @@ from training.config import Preset, RunConfig, parse_preset
 from training.identity import describe_run, differences, recorded_run, run_identity
 from training.inputs import hash_of, training_set
 from training.loop import train
-from training.sampling import load_run
+from training.sampling import load_run, sample
 
 SMALL = {"widths": [4, 4], "encoder_width": 0, "global_code": 2, "noise_channels": 0, "batch": 2, "learning_rate": 0.01}
 PIXELS = {"lpips_weight": 0.0, "mse_weight": 1.0}
@@ -171,3 +171,5 @@ def test_an_interrupted_run_resumes_to_the_same_bits_and_draws_the_same_answers(
     assert answers.shape == (2, 5, 16, 16, 3) and answers.dtype == np.uint8
     assert np.array_equal(answers[:1], draw_answers(method, conditions[:1], 5))
     assert not np.array_equal(answers, draw_answers(method, conditions, 5, "sample train"))
+    with pytest.raises(UserError, match="resumed is a run of cond_imle, which draws at conditions"):
+        sample(Path("resumed"), Path("samples.npz"), 5, 2, 2, torch.device("cpu"), 1)

@@ -17,8 +17,10 @@ from PIL import Image
 from common.console import UserError
 from common.files import write_json
 from data.load import data_hash
+from data.tasks import Examples, load_task
 from metrics import answers as measuring
 from metrics.collect import collect
+from networks.lpips import LPIPS
 from training.config import Preset, parse_preset
 from training.loop import train
 from training.protocols import ANSWER_CONTROLS
@@ -139,6 +141,19 @@ def test_every_number_names_its_inputs_and_k_and_both_kinds_of_inputs_are_measur
     assert shares.sum().tolist() == pytest.approx([1, 1])
 
 
+def test_an_input_without_the_telling_class_is_left_out_of_mode_coverage(preset, workplace):
+    """Of pairs of a user's own, a label map may lack the class; its mean colour would be 0 / 0."""
+    heldout = load_task(preset.tasks["people"], 16, "heldout")
+    inside = heldout.inside.copy()
+    inside[0] = False
+    some = Examples(heldout.conditions, heldout.answers, heldout.shown, inside)
+    rows = {row["metric"]: row for row in measuring.rows(preset.tasks["people"], some, some.answers, LPIPS("alex"), 2)}
+    assert rows["mode_coverage"]["value"] == 1 and rows["mode_coverage"]["n"] == 1 and rows["diversity"]["n"] == 2
+    none = Examples(heldout.conditions, heldout.answers, heldout.shown, inside & False)
+    rows = {row["metric"] for row in measuring.rows(preset.tasks["people"], none, none.answers, LPIPS("alex"), 2)}
+    assert "diversity" in rows and "mode_coverage" not in rows
+
+
 def test_a_control_needs_its_task_and_a_task_of_its_kind(results):
     out = ("--config", "results/toy/config.json", "--out", "no.json")
     with pytest.raises(UserError, match=r"either a finished run .* or a control with its task"):
@@ -172,6 +187,14 @@ def test_tables_have_mean_and_deviation_of_what_was_measured(results):
     assert len(answers.build("super_resolution", results).rows) == 4
 
 
+def test_a_cell_that_was_not_run_says_so(results, tmp_path):
+    shutil.copy(results.folder / "config.json", tmp_path)
+    rest = results.metrics.query("not (dataset == 'people' and method == 'cond_imle') and metric != 'fwv'")
+    rest.to_csv(tmp_path / "metrics.csv", index=False)
+    regression, missing, _ = answers.build("layouts", Results(tmp_path, results.prepared)).rows
+    assert set(missing[6:]) == {"not run"} and regression.count("n/a") == 1
+
+
 def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
     figure4.draw(results, tmp_path / "a.png", tmp_path / "a.pdf")
     figure4.draw(results, tmp_path / "b.png", tmp_path / "b.pdf")
@@ -191,6 +214,7 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
         answers.write(answers.build(name, results), *(tables / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")))
     (results.folder / "figures").mkdir(exist_ok=True)
     figure4.draw(results, *(results.folder / "figures" / f"figure4.{suffix}" for suffix in ("png", "pdf")))
+    (results.folder / "report.html").write_text(multimodal.page(results))
     reference.save(results, tmp_path / "saved")
     saved = Results(tmp_path / "saved", tmp_path / "saved" / "prepared")
     reference.render(saved.folder, tmp_path / "again")
@@ -203,10 +227,11 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
     links = SavedLinks(saved)
     links.walk()
     assert links.broken == [] and links.counts["tables"] == 2 and links.counts["runs"] == 8
+    assert links.counts["pages"] == 1
     frame = pd.read_csv(saved.folder / "metrics.csv")
     frame.loc[(frame["metric"] == "mode_coverage") & (frame["seed"] == 1), "value"] = 0.5
     frame.to_csv(saved.folder / "metrics.csv", index=False)
     broken = SavedLinks(Results(saved.folder, saved.prepared))
     broken.walk()
-    assert any("layouts" in sentence for sentence in broken.broken)
+    assert [any(name in sentence for sentence in broken.broken) for name in ("layouts", "report.html")] == [True, True]
     shutil.rmtree(tables)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.console import UserError
 from metrics.copy_rate import pixels
 from workflow.rendering import pictures
 from workflow.rendering.browser import Browser
@@ -77,6 +78,7 @@ def test_large_images_lie_beside_the_page(results, monkeypatch):
 
 def test_a_changed_sheet_is_found(results):
     folder = results.folder / "pictures"
-    assert pictures.differences(results, folder) == []
+    pictures.check(results, folder)
     Image.new("RGB", (32, 32)).save(folder / "rings/vanilla_imle/samples.webp")
-    assert pictures.differences(results, folder) == ["rings/vanilla_imle/samples.webp"]
+    with pytest.raises(UserError, match=r"rings/vanilla_imle/samples\.webp is not what the samples give"):
+        pictures.check(results, folder)

@@ -21,7 +21,7 @@ from training.protocols import ANSWER_CONTROLS, ANSWERS
 from workflow.rendering import captions, stamp
 from workflow.rendering.contents import Entry
 from workflow.rendering.notation import LATEX, markdown_table
-from workflow.rendering.results import Results
+from workflow.rendering.results import NOT_RUN, Results
 
 TITLES = {"super_resolution": "Super-resolution", "layouts": "Images from layouts"}
 KINDS = {"super_resolution": "super_resolution", "layouts": "layout"}  # table: kind of its tasks
@@ -169,7 +169,8 @@ def entry(results: Results, method: str, kind: str) -> Entry:
 def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, object]:
     """Mean and deviation over seeds of one metric."""
     frame = results.metrics
-    here = frame[(frame["dataset"] == task) & (frame["method"] == method) & (frame["metric"] == column.metric)]
+    cell = frame[(frame["dataset"] == task) & (frame["method"] == method)]
+    here = cell[cell["metric"] == column.metric]
     here = here[here["protocol"].str.startswith(f"{column.inputs}-k") & here["item"].isna()]
     values = here["value"].to_numpy(dtype=float)
     return {
@@ -181,12 +182,13 @@ def _cell(results: Results, task: str, method: str, column: Column) -> dict[str,
         "n_inputs": int(here["n"].iloc[0]) if len(values) else None,
         "protocol": here["protocol"].iloc[0] if len(values) else None,
         "decimals": column.decimals,
+        "reason": "" if len(values) else NOT_RUN if cell.empty else "n/a",
     }
 
 
 def _text(cell: dict[str, object]) -> str:
     if cell["mean"] is None:
-        return "n/a"
+        return str(cell["reason"])
     spread = f" ± {cell['std']:.{cell['decimals']}f}" if cell["std"] is not None else ""
     return f"{cell['mean']:.{cell['decimals']}f}{spread}"
 
@@ -198,7 +200,7 @@ def _training(results: Results, task: str, method: str) -> tuple[str, str, str]:
     here = frame[(frame["dataset"] == task) & (frame["method"] == method)]
     k = {match[1] for name in here["protocol"] if (match := re.search(r"-k(\d+)-", str(name)))}
     steps = " ".join(sorted({f"{run['steps']:,}" for run in records}))
-    seconds = f"{np.mean([run['seconds'] for run in records]):.0f}" if records else ""
+    seconds = f"{np.mean([stamp.training_seconds(run) for run in records]):.0f}" if records else ""
     return steps, seconds, " ".join(sorted(k))
 
 
@@ -206,10 +208,11 @@ def _caption(name: str, results: Results) -> str:
     preset, kind = results.preset, KINDS[name]
     used = {method for _, method in lines(preset, kind)}
     settings = preset.metrics.backtracking
-    counts = results.metrics.loc[
-        results.metrics["dataset"].isin([t for t, v in preset.tasks.items() if v.kind == kind])
-    ]
-    held_out = ", ".join(map(str, sorted(counts["n"].dropna().astype(int).unique())))
+    frame = results.metrics.query("metric == 'diversity'")
+    here = frame["protocol"].str.startswith("heldout") & frame["dataset"].map(
+        lambda name: name in preset.tasks and preset.tasks[name].kind == kind
+    )
+    held_out = ", ".join(map(str, sorted(frame.loc[here, "n"].astype(int).unique())))
     return " ".join(
         [
             f"k = {ANSWERS[kind]} answers to each of {held_out} held-out inputs. {MEANING[name]} FwV: the variance of "

@@ -1,6 +1,6 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
-A preset that has tasks alone gets this page as its report; in other reports, `sections` follow the rest.
+A preset that has tasks alone gets this page as its report; of others, it lies beside the report.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+from common.console import UserError
+from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
 
 FIGURES = {"figure4": "Figure 4", "figure5": "Figure 5"}
+CHANGED = " (changed since)"
 DIRECTIONS = "directions.csv"  # the numbers of Figure 5, in the folder of the tables
 CAPTIONS = {
     "figure4": "The first held-out inputs of each task, every right answer that is known, and the first answers of "
@@ -63,6 +66,21 @@ def sections(results: Results) -> list[Section]:
     return found
 
 
+def file_of(preset: Preset) -> str:
+    """The name of the page in the results folder."""
+    return "multimodal.html" if preset.datasets else "report.html"
+
+
+def check(results: Results, path: Path) -> None:
+    """Raise `UserError` if a page differs from a new one by more than what it says about the present sources."""
+    if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
+        raise UserError(f"{path} is not what metrics.csv and figures/ render to")
+
+
+def _without_sources(html: str) -> str:
+    return stamp.without(html).replace(CHANGED, "")
+
+
 def page(results: Results) -> str:
     """A report, as HTML, of a preset that has only tasks."""
     loader = FileSystemLoader(Path(__file__).parent)
@@ -78,8 +96,8 @@ def page(results: Results) -> str:
             tasks[record["dataset"]],
             str(record["seed"]),
             f"{record['steps']:,}",
-            f"{record['seconds']:.0f}",
-            stamp.commit(record) + (" (changed since)" if stamp.sources_changed(record) else ""),
+            f"{stamp.training_seconds(record):.0f}",
+            stamp.commit(record) + (CHANGED if stamp.sources_changed(record) else ""),
             *(record[key][:8] for key in ("config_hash", "data_hash", "sources_hash")),
         )
         for record in results.runs

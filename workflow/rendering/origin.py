@@ -39,12 +39,13 @@ def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
 def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, str]]:
     """What was run, on what: the lines at the top of the page."""
     preset, measured = results.preset, set(results.metrics["method"])
-    counts = [(dataset_title(name), results.manifest(name).get("count")) for name in preset.datasets]
+    rows = [*results.ranked, *results.answerers]
+    counts = [(dataset_title(name), results.manifest(name).get("count")) for name in results.datasets]
     images = ", ".join(f"{title} ({count} images)" if count else title for title, count in counts)
     seeds = f"seed{'s' * (len(preset.seeds) > 1)} {', '.join(map(str, preset.seeds))}"
     lines = [
         ("Images", f"{images}, {preset.resolution} × {preset.resolution} px"),
-        ("Methods", ", ".join(row.title for row in results.ranked if row.id in measured)),
+        ("Methods", ", ".join(row.title for row in rows if row.id in measured)),
     ]
     if not records:
         return [*lines, ("Training", seeds)]

@@ -59,15 +59,16 @@ def read(results: Results, dataset: str) -> About | None:
     return read_json(path) if path.is_file() else None
 
 
-def differences(results: Results, folder: Path) -> list[str]:
-    """Names of the files in `folder` that are not those that `draw` writes now."""
+def check(results: Results, folder: Path) -> None:
+    """Raise `UserError` if a file in `folder` is not the one that `draw` writes now."""
     with TemporaryDirectory() as scratch:
         draw(results, Path(scratch))
         made, found = (
             {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
             for root in (Path(scratch), folder)
         )
-    return sorted(name for name in made.keys() | found.keys() if made.get(name) != found.get(name))
+    if wrong := sorted(name for name in made.keys() | found.keys() if made.get(name) != found.get(name)):
+        raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
 
 def _dataset(results: Results, dataset: str, folder: Path) -> About:

@@ -28,6 +28,7 @@ RECORDS = (
     DUPLICATES.format(dataset="*"),
 )
 RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
+PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
 
@@ -39,14 +40,12 @@ def save(results: Results, out: Path) -> None:
     manifests = {name: results.prepared / name / "manifest.json" for name in results.datasets}
     shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
     sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
-    everything = ["figures/*", "multimodal.html"] if len(shareable) == len(manifests) else []
+    everything = PICTURES if len(shareable) == len(manifests) else ()
     _copy(results.folder, out, (*RECORDS, *RENDERED, *sheets, *everything))
     for name in manifests:
         _copy(results.prepared, out / "prepared", (f"{name}/manifest.json",))
     if results.preset.datasets:
         write_text(out / "report.html", report.page(open_results(out)))
-    else:
-        _copy(results.folder, out, ("report.html",) if everything else ())
     say(f"{out}: saved with pictures of {', '.join(shareable) or 'no data set'}; add a README.md")
 
 
@@ -67,7 +66,7 @@ def render(saved: Path, out: Path) -> None:
         paths = (out / "tables" / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
         answers.write(answers.build(name, results), *paths)
     if results.preset.tasks:
-        write_text(out / ("multimodal.html" if results.preset.datasets else "report.html"), multimodal.page(results))
+        write_text(out / multimodal.file_of(results.preset), multimodal.page(results))
 
 
 def _render(results: Results, out: Path) -> None:

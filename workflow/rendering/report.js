@@ -123,5 +123,7 @@ for (const button of all("button[data-step]", zoom)) button.addEventListener("cl
 // Charts; vega-embed makes their menus.
 for (const source of all("script.specification")) {
   const options = { renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false } };
-  vegaEmbed(source.previousElementSibling, JSON.parse(source.textContent), options);
+  const chart = source.previousElementSibling;
+  vegaEmbed(chart, JSON.parse(source.textContent), options)
+    .then(() => chart.querySelector("summary").setAttribute("aria-label", "Save this chart"));
 }

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common import __version__
+from common.console import UserError
 from common.files import read_json
 from data.datasets import MINE
 from metrics import statistics
@@ -84,13 +85,14 @@ def data(table: Table) -> list[dict[str, Any]]:
     return list(json.loads(frame.drop(columns="table").to_json(orient="records", double_precision=10)))
 
 
-def difference(html: str, results: Results) -> str | None:
-    """What is wrong with a page: numbers that are not those of metrics.csv, or pictures other than the sheets."""
+def check(results: Results, path: Path) -> None:
+    """Raise `UserError` if a page holds other numbers than metrics.csv, or other pictures than the sheets."""
+    html = path.read_text("utf-8")
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     if found is None or json.loads(found[1]) != data(tables.build(ALL, results)):
-        return "is not what metrics.csv renders to"
-    lost = [sheet.path for sheet, source in Browser(results).sources() if f"url({source})" not in html]
-    return f"shows other pictures than {', '.join(lost)}" if lost else None
+        raise UserError(f"{path} is not what metrics.csv renders to")
+    if lost := [sheet.path for sheet, source in Browser(results).sources() if f"url({source})" not in html]:
+        raise UserError(f"{path} shows other pictures than {', '.join(lost)}")
 
 
 def embedded(value: Any) -> Markup:

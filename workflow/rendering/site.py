@@ -17,7 +17,7 @@ from workflow.rendering.winners import Winner, winners
 
 @dataclass(frozen=True)
 class Listed:
-    """One report.  best: the heads of the first two questions, and their winner on each data set."""
+    """One report.  best: the heads of the first questions, and the winner of each on each data set."""
 
     folder: str
     title: str
@@ -36,7 +36,7 @@ def index(folders: list[Path]) -> str:
 def _listed(folder: Path) -> Listed:
     results = open_results(folder)
     table = tables.build(ALL, results)
-    trained = {row.id for row in results.generators}
+    trained = {row.id for row in (*results.generators, *results.answerers)}
     runs = [record for record in results.runs if record["method"] in trained]
     return Listed(
         folder=folder.name,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,22 +27,18 @@ from common.console import UserError, run
 from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
-from data.load import load
+from data.load import load, load_labels
 from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
+from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
-FILE_OF = {
-    "fid": "fid",
-    "precision": "precision_recall",
-    "authpct": "diversity",
-    "lpips_backtracking": "backtracking",
-    "fwv": "answers",
-}  # by metric
+FILE_OF = {"fid": "fid", "precision": "precision_recall", "authpct": "diversity", "fwv": "answers"}  # by metric
+FILE_OF["lpips_backtracking"] = "backtracking"
+TABLE = ("csv", "md", "tex")  # the suffixes of a table
 
 
 class Links:
@@ -72,41 +68,31 @@ class Links:
             table = tables.build(number, self.results)
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
-            self.link("tables", path, partial(self._table, partial(notation.write, table)))
+            self.link("tables", path, partial(self._again, partial(notation.write, table), TABLE))
         for name in answers.filled(self.results.preset):
             found = answers.build(name, self.results)
             self.counts["table cells"] += int(found.numbers["mean"].notna().sum())
-            self.link("tables", self.folder / "tables" / name, partial(self._table, partial(answers.write, found)))
+            path = self.folder / "tables" / name
+            self.link("tables", path, partial(self._again, partial(answers.write, found), TABLE))
 
     def check_statistics(self) -> None:
-        """The statistics are what metrics.csv gives; conditional methods have none."""
-        if not self.results.preset.datasets:
-            return
-        self.link("statistics", self.folder / "statistics", self._statistics)
+        """Statistics and pages are what metrics.csv gives, as far as there are any; tasks have no statistics."""
+        preset, pages = self.results.preset, {}
+        if preset.datasets:
+            write = partial(statistics.write, self.results)
+            self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
+            pages["report.html"] = report.check
+        if preset.tasks:
+            pages[multimodal.file_of(preset)] = multimodal.check
+        for name, check in pages.items():
+            if (path := self.folder / name).is_file():
+                self.link("pages", path, partial(check, self.results))
 
-    def _statistics(self, path: Path) -> None:
+    def _again(self, write: Callable[..., None], suffixes: Sequence[str], path: Path) -> None:
+        """What `write` writes now is in the files of these suffixes."""
         with TemporaryDirectory() as scratch:
-            again = [Path(scratch, f"statistics.{suffix}") for suffix in ("csv", "md")]
-            statistics.write(self.results, *again)
-            for file in again:
-                found = path.with_suffix(file.suffix)
-                if found.read_text("utf-8") != file.read_text("utf-8"):
-                    raise UserError(f"{found} is not what metrics.csv renders to")
-
-    def check_page(self) -> None:
-        """The report, if there is one, holds the numbers of metrics.csv and the sheets of pictures/."""
-        path = self.folder / "report.html"
-        if path.is_file():
-            self.link("pages", path, self._page)
-
-    def _page(self, path: Path) -> None:
-        if wrong := report.difference(path.read_text("utf-8"), self.results):
-            raise UserError(f"{path} {wrong}")
-
-    def _table(self, write: Callable[[Path, Path, Path], None], path: Path) -> None:
-        with TemporaryDirectory() as scratch:
-            again = [Path(scratch, f"table.{suffix}") for suffix in ("csv", "md", "tex")]
-            write(again[0], again[1], again[2])
+            again = [Path(scratch, f"again.{suffix}") for suffix in suffixes]
+            write(*again)
             for file in again:
                 found = path.with_suffix(file.suffix)
                 if stamp.without(found.read_text("utf-8")) != stamp.without(file.read_text("utf-8")):
@@ -119,7 +105,6 @@ class SavedLinks(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
-        self.check_page()
         for record in self.results.runs:
             folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
             self.link("runs", folder / record["split"] / "run.json", self._run)
@@ -155,9 +140,8 @@ class Chain(Links):
     def walk(self) -> None:
         self.check_tables()
         self.check_statistics()
-        self.check_page()
         if (sheets := self.folder / pictures.FOLDER).is_dir():
-            self.link("sheets of pictures", sheets, self._pictures)
+            self.link("sheets of pictures", sheets, partial(pictures.check, self.results))
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
@@ -178,11 +162,6 @@ class Chain(Links):
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
-
-    def _pictures(self, folder: Path) -> None:
-        """The sheets are what the samples give."""
-        if wrong := pictures.differences(self.results, folder):
-            raise UserError(f"{folder / wrong[0]} is not what the samples give")
 
     def _metric(self, path: Path) -> None:
         content = read_sealed(path)
@@ -248,6 +227,10 @@ class Chain(Links):
         _, manifest = load(folder.name, int(self.prepared.name), root=self.prepared.parent)
         for entry in manifest["images"]:
             _same(self.raw / folder.name / entry["file"], entry["sha256"], folder / "manifest.json")
+        if "labels" in manifest:
+            _, labels = load_labels(folder.name, int(self.prepared.name), self.prepared.parent)
+            for entry in labels["files"]:
+                _same(self.raw / folder.name / "labels" / entry["file"], entry["sha256"], folder / "manifest.json")
         self.counts["images"] += len(manifest["images"])
         if change := manual_difference(folder.name, self.raw, self.manual):
             raise UserError(f"{change}; run snakemake again")
