@@ -61,7 +61,7 @@ else:
 
     results = [rules.tables.output, rules.figures.output, rules.report.output] if PRESET.datasets else []
     if PRESET.tasks:
-        results.append(rules.multimodal_page.output)
+        results.append(rules.multimodal.output)
     if PRESET.training.checkpoints:
         results.append(rules.collect_learning.output)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SAMPLES = 500  # at most: a checkpoint is measured on fewer samples than the finished run
 KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")  # of run.json
 EXAMPLES = """examples:
-  python -m metrics.learning --config study --run results/study/runs/openmoji_faces/edm/seed0/full --out learning.json
+  python -m metrics.learning --config demo --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out learning.json
 """
 Row = dict[str, Any]
 
@@ -65,12 +65,15 @@ def main() -> None:
 def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
     """The content of a learning file: what was run, and `rows`, one for each checkpoint and metric.
 
-    The last step is a checkpoint too.  Raises `UserError` as `training.sampling.load_run` does.
+    The last step is a checkpoint too.  Raises `UserError` as `training.sampling.load_run` does, and if the run lacks a
+    checkpoint of the preset.
     """
     from networks.lpips import LPIPS
+    from training.checkpoint import check_checkpoints
     from training.sampling import load_run
 
     record = read_sealed(folder / "run.json")
+    check_checkpoints(record, folder, preset.training.checkpoints)
     seconds = {key: record[key] for key in ("seconds", "processor_seconds")}
     checkpoints = [*record["checkpoints"], {"step": record["steps"], **seconds, "file": "model.safetensors"}]
     measured_by = Checkpoints(record, preset, LPIPS(preset.metrics.backtracking.net).to(device), device)

@@ -30,7 +30,7 @@ DESCRIBE_EXAMPLES = """examples:
 PLAN_EXAMPLES = """examples:
   python -m training plan --config demo
   python -m training plan --config paper --device cuda
-  python -m training plan --config study --minutes 16    for equal budgets: the steps that take 16 minutes
+  python -m training plan --config tuning --minutes 4    for equal budgets: the steps that take 4 minutes
 """
 PRUNE_EXAMPLES = """examples:
   python -m training prune --config demo             list saved states that the preset no longer asks for

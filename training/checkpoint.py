@@ -8,7 +8,7 @@ it is set aside and the one before it is used.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,3 +130,18 @@ def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, dict | list | tuple):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _tensors(item, f"{name}/{key}")
+
+
+def checkpoint_steps(steps: int, shares: Sequence[float]) -> list[int]:
+    """The steps, besides the last, after which weights are exported.  shares: of all steps (training.checkpoints)."""
+    return sorted({max(1, round(share * steps)) for share in shares} - {steps}) if steps else []
+
+
+def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[float]) -> None:
+    """Raises `UserError` if a finished run did not export the weights of one of these shares.  record: its run.json."""
+    exported = {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}
+    if absent := set(checkpoint_steps(record["steps"], shares)) - exported:
+        raise UserError(
+            f"the finished run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed "
+            "after it; delete the folder to train it again, or restore the former value"
+        )

@@ -209,6 +209,10 @@ def _check_tasks(preset: Preset) -> None:
         info = dataset_info(definition.dataset)
         if definition.kind == "layout" and info.layouts is None:
             raise UserError(f"tasks.{task}.dataset: {definition.dataset} has no label maps; name a set with `layouts`")
+        if definition.kind == "layout" and definition.imbalance and info.layouts and info.layouts.answers == 1:
+            raise UserError(
+                f"tasks.{task}.imbalance: {definition.dataset} has one right answer for each label map; remove the key"
+            )
         if definition.kind == "super_resolution" and preset.resolution // definition.factor < 2:
             raise UserError(
                 f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it"

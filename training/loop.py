@@ -25,7 +25,7 @@ from common.hashing import sha256_file
 from common.machine import batch_job
 from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
-from training.checkpoint import RunState, save_model
+from training.checkpoint import RunState, check_checkpoints, checkpoint_steps, save_model
 from training.config import RunConfig
 from training.device import check_gpu, memory_advice, pick_device
 from training.identity import claim, run_identity, settings
@@ -76,7 +76,7 @@ def train(
                 loop.resume()
                 loop.advance()
                 loop.export(title)
-        _copy(state.folder, out, checkpoint_steps(run.steps, intervals.checkpoints))
+        _copy(state.folder, out, intervals.checkpoints)
 
 
 def finished(folder: Path) -> bool:
@@ -92,11 +92,6 @@ def finished(folder: Path) -> bool:
     if not intact:
         say(f"warning: finished files in {folder} are damaged; writing them again from the last saved state")
     return intact
-
-
-def checkpoint_steps(steps: int, shares: Sequence[float]) -> list[int]:
-    """The steps after which weights are exported.  shares: of all steps (training.checkpoints)."""
-    return sorted({max(1, round(share * steps)) for share in shares}) if steps else []
 
 
 def _less_memory(run: RunConfig) -> str:
@@ -286,14 +281,10 @@ def _csv(rows: list[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def _copy(folder: Path, out: Path, checkpoints: list[int]) -> None:
+def _copy(folder: Path, out: Path, checkpoints: Sequence[float]) -> None:
     """Copy the files of a finished run, run.json last.  Raises `UserError` if a checkpoint was not exported."""
     record = read_sealed(folder / FILES[-1])
-    if absent := set(checkpoints) - {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}:
-        raise UserError(
-            f"the finished run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed "
-            "after it; delete the folder to train it again, or restore the former value"
-        )
+    check_checkpoints(record, folder, checkpoints)
     sweep(out)
     for name in [*record["files"], FILES[-1]]:
         with atomic_path(out / name) as temporary:

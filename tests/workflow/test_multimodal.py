@@ -187,6 +187,14 @@ def test_tables_have_mean_and_deviation_of_what_was_measured(results):
     assert len(answers.build("super_resolution", results).rows) == 4
 
 
+def test_a_cell_that_was_not_run_says_so(results, tmp_path):
+    shutil.copy(results.folder / "config.json", tmp_path)
+    rest = results.metrics.query("not (dataset == 'people' and method == 'cond_imle') and metric != 'fwv'")
+    rest.to_csv(tmp_path / "metrics.csv", index=False)
+    regression, missing, _ = answers.build("layouts", Results(tmp_path, results.prepared)).rows
+    assert set(missing[6:]) == {"not run"} and regression.count("n/a") == 1
+
+
 def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
     figure4.draw(results, tmp_path / "a.png", tmp_path / "a.pdf")
     figure4.draw(results, tmp_path / "b.png", tmp_path / "b.pdf")
@@ -206,6 +214,7 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
         answers.write(answers.build(name, results), *(tables / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")))
     (results.folder / "figures").mkdir(exist_ok=True)
     figure4.draw(results, *(results.folder / "figures" / f"figure4.{suffix}" for suffix in ("png", "pdf")))
+    (results.folder / "report.html").write_text(multimodal.page(results))
     reference.save(results, tmp_path / "saved")
     saved = Results(tmp_path / "saved", tmp_path / "saved" / "prepared")
     reference.render(saved.folder, tmp_path / "again")
@@ -218,10 +227,11 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
     links = SavedLinks(saved)
     links.walk()
     assert links.broken == [] and links.counts["tables"] == 2 and links.counts["runs"] == 8
+    assert links.counts["pages"] == 1
     frame = pd.read_csv(saved.folder / "metrics.csv")
     frame.loc[(frame["metric"] == "mode_coverage") & (frame["seed"] == 1), "value"] = 0.5
     frame.to_csv(saved.folder / "metrics.csv", index=False)
     broken = SavedLinks(Results(saved.folder, saved.prepared))
     broken.walk()
-    assert any("layouts" in sentence for sentence in broken.broken)
+    assert [any(name in sentence for sentence in broken.broken) for name in ("layouts", "report.html")] == [True, True]
     shutil.rmtree(tables)

@@ -21,7 +21,7 @@ from training.protocols import ANSWER_CONTROLS, ANSWERS
 from workflow.rendering import captions, stamp
 from workflow.rendering.contents import Entry
 from workflow.rendering.notation import LATEX, markdown_table
-from workflow.rendering.results import Results
+from workflow.rendering.results import NOT_RUN, Results
 
 TITLES = {"super_resolution": "Super-resolution", "layouts": "Images from layouts"}
 KINDS = {"super_resolution": "super_resolution", "layouts": "layout"}  # table: kind of its tasks
@@ -169,7 +169,8 @@ def entry(results: Results, method: str, kind: str) -> Entry:
 def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, object]:
     """Mean and deviation over seeds of one metric."""
     frame = results.metrics
-    here = frame[(frame["dataset"] == task) & (frame["method"] == method) & (frame["metric"] == column.metric)]
+    cell = frame[(frame["dataset"] == task) & (frame["method"] == method)]
+    here = cell[cell["metric"] == column.metric]
     here = here[here["protocol"].str.startswith(f"{column.inputs}-k") & here["item"].isna()]
     values = here["value"].to_numpy(dtype=float)
     return {
@@ -181,24 +182,25 @@ def _cell(results: Results, task: str, method: str, column: Column) -> dict[str,
         "n_inputs": int(here["n"].iloc[0]) if len(values) else None,
         "protocol": here["protocol"].iloc[0] if len(values) else None,
         "decimals": column.decimals,
+        "reason": "" if len(values) else NOT_RUN if cell.empty else "n/a",
     }
 
 
 def _text(cell: dict[str, object]) -> str:
     if cell["mean"] is None:
-        return "n/a"
+        return str(cell["reason"])
     spread = f" ± {cell['std']:.{cell['decimals']}f}" if cell["std"] is not None else ""
     return f"{cell['mean']:.{cell['decimals']}f}{spread}"
 
 
 def _training(results: Results, task: str, method: str) -> tuple[str, str, str]:
-    """Steps and mean seconds of the trainings, and k."""
+    """Steps and mean `stamp.training_seconds` of the trainings, and k."""
     records = [run for run in results.runs if (run["dataset"], run["method"]) == (task, method)]
     frame = results.metrics
     here = frame[(frame["dataset"] == task) & (frame["method"] == method)]
     k = {match[1] for name in here["protocol"] if (match := re.search(r"-k(\d+)-", str(name)))}
     steps = " ".join(sorted({f"{run['steps']:,}" for run in records}))
-    seconds = f"{np.mean([run['seconds'] for run in records]):.0f}" if records else ""
+    seconds = f"{np.mean([stamp.training_seconds(run) for run in records]):.0f}" if records else ""
     return steps, seconds, " ".join(sorted(k))
 
 
@@ -211,11 +213,12 @@ def _caption(name: str, results: Results) -> str:
         lambda name: name in preset.tasks and preset.tasks[name].kind == kind
     )
     held_out = ", ".join(map(str, sorted(frame.loc[here, "n"].astype(int).unique())))
+    enlarged = f", images enlarged {settings.upsample} times" if settings.upsample > 1 else ""
     return " ".join(
         [
             f"k = {ANSWERS[kind]} answers to each of {held_out} held-out inputs. {MEANING[name]} FwV: the variance of "
             "the answers, counted near right ones (sigma 0.2; docs/multimodal.md).",
-            f"LPIPS: {NETWORK_TITLES[settings.net]}, images enlarged {settings.upsample} times.",
+            f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the processor, or of the clock on a GPU.",
             captions.scale(preset),
             captions.seeds(preset),
             stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),

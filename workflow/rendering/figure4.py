@@ -53,8 +53,10 @@ def _page(results: Results, scale: int) -> Figure:
             bottom = (total - top - TITLE - HEAD) * scale - len(pixels)
             figure.figimage(pixels, left * scale, bottom, origin="upper")
             width = pixels.shape[1] // scale
-            text = "\n".join(wrap(group.head, max(width // 9, 8), break_long_words=False))
-            figure.text(left / WIDTH, 1 - (top + TITLE + HEAD - 8) / total, text, size=TINY, color=GREY, va="bottom")
+            lines = wrap(group.head, max(width // 9, 8), break_long_words=False)
+            size = TINY * min(1, width / (9 * max(map(len, lines))))  # a letter is at most nine pixels wide
+            place = left / WIDTH, 1 - (top + TITLE + HEAD - 8) / total
+            figure.text(*place, "\n".join(lines), size=size, color=GREY, va="bottom")
             left += width + GUTTER
         top += height
     figure.text(0, 6 / total, "\n".join(foot), size=TINY, color=GREY, va="bottom", linespacing=1.25)

@@ -1,11 +1,12 @@
 """What the report says about several answers to one input: tables, Figures 4 and 5, and a page of its own.
 
-A preset that has tasks alone gets this page as its report; in other reports, `sections` follow the rest.
+The report of a preset that has tasks alone; with data sets too, it is multimodal.html, to which report.html links.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,14 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
+from common.console import UserError
+from data.datasets import dataset_info
+from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
 from workflow.rendering.results import Results
 
 FIGURES = {"figure4": "Figure 4", "figure5": "Figure 5"}
+CHANGED = " (changed since)"
 DIRECTIONS = "directions.csv"  # the numbers of Figure 5, in the folder of the tables
 CAPTIONS = {
     "figure4": "The first held-out inputs of each task, every right answer that is known, and the first answers of "
@@ -49,18 +54,35 @@ def sections(results: Results) -> list[Section]:
     for name in answers.filled(results.preset):
         table = answers.build(name, results)
         found.append(Section(name, table.title, table.caption, table.heads, table.rows, texts=len(answers.TEXTS)))
+    # Figure 5 shows the faces, whatever the data sets of the preset.
+    attributions = {"figure4": results.attributions(), "figure5": [dataset_info("openmoji_faces").attribution]}
     for name, title in FIGURES.items():
         path = results.folder / "figures" / f"{name}.png"
         png = base64.b64encode(path.read_bytes()).decode() if path.is_file() else None
-        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(results.attributions())))
+        found.append(Section(name, title, CAPTIONS[name], png=png, attributions=tuple(attributions[name])))
     path = results.folder / "tables" / DIRECTIONS
     if path.is_file():
-        parts = ("in the plane", "on the faces")
-        for part, (heads, rows) in zip(parts, figure5.tables(pd.read_csv(path)), strict=True):
-            title = f"The numbers of Figure 5 {part}"
+        parts = {"plane": "in the plane", "faces": "on the faces"}
+        for (part, where), (heads, rows) in zip(parts.items(), figure5.tables(pd.read_csv(path)), strict=True):
+            title = f"The numbers of Figure 5 {where}"
             caption = "Mean ± standard deviation over the seeds; results/reference/nn_direction/README.md defines them."
-            found.append(Section("directions", title, caption, heads, rows, texts=len(figure5.TEXTS)))
+            found.append(Section(f"directions-{part}", title, caption, heads, rows, texts=len(figure5.TEXTS)))
     return found
+
+
+def file_of(preset: Preset) -> str:
+    """The name of the page in the results folder."""
+    return "multimodal.html" if preset.datasets else "report.html"
+
+
+def check(results: Results, path: Path) -> None:
+    """Raise `UserError` if a page differs from a new one by more than version and present sources."""
+    if _without_sources(path.read_text("utf-8")) != _without_sources(page(results)):
+        raise UserError(f"{path} is not what metrics.csv and figures/ render to")
+
+
+def _without_sources(html: str) -> str:
+    return re.sub(r"Written by version \S+", "", stamp.without(html).replace(CHANGED, ""))
 
 
 def page(results: Results) -> str:
@@ -78,8 +100,8 @@ def page(results: Results) -> str:
             tasks[record["dataset"]],
             str(record["seed"]),
             f"{record['steps']:,}",
-            f"{record['seconds']:.0f}",
-            stamp.commit(record) + (" (changed since)" if stamp.sources_changed(record) else ""),
+            f"{stamp.training_seconds(record):.0f}",
+            stamp.commit(record) + (CHANGED if stamp.sources_changed(record) else ""),
             *(record[key][:8] for key in ("config_hash", "data_hash", "sources_hash")),
         )
         for record in results.runs

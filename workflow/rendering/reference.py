@@ -66,7 +66,7 @@ def render(saved: Path, out: Path) -> None:
         paths = (out / "tables" / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
         answers.write(answers.build(name, results), *paths)
     if results.preset.tasks:
-        write_text(out / ("multimodal.html" if results.preset.datasets else "report.html"), multimodal.page(results))
+        write_text(out / multimodal.file_of(results.preset), multimodal.page(results))
 
 
 def _render(results: Results, out: Path) -> None:

@@ -32,17 +32,12 @@ from data.supplied import difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import answers, notation, pictures, report, stamp, statistics, tables
+from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
-FILE_OF = {
-    "fid": "fid",
-    "precision": "precision_recall",
-    "authpct": "diversity",
-    "lpips_backtracking": "backtracking",
-    "fwv": "answers",
-}  # by metric
+FILE_OF = {"fid": "fid", "precision": "precision_recall", "authpct": "diversity", "fwv": "answers"}  # by metric
+FILE_OF["lpips_backtracking"] = "backtracking"
 TABLE = ("csv", "md", "tex")  # the suffixes of a table
 
 
@@ -81,13 +76,17 @@ class Links:
             self.link("tables", path, partial(self._again, partial(answers.write, found), TABLE))
 
     def check_statistics(self) -> None:
-        """Statistics and report are what metrics.csv gives, as far as there are any; conditional methods have none."""
-        if not self.results.preset.datasets:
-            return
-        write = partial(statistics.write, self.results)
-        self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
-        if (page := self.folder / "report.html").is_file():
-            self.link("pages", page, partial(report.check, self.results))
+        """Statistics and pages are what metrics.csv gives, as far as there are any; tasks have no statistics."""
+        preset, pages = self.results.preset, {}
+        if preset.datasets:
+            write = partial(statistics.write, self.results)
+            self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
+            pages["report.html"] = report.check
+        if preset.tasks:
+            pages[multimodal.file_of(preset)] = multimodal.check
+        for name, check in pages.items():
+            if (path := self.folder / name).is_file():
+                self.link("pages", path, partial(check, self.results))
 
     def _again(self, write: Callable[..., None], suffixes: Sequence[str], path: Path) -> None:
         """What `write` writes now is in the files of these suffixes."""

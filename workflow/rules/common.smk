@@ -199,8 +199,9 @@ def images_of(name):
 
 
 def datasets_to_fetch():
-    """Those in use, and those of tasks."""
-    return sorted({*datasets_in_use(), *(images_of(task) for task, _, _ in PRESET.cells("train"))})
+    """Those in use, those of tasks, and the faces of Figure 5, which the page of tasks shows."""
+    of_tasks = [*map(images_of, PRESET.tasks), "openmoji_faces"] if PRESET.tasks else []
+    return sorted({*datasets_in_use(), *of_tasks})
 
 
 def per_cell(pattern, chosen):

@@ -23,6 +23,7 @@ rule learning:
         run=lambda wildcards, input: str(Path(input.run).parent),
         threads=THREADS,
         settings=[PRESET.sampling.n, diversity_settings(), str(PRESET.metrics.backtracking)],
+        checkpoints=list(PRESET.training.checkpoints),
         code=code("metrics/learning.py"),
     message:
         "metrics of the checkpoints of {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"

@@ -18,6 +18,7 @@ rendered = expand("results/rendered/{preset}/report.html", preset=config["refere
 rule render:
     input:
         expand("workflow/rendering/report.{suffix}", suffix=["html.j2", "css", "js"]),
+        "workflow/rendering/multimodal.html.j2",
         "workflow/published.csv",
         "data/datasets.yaml",
         lambda wildcards: sorted(
