@@ -78,6 +78,7 @@ def test_large_images_lie_beside_the_page(results, monkeypatch):
 
 def test_a_changed_sheet_is_found(results):
     folder = results.folder / "pictures"
+    (folder / ".snakemake_timestamp").touch()
     pictures.check(results, folder)
     Image.new("RGB", (32, 32)).save(folder / "rings/vanilla_imle/samples.webp")
     with pytest.raises(UserError, match=r"rings/vanilla_imle/samples\.webp is not what the samples give"):

@@ -60,11 +60,11 @@ def read(results: Results, dataset: str) -> About | None:
 
 
 def check(results: Results, folder: Path) -> None:
-    """Raise `UserError` if a file in `folder` is not the one that `draw` writes now."""
+    """Raise `UserError` if a file in `folder` is not the one that `draw` writes now; Snakemake adds a hidden one."""
     with TemporaryDirectory() as scratch:
         draw(results, Path(scratch))
         made, found = (
-            {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+            {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("[!.]*.*")}
             for root in (Path(scratch), folder)
         )
     if wrong := sorted(name for name in made.keys() | found.keys() if made.get(name) != found.get(name)):
