@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb, log, nan, sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,15 +65,17 @@ def compare_runs(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """Mean difference between paired values (n,), such as scores of the same images: the signs are permuted.
 
-    All patterns of signs are tried for up to EXACT_PAIRS pairs, RESAMPLES random ones for more.
+    All patterns of signs are tried for up to EXACT_PAIRS pairs, RESAMPLES random ones for more.  With a single pair there
+    is no test: p is NaN.
     """
     differences = ours - theirs
     smallest = 2.0 ** (1 - len(ours)) if len(ours) <= EXACT_PAIRS else 2 / (RESAMPLES + 1)
-    test = stats.permutation_test(
-        (differences,), _mean, permutation_type="samples", n_resamples=RESAMPLES, vectorized=True, rng=_generator()
-    )
+    p = nan
+    if len(differences) > 1:
+        options: dict[str, Any] = {"permutation_type": "samples", "n_resamples": RESAMPLES, "rng": _generator()}
+        p = stats.permutation_test((differences,), _mean, vectorized=True, **options).pvalue
     low, high = _bca((differences,), _mean)
-    return Comparison(float(differences.mean()), low, high, float(test.pvalue), min(1.0, smallest))
+    return Comparison(float(differences.mean()), low, high, float(p), min(1.0, smallest))
 
 
 def compare_over_datasets(ours: np.ndarray, theirs: np.ndarray, ratio: bool) -> Comparison:

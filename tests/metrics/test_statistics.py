@@ -148,6 +148,13 @@ def test_at_most_one_null_table_in_twenty_is_called_different() -> None:
     assert 0 < found / tables <= statistics.ALPHA
 
 
+def test_one_held_out_image_gives_a_difference_and_no_test() -> None:
+    """Ten pictures leave one image out."""
+    found = statistics.compare_paired(np.array([0.3]), np.array([0.5]))
+    assert found.estimate == pytest.approx(-0.2)
+    assert np.isnan([found.p, found.low, found.high]).all() and not found.can_be_significant
+
+
 def test_all_pairs_agree_with_single_comparisons() -> None:
     pairs = statistics.wilcoxon_holm(PUBLISHED, ratio=True)
     assert pairs.loc["RS-IMLE", "AdaIMLE"] == pytest.approx(min(1.0, 15 * 0.03125))
