@@ -65,8 +65,8 @@ def compare_runs(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """Mean difference between paired values (n,), such as scores of the same images: the signs are permuted.
 
-    All patterns of signs are tried for up to EXACT_PAIRS pairs, RESAMPLES random ones for more.  With a single pair there
-    is no test: p is NaN.
+    All patterns of signs are tried for up to EXACT_PAIRS pairs, RESAMPLES random ones for more.  With a single pair
+    there is no test: p is NaN.
     """
     differences = ours - theirs
     smallest = 2.0 ** (1 - len(ours)) if len(ours) <= EXACT_PAIRS else 2 / (RESAMPLES + 1)
