@@ -1,3 +1,3 @@
 """Utilities without torch that know nothing of the benchmark: console, files, hashes."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
