@@ -61,7 +61,7 @@ STAGES = {
 }
 # Entries of run.json that follow the clock and interruptions; also the digests of itself and of history.csv, which has
 # a column of seconds.
-PASSING = {"seconds", "started", "finished", "peak_memory_mb", "segments", "files", "digest"}
+PASSING = {"seconds", "processor_seconds", "started", "finished", "peak_memory_mb", "segments", "files", "digest"}
 
 
 class Project:
