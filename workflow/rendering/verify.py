@@ -142,6 +142,10 @@ class Chain(Links):
         self.check_statistics()
         if (sheets := self.folder / pictures.FOLDER).is_dir():
             self.link("sheets of pictures", sheets, partial(pictures.check, self.results))
+        self.trace()
+
+    def trace(self) -> None:
+        """From metrics.csv and the metric files to the fetched images."""
         frame = self.results.metrics
         frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
