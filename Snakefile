@@ -34,6 +34,7 @@ if "reference" in config:
 else:
 
     include: "workflow/rules/common.smk"
+    include: "workflow/rules/supplied.smk"
     include: "workflow/rules/fetch.smk"
 
     if OWN_PICTURES:

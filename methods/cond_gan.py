@@ -1,4 +1,4 @@
-"""Conditional GAN: the control in which a discriminator, not the nearest sample, shall make answers differ.
+"""Conditional GAN: the control in which a discriminator, not the nearest sample, makes answers differ.
 
 After pix2pix (Isola et al. 2017): a discriminator of patches sees the condition beside the image.  The generator also
 minimises the distance to the one known answer, here LPIPS and squared error as in conditional IMLE.

@@ -1,6 +1,6 @@
 """Conditional IMLE (Li, Peng and Malik, arXiv 1810.01406; Li, Zhang and Malik, arXiv 1811.12373).
 
-Pairs (x_i, y_i) with one y for each x, and a generator G(x, z) that shall draw several.  Every input has a pool of its
+Pairs (x_i, y_i) with one y for each x, and a generator G(x, z) that draws several.  Every input has a pool of its
 own, and only the nearest of its m samples is pulled to its target, so the others are free to differ:
 
     min over theta of E_{z_i1..z_im} [ sum_i  w_i  min_j d(G(x_i, z_ij), y_i) ]

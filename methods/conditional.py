@@ -1,7 +1,7 @@
 """The contract of conditional methods: that of `methods/api.py`, with a condition beside every image.
 
 The condition x of an image y is a small version of it (super-resolution) or its semantic layout.  Training shows one y
-for each x; the method shall draw several different answers to a new x.  The training loop, saved states, random streams
+for each x; the method draws several answers to a new x.  The training loop, saved states, random streams
 and tests are those of all methods.
 """
 

@@ -1,4 +1,4 @@
-"""A mistake that the user can mend is one line on standard error; progress in a log is plain lines."""
+"""A mistake that the user can fix is one line on standard error; progress in a log is plain lines."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+# Only functions: what a user has put into data/external/ and data/manual/.
+from functools import cache
+
+from data.supplied import contents, manual_digest
+
+
+def check_externals():
+    """End before any job with one sentence if a folder of samples cannot be read, where numpy is installed."""
+    if externals() and importlib.util.find_spec("numpy") and importlib.util.find_spec("PIL"):
+        from data.survey import survey
+
+        try:
+            for dataset, name, _ in externals():
+                survey(Path("data/external", name, dataset))
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+
+def visible(folder):
+    """What a folder contains besides hidden files; nothing if there is no such folder."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+
+
+@cache
+def externals():
+    """(dataset, name, 0) of every folder data/external/NAME/DATASET: samples of baselines trained elsewhere."""
+    folders = [
+        folder
+        for place in visible(Path("data/external"))
+        for folder in visible(place)
+        if folder.name in PRESET.datasets and folder.is_dir() and visible(folder)
+    ]
+    for name in {folder.parent.name for folder in folders}:
+        if name in PRESET.methods or name == "floor":
+            sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
+        if not re.fullmatch("[A-Za-z0-9_-]+", name):
+            sys.exit(f"error: data/external/{name}: rename the folder to letters, digits, hyphens and underscores")
+    return [(folder.name, folder.parent.name, 0) for folder in folders]
+
+
+def unused_externals():
+    """One sentence for each thing in data/external that gives no row, because of where it is."""
+    datasets, notes = ", ".join(PRESET.datasets), []
+    for place in visible(Path("data/external")):
+        folders = [path for path in visible(place) if path.is_dir()]
+        if place.is_file() or len(folders) < len(visible(place)):
+            notes.append(f"{place} holds files that are not read: put samples into data/external/NAME/DATASET/")
+        for folder in folders:
+            if folder.name not in PRESET.datasets:
+                notes.append(f"{folder} is not used: the preset has no data set {folder.name!a}, only {datasets}")
+            elif not visible(folder):
+                notes.append(f"{folder} is empty")
+    return notes
+
+
+@cache
+def supplied(dataset):
+    """A digest of what data/manual has of a dataset, by content, whatever the dates."""
+    return manual_digest(dataset)
+
+
+@cache
+def external_contents(dataset, name):
+    """A digest of a folder of samples."""
+    return digest(contents(Path("data/external", name, dataset)))
