@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from networks.lpips import LPIPS
 
 SHOWN = 8  # held-out inputs whose answers figures may show
-BATCH = 64  # images embedded at a time
 Row = dict[str, Any]
 HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 Answers = NDArray[np.uint8]  # (n, k, H, W, 3)
@@ -73,7 +72,7 @@ def _of_one(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, up
 
     from metrics import conditional
 
-    embedded, right = (_embed(images, lpips, upsample) for images in (drawn, examples.answers))
+    embedded, right = (_embedded(images, lpips, upsample) for images in (drawn, examples.answers))
     pixels, truth = _planes(drawn), _planes(examples.answers)[:, 0]
     distances = conditional.between(embedded, right)
     measured = {"diversity": conditional.diversity(embedded), "fwv": conditional.fwv(embedded, distances)}
@@ -121,17 +120,12 @@ def _planes(images: Answers) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 1, 4, 2, 3).float()
 
 
-def _embed(images: Answers, lpips: LPIPS, upsample: int) -> torch.Tensor:
+def _embedded(images: Answers, lpips: LPIPS, upsample: int) -> torch.Tensor:
     """(n, k, D), on the CPU."""
-    import torch
-    from torch.nn import functional as F
+    from metrics.perceptual import embed
 
-    parts = []
-    with torch.inference_mode():
-        for some in (_planes(images).flatten(0, 1) / 127.5 - 1).split(BATCH):
-            larger = F.interpolate(some, scale_factor=upsample, mode="bilinear", align_corners=False)
-            parts.append(lpips.embed((larger if upsample > 1 else some).to(lpips.shift.device)).cpu())
-    return torch.cat(parts).unflatten(0, images.shape[:2])
+    n, k = images.shape[:2]
+    return embed(images.reshape(n * k, *images.shape[2:]), lpips, upsample).cpu().unflatten(0, (n, k))
 
 
 def measure(task: TaskKind, preset: Preset, draw: Draw, lpips: LPIPS) -> tuple[list[Row], dict[str, NDArray[Any]]]:
@@ -190,6 +184,11 @@ def _answers(arguments: argparse.Namespace) -> None:
         header = dict(zip(HEADER, (arguments.task, arguments.control, 0, "train", None, None), strict=True))
         inputs = {}
     task = _task(preset, header["dataset"], arguments.control)
+    if arguments.run and record["task"] != task.model_dump(mode="json"):
+        raise UserError(
+            f"{arguments.run} was trained on another task {header['dataset']} than that of the preset {preset.preset}: "
+            f"name the preset of the run (--config {record['preset']})"
+        )
     with memory_advice(f"answers of {header['method']}", "close other programs, or use a larger machine"):
         draw = _of_run(arguments.run, task, device) if arguments.run else partial(control, arguments.control)
         measured, arrays = measure(task, preset, draw, LPIPS(preset.metrics.backtracking.net).to(device))

@@ -30,16 +30,16 @@ def lpips_matrix(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: 
             f"LPIPS ({lpips.net}) needs {SMALLEST[lpips.net]} pixels, but images of {images.shape[1]} enlarged "
             f"{upsample} times have fewer: raise metrics.backtracking.upsample"
         )
-    width = _embed(images[:1], lpips, upsample, batch).shape[1]
+    width = embed(images[:1], lpips, upsample, batch).shape[1]
     tile = max(MEMORY // width // 2, 1)
     starts = range(0, len(images), tile if len(images) > 2 * tile else 2 * tile)
     parts = [slice(start, start + starts.step) for start in starts]
     matrix = np.zeros((len(images), len(images)), np.float32)
     with Progress(len(parts) * (len(parts) + 1) // 2, "LPIPS between images") as progress:
         for index, rows in enumerate(parts):
-            here = _embed(images[rows], lpips, upsample, batch)
+            here = embed(images[rows], lpips, upsample, batch)
             for columns in parts[index:]:
-                there = here if columns == rows else _embed(images[columns], lpips, upsample, batch)
+                there = here if columns == rows else embed(images[columns], lpips, upsample, batch)
                 squared = here.square().sum(1)[:, None] + there.square().sum(1) - 2 * here @ there.T
                 matrix[rows, columns] = squared.clamp(min=0).cpu().numpy()
                 matrix[columns, rows] = matrix[rows, columns].T
@@ -48,7 +48,9 @@ def lpips_matrix(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: 
     return matrix
 
 
-def _embed(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: int) -> Tensor:
+@torch.inference_mode()
+def embed(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: int = 32) -> Tensor:
+    """(n, D) vectors whose squared distances are LPIPS, of images (n, H, W, 3), on the device of `lpips`."""
     pieces = []
     for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch):
         x = to_float(part).to(lpips.shift.device)

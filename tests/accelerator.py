@@ -2,7 +2,8 @@
 
 Inside `with pretended()`, every operation is checked as a GPU would check it: tensors of two devices cannot be
 combined, and data move only by explicit copies.  The values are those of the CPU.  `Traffic` counts what a GPU would
-wait for: copies from the host to the device, and values that the host reads.
+wait for: copies from the host to the device, and values that the host reads.  It also counts the operations that
+would have other bits in every run.
 """
 
 from __future__ import annotations
@@ -33,6 +34,18 @@ READS = {
     aten.nonzero.default,
     aten._unique2.default,
     aten.unique_dim.default,
+}
+# Operations for which torch has no deterministic version on CUDA (torch.use_deterministic_algorithms lists them).
+# Bilinear enlargement is not among them: torch then composes it of other operations.
+UNEQUAL = {
+    aten._adaptive_avg_pool2d_backward.default,
+    aten.bincount.default,
+    aten.cumsum.default,
+    aten.grid_sampler_2d_backward.default,
+    aten.histc.default,
+    aten.median.dim,
+    aten.reflection_pad2d_backward.default,
+    aten.upsample_bicubic2d_backward.default,
 }
 INDEXING = {aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default}
 
@@ -68,7 +81,7 @@ class DeviceTensor(Tensor):
 
 
 class Traffic(TorchDispatchMode):
-    """Runs every operation.  counts: `transfers` from the host to the device, `reads` by the host."""
+    """Runs every operation.  counts: `transfers` from the host to the device, `reads` by the host, `unequal`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,6 +134,7 @@ def _refuse_mixed(func: Any, inputs: list[Tensor]) -> None:
 
 
 def _count(func: Any, args: Any, here: bool, there: bool, counts: Counter[str]) -> None:
+    counts["unequal"] += func in UNEQUAL
     if func in READS:
         counts["reads"] += 1
     elif func is aten.copy_.default:

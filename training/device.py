@@ -1,4 +1,4 @@
-"""Choose the device of a job, the CPU or a GPU, and explain out-of-memory errors."""
+"""Choose the device of a job, the CPU or a GPU, and explain what it cannot do."""
 
 from __future__ import annotations
 
@@ -53,6 +53,30 @@ def memory_advice(what: str, way_out: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
             raise UserError(f"{what} ran out of memory: {way_out}") from None
         raise
+
+
+@contextmanager
+def equal_bits(wanted: bool, device: torch.device) -> Iterator[None]:
+    """Let a GPU compute the same bits in every run (training.deterministic); on a CPU, runs do so without this.
+
+    Raises `UserError` if torch has no such version of an operation that the block uses.
+    """
+    if not wanted or device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if found := re.match(r"(\S+) does not have a deterministic implementation", str(error)):
+            raise UserError(
+                f"training.deterministic is set, but torch {torch.__version__} has no deterministic {found[1]} for "
+                "GPUs: remove the key, or train on the CPU"
+            ) from None
+        raise
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def _gpu_memory() -> str:

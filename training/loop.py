@@ -27,7 +27,7 @@ from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState, check_checkpoints, checkpoint_steps, save_model
 from training.config import RunConfig
-from training.device import check_gpu, memory_advice, pick_device
+from training.device import check_gpu, equal_bits, memory_advice, pick_device
 from training.identity import claim, run_identity, settings
 from training.inputs import hash_of, new_method, training_set
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
@@ -71,7 +71,10 @@ def train(
         if fresh:
             state.clear()
         if not finished(state.folder):
-            with memory_advice(f"{run.method} on {run.dataset}", _less_memory(run)):
+            with (
+                memory_advice(f"{run.method} on {run.dataset}", _less_memory(run)),
+                equal_bits(intervals.deterministic, chosen),
+            ):
                 loop = Loop(run, identity, new_method(run, data, chosen), state, intervals)
                 loop.resume()
                 loop.advance()

@@ -33,6 +33,7 @@ class Training(Section):
     threads: int = Field(1, ge=1)
     require_gpu: bool = False
     runs_per_gpu: int = Field(1, ge=1)
+    deterministic: bool = False
     log_every: int = Field(100, ge=1)
     grid_every: int = Field(1000, ge=1)
     save_every: int = Field(1000, ge=1)

@@ -59,6 +59,8 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "conditional GAN": ("cond_gan", {}, 0),
 }
 
+# Not equal in bits on a GPU, even with training.deterministic (docs/reliability.md).
+UNEQUAL = {"FastGAN", "ADA and LeCam", "conditional, level by level", "regression"}
 
 Traffic = list[tuple[int, int, bool]]  # of steps 1 and 2: copies to the device, reads, were images reassigned?
 
@@ -67,9 +69,10 @@ def train(case: str, device: torch.device | str, counts: Counter[str]) -> tuple[
     """The method after three steps; their scalars, and those and the state of the third, taken by a resumed run."""
     name, changes, _ = CASES[case]
     method, rows, traffic, state = make(name, device=device, **changes), [], [], {}
+    counts.clear()
     for step in range(3):
         state = to_device(to_host(method.state_dict()), method.device)  # as `RunState.load` gives it
-        counts.clear()
+        counts["transfers"] = counts["reads"] = 0
         rows.append(method.train_step(step))
         traffic.append((counts["transfers"], counts["reads"], bool(rows[-1].get("reassigned"))))
     resumed = make(name, device=device, **changes)
@@ -92,6 +95,7 @@ def test_training_gives_the_bits_of_the_cpu_with_little_traffic(case: str) -> No
         method, found, traffic = train(case, device, counts)
         state = to_host(method.state_dict())
         samples = sample(method)
+    assert bool(counts["unequal"]) == (case in UNEQUAL)
     assert_same(found, expected)
     assert_same(found[3:], [found[2], state])
     assert_same(state, on_cpu.state_dict())

@@ -15,7 +15,7 @@ def test_registry_holds_the_sets_of_the_papers_and_of_the_demo() -> None:
     assert counts == {
         **{"openmoji_faces": 100, "openmoji_animals": 100, "obama": 100, "grumpy_cat": 100, "panda": 100},
         **{"dog": 389, "cat": 160, "ffhq_100": 100, "anime": 120, "skulls": 97, "shells": 64},
-        "openmoji_people": 774,
+        **{"openmoji_faces_10": 10, "openmoji_faces_25": 25, "openmoji_faces_50": 50, "openmoji_people": 774},
     }
     assert [name for name in counts if dataset_info(name).shareable] == [name for name in counts if "openmoji" in name]
     assert [name for name in counts if dataset_info(name).optional] == ["ffhq_100"]

@@ -12,7 +12,7 @@ import torch
 from common.console import UserError
 from tests.conftest import ROOT
 from training import slots
-from training.device import memory_advice, pick_device
+from training.device import equal_bits, memory_advice, pick_device
 
 
 def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,3 +66,15 @@ def test_a_full_gpu_is_explained_with_its_numbers(monkeypatch: pytest.MonkeyPatc
     sentence = rf"backtracking ran out of GPU memory {numbers}: lower --batch"
     with pytest.raises(UserError, match=sentence), memory_advice("backtracking", "lower --batch"):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_equal_bits_are_asked_of_a_gpu_alone_and_what_has_none_is_named() -> None:
+    with equal_bits(True, torch.device("cpu")), equal_bits(False, torch.device("cuda")):
+        assert not torch.are_deterministic_algorithms_enabled()
+    advice = r"^training.deterministic is set, but torch .* has no deterministic pool_cuda for GPUs: remove the key"
+    with pytest.raises(UserError, match=advice), equal_bits(True, torch.device("cuda")):
+        assert torch.are_deterministic_algorithms_enabled()
+        raise RuntimeError("pool_cuda does not have a deterministic implementation, but you set ...")
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(RuntimeError, match="another"), equal_bits(True, torch.device("cuda")):
+        raise RuntimeError("another")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from common.console import UserError
-from common.files import write_json
+from common.files import read_json, write_json
 from data.load import data_hash
 from data.tasks import Examples, load_task
 from metrics import answers as measuring
@@ -164,6 +164,15 @@ def test_a_control_needs_its_task_and_a_task_of_its_kind(results):
         call(*out, "--control", "truth", "--task", "dogs")
 
 
+def test_a_run_of_another_task_is_refused(results, tmp_path):
+    content = read_json(results.folder / "config.json")
+    content["tasks"]["people"]["imbalance"] = 0.5
+    write_json(tmp_path / "other.json", content)
+    folder = results.folder / "runs/people/cond_imle/seed0/train"
+    with pytest.raises(UserError, match=r"was trained on another task people than that of the preset toy: .*--config"):
+        call("--config", str(tmp_path / "other.json"), "--run", str(folder), "--out", "no.json")
+
+
 def test_diversity_is_never_printed_alone(results):
     for columns in ([Column("diversity", "Diversity", 3)], COLUMNS["layouts"][:2], COLUMNS["super_resolution"][:3]):
         with pytest.raises(ValueError, match="diversity can be had by noise: print"):
@@ -203,7 +212,10 @@ def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
         assert image.width == 1200 and image.height > 500
     (_, small), (_, people) = figure4._blocks(results)
     assert [group.head for group in small] == ["input", "truth", "Bicubic", "Regression", "Conditional IMLE"]
-    assert [group.images.shape[1] for group in people] == [1, 2, 1, 12]
+    # Two lines of each input: one column for two right answers, so 13 of 16 for the method whose answers differ
+    assert [group.images.shape[:2] for group in people] == [(4, 1), (4, 1), (4, 1), (4, 12)]
+    drawn = results.answers("people", "cond_imle")["drawn"]
+    assert (people[3].images[2:, 1] == drawn[1, 2:4]).all() and (people[0].images[1] == 255).all()
 
 
 def test_saved_results_render_again_and_are_intact(results, tmp_path):

@@ -17,7 +17,7 @@ from workflow.rendering.sheet import FOOTER, GAP, mosaic, tile_size
 from workflow.rendering.style import COLOURS, DPI, GREY, SMALL, TINY, WIDTH, new_figure, save, styled
 
 ACROSS = 16  # images in a row
-ROWS = 4  # inputs of a task
+INPUTS = 4  # of a task, where one right answer is known
 GUTTER = 12  # pixels between groups of columns
 TITLE, HEAD, BELOW = 30, 46, 26  # pixels of a block's title, of the heads of its columns, and below it
 CLASSES = ("#ffffff", *COLOURS)  # of a layout; the first is the background
@@ -70,29 +70,41 @@ def _blocks(results: Results) -> list[tuple[str, list[Group]]]:
 
 
 def _groups(results: Results, name: str, kind: str) -> list[Group]:
-    """Input, right answers, then all rows: one column each if all answers are equal, else equally many."""
+    """Input, right answers, then all methods: one answer of each if all its answers are equal, else equally many.
+
+    Where several right answers are known, half as many inputs have two lines each, so that twice as many answers fit.
+    """
     methods = [method for task, method in lines(results.preset, kind) if task == name]
     found = [(method, arrays) for method in methods if (arrays := results.answers(name, method))]
     if not found:
         return []
     shown = found[0][1]
-    side = shown["answers"].shape[2]
+    lines_each = 2 if shown["answers"].shape[1] > 1 else 1
+    inputs, side = INPUTS // lines_each, shown["answers"].shape[2]
     groups = [
-        Group("input", pictures(shown["conditions"][:ROWS], side)[:, None]),
-        Group("truth" if shown["answers"].shape[1] == 1 else "right answers", shown["answers"][:ROWS]),
+        Group("input", folded(pictures(shown["conditions"][:inputs], side)[:, None], lines_each)),
+        Group("truth" if lines_each == 1 else "right answers", folded(shown["answers"][:inputs], lines_each)),
     ]
     single: list[Group] = []
     several: list[Group] = []
     for method, arrays in found:
         if method in ("truth", "real_answers"):
             continue
-        drawn, title = arrays["drawn"][:ROWS], entry(results, method, kind).title.removesuffix(" (control)")
+        drawn, title = arrays["drawn"][:inputs], entry(results, method, kind).title.removesuffix(" (control)")
         alone = (drawn == drawn[:, :1]).all()
-        (single if alone else several).append(Group(title, drawn[:, :1] if alone else drawn))
+        (single if alone else several).append(Group(title, folded(drawn[:, :1] if alone else drawn, lines_each)))
     groups += sorted(single, key=lambda group: group.head)
     left = ACROSS - sum(group.images.shape[1] for group in groups)
     each = max(left // max(len(several), 1), 1)
     return groups + [Group(group.head, group.images[:, :each]) for group in several]
+
+
+def folded(images: np.ndarray, rows: int) -> np.ndarray:
+    """The columns of each input in several rows, from top to bottom, filled up with white: (n * rows, columns, ...)."""
+    n, columns = images.shape[:2]
+    white = np.full((n, -columns % rows, *images.shape[2:]), 255, np.uint8)
+    filled = np.concatenate([images, white], axis=1)
+    return filled.reshape(n, -1, rows, *images.shape[2:]).swapaxes(1, 2).reshape(n * rows, -1, *images.shape[2:])
 
 
 def pictures(conditions: np.ndarray, side: int) -> np.ndarray:
