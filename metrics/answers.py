@@ -178,13 +178,14 @@ def _answers(arguments: argparse.Namespace) -> None:
     torch.backends.cudnn.allow_tf32 = False
     device = pick_device(arguments.device)
     if arguments.run:
-        record, model = read_sealed(arguments.run / "run.json"), arguments.run / "model.safetensors"
-        header, inputs = {key: record[key] for key in HEADER}, {str(model): sha256_file(model)}
+        record, source = read_sealed(arguments.run / "run.json"), arguments.run / "model.safetensors"
+        header = {key: record[key] for key in HEADER}
     else:
         header = dict(zip(HEADER, (arguments.task, arguments.control, 0, "train", None, None), strict=True))
-        inputs = {}
     task = _task(preset, header["dataset"], arguments.control)
-    if arguments.run and record["task"] != task.model_dump(mode="json"):
+    if arguments.control:
+        source = Path("data/prepared", str(preset.resolution), task.dataset, "images.npy")
+    elif record["task"] != task.model_dump(mode="json"):
         raise UserError(
             f"{arguments.run} was trained on another task {header['dataset']} than that of the preset {preset.preset}: "
             f"name the preset of the run (--config {record['preset']})"
@@ -195,7 +196,7 @@ def _answers(arguments: argparse.Namespace) -> None:
     pictures = arguments.out.with_suffix(".npz")
     with atomic_path(pictures) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    content = {"preset": preset.preset, **header, "rows": measured, "inputs": inputs}
+    content = {"preset": preset.preset, **header, "rows": measured, "inputs": {str(source): sha256_file(source)}}
     write_sealed(arguments.out, {**content, "images_sha256": sha256_file(pictures)})
 
 

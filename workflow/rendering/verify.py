@@ -178,6 +178,8 @@ class Chain(Links):
                 self.link("feature files", source, self._features)
             elif source.name == "model.safetensors":
                 self._from_run(path, content["run_hash"], source.parent)
+            elif source.name == "images.npy":  # of a control
+                self.link("datasets", source.parent, self._dataset)
 
     def _features(self, path: Path) -> None:
         meta = sample_meta(path)
