@@ -7,7 +7,7 @@ rule multimodal:
     input:
         run_files("run.json", ["train"]),
         per_cell("{P}/metrics/{dataset}/{method}/seed{seed}/answers.npz", answered()),
-        "workflow/rendering/multimodal.html.j2",
+        expand("workflow/rendering/{name}", name=["multimodal.html.j2", "report.css"]),
         rules.nn_direction.output,
         metrics=f"{P}/metrics.csv",
     output:
