@@ -180,10 +180,12 @@ class Dataset(Entry):
             raise ValueError(f"`count` must be a multiple of `layouts.answers`, {self.layouts.answers}")
         if self.layouts and self.layouts.train is not None and self.layouts.train >= self.count // self.layouts.answers:
             raise ValueError("`layouts.train` must leave at least one label map that is held out")
-        if any(isinstance(source, PeopleSource) for source in self.sources) and (
-            not self.layouts or None in self.layouts.classes.values()
-        ):
+        people = [source for source in self.sources if isinstance(source, PeopleSource)]
+        classes = self.layouts.classes if self.layouts else {}
+        if people and (not classes or None in classes.values()):
             raise ValueError("a source of `kind: people` needs the key `layouts`, with a colour for every class")
+        if odd := [name for one in people for name, ids in one.groups.items() if name not in classes or not ids]:
+            raise ValueError(f"`groups`: {odd[0]} must be one of `layouts.classes`, with at least one id")
         return self
 
     @model_validator(mode="after")

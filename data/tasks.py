@@ -27,7 +27,7 @@ INSIDE = 0.9  # a pixel belongs to a class if this share of it does
 
 
 class SuperResolution(Entry):
-    """From an image that is smaller by `factor` to the image; 90 % of the images are trained on."""
+    """From an image that is smaller by `factor` to the image; the training part of the split is trained on."""
 
     kind: Literal["super_resolution"]
     dataset: Name
@@ -37,7 +37,9 @@ class SuperResolution(Entry):
     @property
     def pairs(self) -> int:
         """That are trained on."""
-        return 9 * dataset_info(self.dataset).count // 10 * (1 + self.mirror)
+        info = dataset_info(self.dataset)
+        answers, train = (info.layouts.answers, info.layouts.train) if info.layouts else (1, None)
+        return (train or 9 * (info.count // answers) // 10) * answers * (1 + self.mirror)
 
     def title(self, resolution: int) -> str:
         return f"{dataset_info(self.dataset).title}, {resolution // self.factor} to {resolution} px"

@@ -15,11 +15,10 @@ from common.hashing import sha256_file
 from networks.names import DINOV2
 from training.config import Preset, read_preset
 from training.identity import sources_hash
+from training.protocols import RUN_KEYS
 from training.sections import Metrics
 
 if TYPE_CHECKING:
-    import torch
-
     from metrics.features import Features
     from networks.lpips import LPIPS
 
@@ -48,7 +47,6 @@ BACKTRACK_EXAMPLES = """examples:
 
 Targets and reconstructions go to an .npz of the same name.
 """
-RUN_KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")  # of a run.json, copied into its metric files
 
 
 def main() -> None:
@@ -118,25 +116,14 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
 
 
-def _measuring_device(arguments: argparse.Namespace) -> torch.device:
-    """Set the threads and full float32 precision (no TF32) for measuring, and choose the device."""
-    import torch
-
-    from training.device import pick_device
-
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.allow_tf32 = False
-    return pick_device(arguments.device)
-
-
 def _features(arguments: argparse.Namespace) -> None:
     from metrics import features
-    from training.device import memory_advice
+    from training.device import measuring_device, memory_advice
 
     source = arguments.samples or arguments.images
     images, described = features.read_samples(source) if arguments.samples else features.read_prepared(source)
     _refuse_other_sources(source, described)
-    device = _measuring_device(arguments)
+    device = measuring_device(arguments.device, arguments.threads)
     with memory_advice(f"{arguments.network} features", f"lower --batch (now {arguments.batch})"):
         values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
     features.save(arguments.out, values, arguments.network, source, described)
@@ -204,8 +191,9 @@ def _measure_halves(
 
 def _lpips(arguments: argparse.Namespace, preset: Preset) -> LPIPS:
     from networks.lpips import LPIPS
+    from training.device import measuring_device
 
-    return LPIPS(preset.metrics.backtracking.net).to(_measuring_device(arguments))
+    return LPIPS(preset.metrics.backtracking.net).to(measuring_device(arguments.device, arguments.threads))
 
 
 def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
@@ -227,9 +215,10 @@ def _score(arguments: argparse.Namespace) -> None:
     from threadpoolctl import threadpool_limits
 
     from metrics import score
+    from training.device import measuring_device
 
     asked = {"frechet": tuple(arguments.frechet), "sscd": arguments.sscd, "backtracking": {"net": arguments.lpips}}
-    settings, device = Metrics.model_validate(asked), _measuring_device(arguments)
+    settings, device = Metrics.model_validate(asked), measuring_device(arguments.device, arguments.threads)
     folders = (arguments.folder, arguments.against, arguments.resolution)
     with threadpool_limits(arguments.threads):
         scored = score.score_folders(*folders, settings, arguments.protocol, device)
@@ -246,14 +235,14 @@ def _backtrack(arguments: argparse.Namespace) -> None:
     from methods.api import to_float, to_uint8
     from metrics.lpips_backtracking import backtrack, rows
     from networks.lpips import LPIPS
-    from training.device import memory_advice
+    from training.device import measuring_device, memory_advice
     from training.sampling import load_run
 
     preset = read_preset(arguments.config)
     record = read_sealed(arguments.run / "run.json")
     if record["split"] != "train90":
         raise UserError(f"{arguments.run} was trained on the split {record['split']}; backtracking needs train90")
-    protocol, device = preset.metrics.backtracking, _measuring_device(arguments)
+    protocol, device = preset.metrics.backtracking, measuring_device(arguments.device, arguments.threads)
     targets, manifest = load(record["dataset"], record["resolution"], "heldout")
     items = manifest["split"]["heldout"]
     with memory_advice(f"backtracking {arguments.run}", f"lower --batch (now {arguments.batch})"):

@@ -23,7 +23,7 @@ from common.files import atomic_path, read_sealed, write_sealed
 from common.hashing import sha256_file
 from data.tasks import Examples, SuperResolution, TaskKind, load_task
 from training.config import Preset, read_preset
-from training.protocols import ANSWER_CONTROLS, ANSWERS
+from training.protocols import ANSWER_CONTROLS, ANSWERS, RUN_KEYS
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 SHOWN = 8  # held-out inputs whose answers figures may show
 Row = dict[str, Any]
-HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
 Answers = NDArray[np.uint8]  # (n, k, H, W, 3)
 Draw = Callable[[Examples, str], Answers]  # the answers to examples; the second argument names the random stream
 
@@ -151,7 +150,9 @@ def first(examples: Examples, n: int) -> Examples:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m metrics.answers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
     parser.add_argument("--run", type=Path, help="folder of a finished conditional run")
     parser.add_argument("--task", help="of a control")
@@ -168,27 +169,23 @@ def main() -> None:
 
 
 def _answers(arguments: argparse.Namespace) -> None:
-    import torch
-
     from networks.lpips import LPIPS
-    from training.device import memory_advice, pick_device
+    from training.device import measuring_device, memory_advice
 
     preset = read_preset(arguments.config)
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.allow_tf32 = False
-    device = pick_device(arguments.device)
+    device = measuring_device(arguments.device, arguments.threads)
     if arguments.run:
         record, source = read_sealed(arguments.run / "run.json"), arguments.run / "model.safetensors"
-        header = {key: record[key] for key in HEADER}
+        header = {key: record[key] for key in RUN_KEYS}
     else:
-        header = dict(zip(HEADER, (arguments.task, arguments.control, 0, "train", None, None), strict=True))
+        header = dict(zip(RUN_KEYS, (arguments.task, arguments.control, 0, "train", None, None), strict=True))
     task = _task(preset, header["dataset"], arguments.control)
     if arguments.control:
         source = Path("data/prepared", str(preset.resolution), task.dataset, "images.npy")
-    elif record["task"] != task.model_dump(mode="json"):
+    elif record.get("task") != task.model_dump(mode="json"):
         raise UserError(
-            f"{arguments.run} was trained on another task {header['dataset']} than that of the preset {preset.preset}: "
-            f"name the preset of the run (--config {record['preset']})"
+            f"{arguments.run} was not trained on the task {header['dataset']} as {preset.preset} defines it: "
+            f"run snakemake to train it again, or name the run's own preset (--config {record['preset']})"
         )
     with memory_advice(f"answers of {header['method']}", "close other programs, or use a larger machine"):
         draw = _of_run(arguments.run, task, device) if arguments.run else partial(control, arguments.control)
@@ -208,8 +205,7 @@ def _of_run(folder: Path, task: TaskKind, device: torch.device) -> Draw:
     from training.sampling import load_run
 
     method = load_run(folder, device)
-    if not isinstance(method, ConditionalMethod):
-        raise UserError(f"{folder} is a run of {method.name}, which has no inputs; answers need a conditional method")
+    assert isinstance(method, ConditionalMethod)  # others have no task
     return lambda examples, purpose: draw_answers(
         method, torch.from_numpy(examples.conditions), ANSWERS[task.kind], purpose
     )

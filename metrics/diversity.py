@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from common.console import UserError
 from common.hashing import derive_seed
 from metrics import copy_rate, equal_counts, fid, sscd
-from metrics.evaluate import HEADER, computed_precision_recall
+from metrics.evaluate import computed_precision_recall
 from metrics.features import Features
 from metrics.precision_recall import distances
 from training.config import Preset
-from training.protocols import FID, FID_LEAST, PIXELS
+from training.protocols import FID, FID_LEAST, PIXELS, RUN_KEYS
 from training.sections import Metrics
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def of_samples(
 
     described: the meta of the sample file.
     """
-    header = {key: described[key] for key in HEADER}
+    header = {key: described[key] for key in RUN_KEYS}
     seed = derive_seed(header["seed"], header["dataset"], header["method"])
     measured, copies = rows(real, fake[: preset.sampling.n], preset.metrics, lpips, seed)
     return {"preset": preset.preset, **header, "rows": measured}, copies

@@ -1,7 +1,7 @@
 """Compute metric files from feature files: FID and KID, precision and recall, and the floor of FID for real images.
 
-A metric file is JSON: what was measured (HEADER), then `rows`, one number each.  A row whose number cannot be computed
-has the value null and a `reason`.
+A metric file is JSON: what was measured (RUN_KEYS), then `rows`, one number each.  A row whose number cannot be
+computed has the value null and a `reason`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable
-from training.protocols import FID, FID_LEAST, PrecisionRecall
-
-HEADER = ("dataset", "method", "seed", "split", "steps", "run_hash")
+from training.protocols import FID, FID_LEAST, RUN_KEYS, PrecisionRecall
 
 
 def evaluate(
@@ -120,7 +118,7 @@ def _refuse_too_few(samples: Features, n: int, what: str) -> None:
 
 def _header(samples: Features) -> dict[str, Any]:
     described = samples.meta["samples"]
-    missing = [key for key in HEADER if key not in described]
+    missing = [key for key in RUN_KEYS if key not in described]
     if missing:
         raise UserError(f"the fake features do not say their {', '.join(missing)}: extract those of a sample file")
-    return {key: described[key] for key in HEADER}
+    return {key: described[key] for key in RUN_KEYS}

@@ -21,6 +21,7 @@ from data.load import load
 from metrics import diversity
 from metrics.evaluate import computed_fid, computed_precision_recall
 from training.config import Preset, read_preset
+from training.protocols import RUN_KEYS
 from training.sections import Metrics
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from networks.lpips import LPIPS
 
 SAMPLES = 500  # at most: a checkpoint is measured on fewer samples than the finished run
-KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")  # of run.json
 EXAMPLES = """examples:
   python -m metrics.learning --config demo --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out learning.json
 """
@@ -50,15 +50,13 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
     arguments = parser.parse_args()
 
-    import torch
     from threadpoolctl import threadpool_limits
 
-    from training.device import pick_device
+    from training.device import measuring_device
 
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.allow_tf32 = False
+    device = measuring_device(arguments.device, arguments.threads)
     with threadpool_limits(arguments.threads):
-        measured = measure(arguments.run, read_preset(arguments.config), pick_device(arguments.device))
+        measured = measure(arguments.run, read_preset(arguments.config), device)
     write_sealed(arguments.out, measured)
 
 
@@ -84,7 +82,7 @@ def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
         rows += [when | row for row in measured_by.rows(method)]
     files = [str(folder / checkpoint["file"]) for checkpoint in checkpoints]
     inputs = {file: sha256_file(Path(file)) for file in files}
-    return {"preset": preset.preset, **{key: record[key] for key in KEYS}, "rows": rows, "inputs": inputs}
+    return {"preset": preset.preset, **{key: record[key] for key in RUN_KEYS}, "rows": rows, "inputs": inputs}
 
 
 class Checkpoints:

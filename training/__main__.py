@@ -16,7 +16,7 @@ from training.sections import ALL_SPLITS
 TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
   python -m training train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
-  python -m training train --config paper --method mixdl --dataset panda --out results/mine --fresh
+  python -m training train --config paper --method mixdl --dataset panda --out runs/mixdl --fresh
   python -m training train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
 
 A run resumes by itself from state/<run hash>/.  Ctrl-C, SIGTERM and a closed terminal save the state.

@@ -256,6 +256,7 @@ class Loop:
                 "hardware": hardware(self.method.device),
                 "segments": trained,
                 "mixed_devices": mixed_devices(trained),
+                "deterministic": self.intervals.deterministic or self.method.device.type == "cpu",
                 "seconds": round(self.seconds, 1),
                 "processor_seconds": round(self.processor_seconds, 1),
                 "peak_memory_mb": peak_memory_mb(self.method.device),

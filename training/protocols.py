@@ -15,6 +15,7 @@ from common.console import UserError
 from networks.names import FEATURE_NETWORKS
 
 VERSION = "1"  # of docs/protocol.md
+RUN_KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")  # of run.json, copied into files made from it
 FID = "inception-clean"  # Inception features of images resized as clean-fid's mode "clean" does
 FID_LEAST = 2  # images on each side: a covariance needs two
 COPY_SIDE = 32  # pixels a side of the images that the copy rate compares

@@ -17,6 +17,7 @@ from methods.conditional import ConditionalMethod
 from training.device import memory_advice
 from training.identity import recorded_run, sources_hash
 from training.inputs import hash_of, new_method, training_set
+from training.protocols import RUN_KEYS
 
 CHUNK = 50  # latents drawn and images generated at a time; part of the protocol, because it determines the draws
 
@@ -62,7 +63,7 @@ def sample(run_folder: Path, out: Path, n: int, rows: int, steps: int, device: t
         arrays: dict[str, np.ndarray] = {"images": draw(method, n, run["method"])}
         if method.backtracks:
             arrays["interpolation"] = interpolate(method, rows, steps)
-    meta = {key: run[key] for key in ("preset", "dataset", "method", "seed", "split", "steps", "run_hash")}
+    meta = {key: run[key] for key in ("preset", *RUN_KEYS)}
     meta |= {
         "sources_hash": run["sources_hash"],
         "model_sha256": run["files"]["model.safetensors"],

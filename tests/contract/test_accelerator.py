@@ -55,12 +55,13 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "flow matching": ("flow_matching", {}, 0),
     "conditional": ("cond_imle", {"latent_perturbation": 0.1}, 0),
     "conditional, level by level": ("cond_imle", {"network": "srim", "select": "hierarchical", "inputs": 8}, 0),
+    "conditional, noise encoder": ("cond_imle", {"encoder_width": 4}, 0),
     "regression": ("cond_regression", {"network": "srim"}, 0),
     "conditional GAN": ("cond_gan", {}, 0),
 }
 
 # Not equal in bits on a GPU, even with training.deterministic (docs/reliability.md).
-UNEQUAL = {"FastGAN", "ADA and LeCam", "conditional, level by level", "regression"}
+UNEQUAL = {"FastGAN", "ADA and LeCam", "conditional, level by level", "conditional, noise encoder", "regression"}
 
 Traffic = list[tuple[int, int, bool]]  # of steps 1 and 2: copies to the device, reads, were images reassigned?
 

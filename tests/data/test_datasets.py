@@ -34,6 +34,7 @@ def test_unknown_dataset_lists_the_known_ones() -> None:
 
 
 PACKAGE = {"kind": "package", "package": "p", "version": "1", "sha256": "0" * 64, "folder": "svg"}
+PEOPLE = {**PACKAGE, "kind": "people", "groups": {"a": ["a"], "skin": ["skin"]}, "modifiers": ["1F3FB"]}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,7 @@ PACKAGE = {"kind": "package", "package": "p", "version": "1", "sha256": "0" * 64
         ),
         ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.codepoints.0: must be a code point"),
         ({"layouts": {"colours": {}}}, "the key layouts.(classes is required|colours is unknown; known are classes)"),
+        ({"sources": [PEOPLE], "layouts": {"classes": {"a": [0, 0, 0], "b": [9, 9, 9]}}}, "`groups`: skin must be one of"),
         ({"sources": [{**PACKAGE, "codepoints": []}]}, r"sources.0.codepoints: must have at least one item, not \[\]"),
     ],
 )

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from common.console import UserError
-from metrics.evaluate import HEADER, evaluate, floor
+from metrics.evaluate import evaluate, floor
 from metrics.features import Features
 from metrics.fid import FID, frechet_distance
-from training.protocols import PrecisionRecall
+from training.protocols import RUN_KEYS, PrecisionRecall
 
 SAMPLES = {"dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 900, "run_hash": "abc"}
 WIDTH = {"inception": 2048, "vgg16fc2": 4096}
@@ -31,8 +31,8 @@ def measure(real: Any, fake: Any, n: int, *protocols: str) -> tuple[dict[str, An
 
 def test_rows_carry_protocol_and_counts_and_repeat() -> None:
     fid, precision_recall = measure([REAL], [FAKE], 38, "inception-k5-n30", "inception-k3-n40")
-    assert {key: fid[key] for key in (*HEADER, "preset")} == SAMPLES | {"preset": "demo"}
-    assert {key: precision_recall[key] for key in HEADER} == SAMPLES
+    assert {key: fid[key] for key in (*RUN_KEYS, "preset")} == SAMPLES | {"preset": "demo"}
+    assert {key: precision_recall[key] for key in RUN_KEYS} == SAMPLES
     by_metric = {row["metric"]: row for row in fid["rows"]}
     assert by_metric["fid"]["value"] == frechet_distance(REAL.values, FAKE.values[:38])
     assert (by_metric["fid"]["protocol"], by_metric["kid"]["protocol"]) == (FID, f"{FID}-s100")

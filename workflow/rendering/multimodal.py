@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__
 from common.console import UserError
 from data.datasets import dataset_info
 from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
+from workflow.rendering.report import template
 from workflow.rendering.results import Results
 
 FIGURES = {"figure4": "Figure 4", "figure5": "Figure 5"}
@@ -86,11 +86,7 @@ def _without_sources(html: str) -> str:
 
 
 def page(results: Results) -> str:
-    """A report, as HTML, of a preset that has only tasks."""
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    """The page of a preset's tasks, as HTML."""
     preset = results.preset
     titles = {entry.id: entry.title for entry in results.answerers}
     tasks = {name: task.title(preset.resolution) for name, task in preset.tasks.items()}
@@ -108,7 +104,7 @@ def page(results: Results) -> str:
         if record["method"] in titles
     ]
     licences = [results.manifest(name) for name in results.datasets]
-    return environment.get_template("multimodal.html.j2").render(
+    return template("multimodal.html.j2").render(
         preset=preset,
         sections=sections(results),
         scale=captions.scale(preset),

@@ -102,7 +102,7 @@ def _rows(number: int, results: Results) -> list[Entry]:
     if number == ALL:
         return [HALVES if row is FLOOR else row for row in rows]
     if number == 3:
-        return [row for row in rows if row.id in ABLATION]
+        return [row for row in rows if row.id.partition("-")[0] in ABLATION]
     if number == 2:
         frame = results.metrics
         halves = ((frame["method"] == FLOOR.id) & (frame["metric"] == "precision")).any()

@@ -25,7 +25,7 @@ rule answers:
         threads=THREADS,
         task=lambda wildcards: digest(PRESET.tasks[wildcards.dataset].model_dump(mode="json")),
         lpips=PRESET.metrics.backtracking.perceptual,
-        code=code("metrics/answers.py"),
+        code=code("metrics/answers.py", "data/tasks.py", "training/protocols.py"),
     message:
         "answers of {wildcards.method} to {wildcards.dataset} (seed {wildcards.seed})"
     shell:
