@@ -67,7 +67,10 @@ PEOPLE = {**PACKAGE, "kind": "people", "groups": {"a": ["a"], "skin": ["skin"]},
         ),
         ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.codepoints.0: must be a code point"),
         ({"layouts": {"colours": {}}}, "the key layouts.(classes is required|colours is unknown; known are classes)"),
-        ({"sources": [PEOPLE], "layouts": {"classes": {"a": [0, 0, 0], "b": [9, 9, 9]}}}, "`groups`: skin must be one of"),
+        (
+            {"sources": [PEOPLE], "layouts": {"classes": {"a": [0, 0, 0], "b": [9, 9, 9]}}},
+            "`groups`: skin must be one of",
+        ),
         ({"sources": [{**PACKAGE, "codepoints": []}]}, r"sources.0.codepoints: must have at least one item, not \[\]"),
     ],
 )

@@ -169,9 +169,7 @@ def test_a_run_of_another_task_is_refused(results, tmp_path):
     content["tasks"]["people"]["imbalance"] = 0.5
     write_json(tmp_path / "other.json", content)
     folder = results.folder / "runs/people/cond_imle/seed0/train"
-    with pytest.raises(
-        UserError, match=r"was not trained on the task people as toy defines it: .*--config toy"
-    ):
+    with pytest.raises(UserError, match=r"was not trained on the task people as toy defines it: .*--config toy"):
         call("--config", str(tmp_path / "other.json"), "--run", str(folder), "--out", "no.json")
 
 
