@@ -86,7 +86,9 @@ def find_method(name: str) -> MethodInfo | None:
     info = methods().get(method)
     if info is None or not hyphen:
         return info
-    return replace(info, name=name, title=f"{info.title} ({variant.replace('_', ' ')})")
+    title, parenthesis, rest = info.title.removesuffix(")").partition(" (")
+    within = ", ".join([*([rest] if parenthesis else []), variant.replace("_", " ")])  # one pair of parentheses
+    return replace(info, name=name, title=f"{title} ({within})")
 
 
 def _track(cls: type[Any], path: Path) -> str:

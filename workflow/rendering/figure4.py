@@ -49,7 +49,9 @@ def _page(results: Results, scale: int) -> Figure:
         figure.text(0, 1 - (top + TITLE - 8) / total, title, size=SMALL + 1, weight="bold")
         left = 0
         for group in groups:
-            pixels = mosaic(group.images, side * scale, GAP * scale, scale)
+            pixels = mosaic(
+                group.images, side * scale, GAP * scale, scale, framed=group.images.min(axis=(2, 3, 4)) < 255
+            )
             bottom = (total - top - TITLE - HEAD) * scale - len(pixels)
             figure.figimage(pixels, left * scale, bottom, origin="upper")
             width = pixels.shape[1] // scale
@@ -90,7 +92,8 @@ def _groups(results: Results, name: str, kind: str) -> list[Group]:
     for method, arrays in found:
         if method in ("truth", "real_answers"):
             continue
-        drawn, title = arrays["drawn"][:inputs], entry(results, method, kind).title.removesuffix(" (control)")
+        drawn, title = arrays["drawn"][:inputs], entry(results, method, kind).title
+        title = title.replace(" (control)", "").replace("(control, ", "(")
         alone = (drawn == drawn[:, :1]).all()
         (single if alone else several).append(Group(title, folded(drawn[:, :1] if alone else drawn, lines_each)))
     groups += sorted(single, key=lambda group: group.head)

@@ -149,14 +149,19 @@ def _draw_reason(page: Axes, reason: str, x: int, y: int, width: int, height: in
     page.text(x + 12, y + height / 2, text, size=6, color=GREY, va="center", linespacing=1.4)
 
 
-def mosaic(images: np.ndarray, side: int, gap: int, rule: int) -> np.ndarray:
-    """Images (rows, columns, H, W, 3) in one picture, each `side` pixels wide with a frame of `rule` pixels."""
+def mosaic(images: np.ndarray, side: int, gap: int, rule: int, framed: np.ndarray | None = None) -> np.ndarray:
+    """Images (rows, columns, H, W, 3) in one picture, each `side` pixels wide with a frame of `rule` pixels.
+
+    framed: (rows, columns), False where a place stays empty; without it, none does.
+    """
     rows, columns = images.shape[:2]
     step, frame = side + gap, side + 2 * rule
     canvas = np.full((rows * step - gap + 2 * rule, columns * step - gap + 2 * rule, 3), 255, np.uint8)
     colour = np.round(np.array(to_rgb(RULE)) * 255)
     for row, column in np.ndindex(rows, columns):
         tile = canvas[row * step : row * step + frame, column * step : column * step + frame]
+        if framed is not None and not framed[row, column]:
+            continue
         tile[:] = colour
         tile[rule:-rule, rule:-rule] = resized(images[row, column], side)
     return canvas
