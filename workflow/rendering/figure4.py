@@ -19,7 +19,7 @@ from workflow.rendering.style import COLOURS, DPI, GREY, SMALL, TINY, WIDTH, new
 ACROSS = 16  # images in a row
 INPUTS = 4  # of a task, where one right answer is known
 GUTTER = 12  # pixels between groups of columns
-TITLE, HEAD, BELOW = 30, 46, 26  # pixels of a block's title, of the heads of its columns, and below it
+TITLE, HEAD, BELOW = 30, 52, 26  # pixels of a block's title, of the heads of its columns, and below it
 CLASSES = ("#ffffff", *COLOURS)  # of a layout; the first is the background
 
 
