@@ -25,8 +25,8 @@ CHANGED = " (changed since)"
 DIRECTIONS = "directions.csv"  # the numbers of Figure 5, in the folder of the tables
 CAPTIONS = {
     "figure4": "The first held-out inputs of each task, every right answer that is known, and the first answers of "
-    "each method, without selection. A method whose answers are all equal has one column. Where several right answers are "
-    "known, each input has two lines.",
+    "each method, without selection. A method whose answers are all equal has one column. Where several right answers "
+    "are known, each input has two lines.",
     "figure5": "IMLE and a GAN with a 1-nearest-neighbour discriminator: the same training, but IMLE pulls to each "
     "data point its nearest sample, the 1-NN GAN each sample to its nearest data point. The 1-NN GAN is not a GAN with "
     "a learned discriminator. `snakemake --cores 1 nn_direction` makes it, whatever the preset.",
