@@ -6,8 +6,8 @@ IMLE trains the generator on the codes of nearest samples and draws from the pri
 - assigned: the code that each training image had at the last step;
 - selected: the nearest of a new pool to each training image, as the next reassignment would choose it;
 
-each with the weights of the last step (raw) and, if the run has them, with the averaged ones.  The assigned codes are in
-the saved state of the machine that trained the run.
+each with the weights of the last step (raw) and, if the run has them, with the averaged ones.  The assigned codes are
+in the saved state of the machine that trained the run.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ EXAMPLES = """examples:
 Rows of other runs in the file are kept.
 """
 Row = dict[str, Any]
+Generate = Callable[["Latents"], "torch.Tensor"]
 
 
 def main() -> None:
@@ -125,12 +126,12 @@ def kinds(method: IMLE) -> Iterator[tuple[str, Latents]]:
     yield "selected", method.assigned
 
 
-def generators(method: IMLE) -> dict[str, Callable[[Latents], torch.Tensor]]:
-    averaged = {} if method.average is None else {"averaged": method.generate}
-    return {"raw": method.generate_raw} | averaged
+def generators(method: IMLE) -> dict[str, Generate]:
+    found: dict[str, Generate] = {"raw": method.generate_raw}
+    return found if method.average is None else found | {"averaged": method.generate}
 
 
-def draw(generate: Callable[[Latents], torch.Tensor], latents: Latents) -> NDArray[np.uint8]:
+def draw(generate: Generate, latents: Latents) -> NDArray[np.uint8]:
     import torch
 
     from methods.api import to_uint8

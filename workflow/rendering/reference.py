@@ -22,6 +22,7 @@ from workflow.rendering.results import DUPLICATES, Results, open_results
 RECORDS = (
     "metrics.csv",
     "learning.csv",
+    "codes.csv",
     "config.json",
     "runs/**/run.json",
     "runs/**/history.csv",
