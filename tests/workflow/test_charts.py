@@ -31,8 +31,9 @@ def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
 def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     results = make()
     assert charts.learning(report.checkpoints(results)) is None
-    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "step": 100, "seconds": 9.0, "processor_seconds": 7.5}
-    row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean", "run_hash": "0f3a"}
+    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "split": "full", "step": 100}
+    row |= {"seconds": 9.0, "processor_seconds": 7.5, "run_hash": "0f3a"}
+    row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean"}
     others = {**row, "metric": "kid_std"}, {**row, "method": "control_real"}
     pd.DataFrame([row, {**row, "step": 200}, *others]).to_csv(results.folder / "learning.csv", index=False)
     curves = report.checkpoints(results)

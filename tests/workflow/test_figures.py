@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from common.console import UserError
-from workflow.rendering import captions, figures, sheet
-from workflow.rendering.contents import FIGURES
+from workflow.rendering import captions, figures, learning, sheet
+from workflow.rendering.contents import FIGURES, LEARNING
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
 from workflow.rendering.style import LABEL, WIDTH
@@ -32,7 +33,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [*FIGURES, *LEARNING])
 def test_every_figure_is_written_and_the_same_data_give_the_same_bytes(benchmark, tmp_path, name):
     results = Results(benchmark / "results", benchmark / "prepared")
     for folder in ("a", "b"):
@@ -42,6 +43,23 @@ def test_every_figure_is_written_and_the_same_data_give_the_same_bytes(benchmark
     for file in ("f.png", "f.pdf"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["f.pdf", "f.pdf", "f.png", "f.png"]
+
+
+def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_path, monkeypatch):
+    results, drawn = make(), []
+    row = {"dataset": "dots", "method": "mixdl", "split": "full", "step": 100, "seconds": 9.0, "run_hash": "0f3a"}
+    row |= {"metric": "fid", "protocol": "inception-clean", "value": 80.0}
+    times = [{"seed": seed, "processor_seconds": 7.0 + seed} for seed in (0, 1)]
+    others = (
+        {**row, "metric": "recall", "protocol": "inception-k5-n24"},
+        {**row, "dataset": "rings", "method": "fastgan"},
+    )
+    table = pd.DataFrame([one | time for one in (row, *others) for time in times])
+    table.to_csv(results.folder / "learning.csv", index=False)
+    monkeypatch.setattr(learning, "_draw_panel", lambda axes, points, looks: drawn.append((points, looks)))
+    figures.draw("learning", results, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert [points["dataset"].unique().tolist() for points, _ in drawn] == [["dots"], ["rings"]]
+    assert drawn[0][0]["seconds"].tolist() == [7.0, 8.0] and set(drawn[0][1]) == {"mixdl", "fastgan"}
 
 
 def test_curves_have_a_line_for_each_dataset(make, tmp_path):

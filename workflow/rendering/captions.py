@@ -20,12 +20,6 @@ HEADLINES = {
     4: "Diversity",
 }
 
-TEST_TITLES = {
-    "wilcoxon": "Wilcoxon's test, adjusted by Holm, does not tell apart",
-    "nemenyi": "Nemenyi's test does not tell apart",
-}
-
-
 # What the metrics of one protocol are, by the first of them.
 MEANING = {
     "fd": "FD (↓): Fréchet distance of other features{network}",
@@ -66,33 +60,6 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
     sentences += [_dense(main), _steps(rows, main), seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def figure_caption(name: str, results: Results) -> str:
-    """The caption of one figure; `name` is its file's stem."""
-    preset = results.preset
-    seed = preset.seeds[0]
-    text = {
-        "figure2": f"Uncurated samples. Each method's first samples of seed {seed}, without selection, below training "
-        "images taken at even intervals.",
-        "figure3": "LPIPS backtracking. Held-out images (top row of each set) and the nearest image that each method "
-        f"can reach through its latent space, with its LPIPS below (lower is better; bold: best of the column). "
-        f"Generators trained on 90% of the images, seed {seed}; {_backtracking(preset)}. The mean at the left is "
-        "over all held-out images.",
-        "interpolation": "Each row moves between two random latent codes in equal steps; "
-        f"rows are the first of seed {seed}, without selection.",
-        "memorisation": f"The samples of seed {seed} that are most like a copy, in this order, and below each its "
-        "nearest training image in pixels, mirrored where that is nearer. A method that copies shows the same picture "
-        "twice; a method that generalises does not. Copies: as in Table 1.",
-        "curves": "Every scalar that a method logs, against its own steps; losses of different "
-        "methods are not comparable. Full training set, one line for each dataset and seed: pale as logged, solid a "
-        "moving average.",
-        "ranking": "Left: every run (dots) between noise and one half of the images against the other, the "
-        "interquartile mean of each method and its 95% interval over seeds. Right: average ranks over datasets (1 is "
-        f"best); bars join methods that {TEST_TITLES[preset.statistics.test]} at the level 0.05. The numbers are in "
-        "statistics.md.",
-    }[name]
-    return f"{text} {scale(preset)} {stamp.sentence(results.runs, results.ranked)}"
 
 
 def footer(results: Results, what: str, attributions: bool = True) -> list[str]:

@@ -19,6 +19,7 @@ FIGURES = {
     "curves": "Training curves",
     "ranking": "Ranking",
 }
+LEARNING = {"learning": "Quality against training time"}  # of a preset with checkpoints
 # Metrics of the tables, by their names in numbers.METRICS; a column without any number is left out.
 # Tables 1-3 are the paper's, Table 4 is about diversity.
 TABLES = {
@@ -56,6 +57,11 @@ def tables_of(preset: Preset) -> list[int]:
     if not preset.datasets:
         return []
     return [number for number in TABLES if number != 3 or preset.tables.ablation_datasets]
+
+
+def figures_of(preset: Preset) -> dict[str, str]:
+    """File stems and titles of a preset's figures."""
+    return FIGURES | (LEARNING if preset.training.checkpoints else {})
 
 
 def paper_scale(preset: Preset) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.console import UserError
-from workflow.rendering import curves, ranking
+from workflow.rendering import curves, learning, ranking
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Arrays, Results
@@ -132,11 +132,11 @@ def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:
 
 IMAGES = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
 
-DIAGRAMS = {"curves": curves.draw, "ranking": ranking.draw}  # show no image
+DIAGRAMS = {"curves": curves.draw, "ranking": ranking.draw, "learning": learning.draw}  # show no image
 
 
 def draw(name: str, results: Results, png: Path | str, pdf: Path | str) -> None:
-    """Draw one of contents.FIGURES to both files."""
+    """Draw one of contents.figures_of to both files."""
     if name in DIAGRAMS:
         DIAGRAMS[name](results, png, pdf)
     else:

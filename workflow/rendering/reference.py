@@ -16,7 +16,7 @@ from pathlib import Path
 from common.console import run, say
 from common.files import read_json, write_text
 from workflow.rendering import answers, figures, multimodal, notation, published, report, statistics, tables
-from workflow.rendering.contents import FIGURES
+from workflow.rendering.contents import figures_of
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
 RECORDS = (
@@ -28,7 +28,7 @@ RECORDS = (
     "runs/**/history.csv",
     DUPLICATES.format(dataset="*"),
 )
-RENDERED = ("tables/*", "statistics.*", "figures/curves.*")  # show no picture
+RENDERED = ("tables/*", "statistics.*", "figures/curves.*", "figures/learning.*")  # show no picture
 PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
@@ -77,7 +77,7 @@ def _render(results: Results, out: Path) -> None:
         notation.write(tables.build(number, results), *paths)
     published.write(results, out / "tables" / "published.csv", out / "tables" / "published.md")
     statistics.write(results, out / "statistics.csv", out / "statistics.md")
-    for name in FIGURES:
+    for name in figures_of(results.preset):
         png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         if name in figures.DIAGRAMS or not (png.exists() and pdf.exists()):
             figures.draw(name, results, png, pdf)

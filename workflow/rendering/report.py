@@ -20,7 +20,7 @@ from common.console import UserError
 from common.files import read_json
 from data.datasets import MINE
 from metrics import statistics
-from workflow.rendering import charts, notation, origin, stamp, tables
+from workflow.rendering import charts, learning, notation, origin, stamp, tables
 from workflow.rendering.analysis import analyse
 from workflow.rendering.browser import Browser
 from workflow.rendering.checks import checks, training_time
@@ -162,23 +162,16 @@ def cost_points(results: Results, table: Table) -> pd.DataFrame:
 
 
 def checkpoints(results: Results) -> pd.DataFrame:
-    """Metrics of measured checkpoints from learning.csv: the columns of `charts.learning`.  Empty without that file."""
-    columns = ["dataset", "method", "seed", "step", "seconds", "metric", "value"]
-    path = results.folder / "learning.csv"
-    if not path.is_file():
-        return pd.DataFrame(columns=columns)
-    frame = pd.read_csv(path).dropna(subset="value")
+    """Metrics of measured checkpoints, with the texts that `charts.learning` shows.  Empty without any."""
     titles = {row.id: row.title for row in results.generators}
     heads = {metric.name: metric.head for metric in METRICS.values() if not metric.column}
-    frame = frame[frame["method"].isin(list(titles)) & frame["metric"].isin(list(heads))]
-    on_gpu = frame["run_hash"].isin([run["run_hash"] for run in results.runs if run["hardware"]["gpu"]])
-    shown = {
-        "dataset": frame["dataset"].map(dataset_title),
-        "method": frame["method"].map(titles),
-        "seconds": frame["seconds"].where(on_gpu, frame["processor_seconds"]),
-        "metric": frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
-    }
-    return frame.assign(**shown)[columns]
+    frame = learning.checkpoints(results)
+    frame = frame[frame["metric"].isin(list(heads))]
+    return frame.assign(
+        dataset=frame["dataset"].map(dataset_title),
+        method=frame["method"].map(titles),
+        metric=frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
+    ).drop(columns=["split", "protocol"])
 
 
 def own_pictures(results: Results) -> dict[str, Any] | None:

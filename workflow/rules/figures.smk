@@ -1,14 +1,15 @@
-# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check, the training curves and the ranking: one
-# job, which imports matplotlib once.
+# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check, the training curves, the ranking and, with
+# checkpoints, quality against time: one job, which imports matplotlib once.
 
 
 rule figures:
     input:
         figure_inputs(),
         run_files("run.json"),
+        rules.collect_learning.output if PRESET.training.checkpoints else [],
         metrics=f"{P}/metrics.csv",
     output:
-        expand(f"{P}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "pdf"]),
+        expand(f"{P}/figures/{{figure}}.{{suffix}}", figure=figures_of(PRESET), suffix=["png", "pdf"]),
     log:
         f"{P}/logs/figures.log",
     conda:
