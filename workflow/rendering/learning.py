@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,9 @@ LEFT, GAP, RIGHT = 74, 84, 12  # left of the first panel, between two, right of 
 ABOVE, LEGEND_LINE, FOOT = 36, 28, 78
 IN_LINE = 4  # methods in a line of the legend
 LOG_FROM = 5  # ratio of the longest to the shortest time from which the axis is logarithmic
+Look = tuple[str, Literal["-", "--"], str]
 # Look of a method, by its place in the preset: colour, line style, marker.
-LOOKS = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
-Look = tuple[str, str, str]
+LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
 
 
 def checkpoints(results: Results) -> pd.DataFrame:
