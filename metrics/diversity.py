@@ -102,7 +102,8 @@ def half_indices(n: int, seed: int, dataset: str) -> tuple[NDArray[Any], NDArray
 
 def feature_rows(real: ImageSet, fake: ImageSet, settings: Metrics, seed: int) -> list[Row]:
     measured: list[Row] = []
-    for protocol in settings.precision_recall:
+    # Protocols that differ only in the number of samples are one at equal counts.
+    for protocol in {protocol.equal_counts: protocol for protocol in settings.precision_recall}.values():
         if protocol.why_not(len(real.images), "real images"):
             continue
         pair = (real.features[protocol.network], fake.features[protocol.network])

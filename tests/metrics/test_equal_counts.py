@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metrics.diversity import ImageSet, feature_rows
 from metrics.equal_counts import precision_recall_rows, vendi_rows
 from metrics.precision_recall import precision_recall
 from training.protocols import PrecisionRecall
+from training.sections import Metrics
 
 PROTOCOL = PrecisionRecall("inception", 5, 1000)
 
@@ -43,3 +45,13 @@ def test_all_samples_once_if_there_are_as_many_and_nothing_if_there_are_fewer() 
     assert values(fake, real) == precision_recall(real, fake, 5)
     generator = np.random.default_rng(0)
     assert precision_recall_rows(real, fake[:99], PROTOCOL, generator) == vendi_rows(real, fake[:99], generator) == []
+
+
+def test_protocols_with_other_numbers_of_samples_give_one_row_at_equal_counts() -> None:
+    """Two rows of one protocol would count as two seeds in the tables."""
+    real, fake = (ImageSet(points[:, :3], {"inception": points}) for points in (gaussian(20, 0), gaussian(60, 1)))
+    settings = Metrics(precision_recall=("inception-k3-n60", "inception-k3-n40", "inception-k4-n40"))
+    rows = feature_rows(real, fake, settings, 0)
+    assert sorted(row["protocol"] for row in rows if row["metric"] == "recall") == [
+        *("inception-k3-nreal-d20", "inception-k4-nreal-d20"),
+    ]
