@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from methods.api import Latents
     from methods.imle.family import IMLE
 
-SAMPLES = 500  # of the prior
+SAMPLES = 500  # of the prior, at least
 K = 5  # as in inception-k5
-KEYS = ("dataset", "method", "seed", "steps", "run_hash")
+KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")
 EXAMPLES = """examples:
   python -m metrics.codes results/demo/runs/openmoji_faces/adaptive_imle/seed0/full --out codes.csv
 
@@ -86,7 +86,7 @@ def measure(folder: Path, state_root: Path, device: torch.device) -> list[Row]:
     """
     record = read_sealed(folder / "run.json")
     method = with_state(folder, record, state_root, device)
-    real, _ = load(record["dataset"], record["resolution"], "full")
+    real, _ = load(record["dataset"], record["resolution"], record["split"])
     features = extract(real, "inception", device=device)
     rows = []
     for codes, latents in kinds(method):
@@ -120,7 +120,7 @@ def with_state(folder: Path, record: Row, state_root: Path, device: torch.device
 
 
 def kinds(method: IMLE) -> Iterator[tuple[str, Latents]]:
-    yield "prior", method.latents(SAMPLES, method.streams.generator("codes"))
+    yield "prior", method.latents(max(SAMPLES, len(method.images)), method.streams.generator("codes"))
     yield "assigned", method.assigned
     method.reassign(method.everyone)
     yield "selected", method.assigned

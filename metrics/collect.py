@@ -62,6 +62,7 @@ def collect_learning(paths: Iterable[Path | str], out: Path | str) -> None:
 def learning_csv(paths: Sequence[Path]) -> str:
     table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*LEARNING, "path"])
     _refuse_mixed_presets(table)
+    _refuse_duplicates(table, [name for name in (*KEY, "step") if name in table])
     return table.to_csv(columns=list(LEARNING), index=False)
 
 
@@ -89,8 +90,8 @@ def _refuse_mixed_presets(table: pd.DataFrame) -> None:
         raise UserError(f"{one} and {other} belong to different presets; collect each preset on its own")
 
 
-def _refuse_duplicates(table: pd.DataFrame) -> None:
-    twice = table[table.duplicated(list(KEY), keep=False)].sort_values(list(KEY), kind="stable")
+def _refuse_duplicates(table: pd.DataFrame, key: Sequence[str] = KEY) -> None:
+    twice = table[table.duplicated(list(key), keep=False)].sort_values(list(key), kind="stable")
     if len(twice):
         one, other = twice.iloc[0], twice.iloc[1]
         raise UserError(

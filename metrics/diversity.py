@@ -62,7 +62,7 @@ def of_halves(real: ImageSet, dataset: str, preset: Preset, lpips: LPIPS) -> dic
     """The contents of diversity.json of the halves, with the pairs of near-duplicates of the dataset."""
     what = {"dataset": dataset, "method": "floor", "seed": 0, "split": "full", "steps": None, "run_hash": None}
     duplicates = copy_rate.near_duplicates(copy_rate.references(real.images).among)
-    measured = halves(real, preset.metrics, lpips, 0, dataset)
+    measured = halves(real, preset.metrics, lpips, 0, dataset) if len(real.images) >= 2 * FID_LEAST else []
     return {"preset": preset.preset, **what, "rows": measured, "near_duplicates": duplicates}
 
 
@@ -91,7 +91,7 @@ def halves(real: ImageSet, settings: Metrics, lpips: LPIPS, seed: int, dataset: 
     measured, _ = rows(one, other, settings, lpips, seed)
     for protocol in settings.precision_recall:
         pair = one.features[protocol.network], other.features[protocol.network]
-        measured += [row for row in computed_precision_recall(*pair, protocol) if row["value"] is not None]
+        measured += computed_precision_recall(*pair, protocol)
     return measured
 
 

@@ -134,8 +134,9 @@ class Checkpoints:
 
 def limited(settings: Metrics, n: int) -> Metrics:
     """The same metrics on at most n samples, without further networks."""
-    protocols = tuple(replace(protocol, n_fake=min(protocol.n_fake, n)) for protocol in settings.precision_recall)
-    return settings.model_copy(update={"precision_recall": protocols, "frechet": (), "sscd": False})
+    protocols = [replace(protocol, n_fake=min(protocol.n_fake, n)) for protocol in settings.precision_recall]
+    once = tuple(dict.fromkeys(protocols))
+    return settings.model_copy(update={"precision_recall": once, "frechet": (), "sscd": False})
 
 
 if __name__ == "__main__":

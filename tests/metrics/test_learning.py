@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.training.conftest import MIXDL, workplace  # noqa: F401
 from training.config import Preset, parse_preset
 from training.loop import train
+from training.sections import Metrics
 
 RUN = Path("results/toy/runs/openmoji_faces/mixdl/seed0")
 
@@ -70,3 +71,9 @@ def test_a_run_without_a_checkpoint_of_the_preset_is_refused(workplace: Path) ->
     train(preset().run("openmoji_faces", "mixdl", 0, "full"), preset().training, RUN / "full")
     with pytest.raises(UserError, match=r"full has no weights of step 6: `training\.checkpoints` was changed"):
         learning.measure(RUN / "full", preset(0.5), torch.device("cpu"))
+
+
+def test_protocols_that_are_equal_on_few_samples_are_measured_once() -> None:
+    asked = Metrics(precision_recall=("inception-k5-n1000", "inception-k5-n5000", "inception-k3-n100"))
+    limited = learning.limited(asked, 500).precision_recall
+    assert [str(protocol) for protocol in limited] == ["inception-k5-n500", "inception-k3-n100"]

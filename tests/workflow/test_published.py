@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from data.datasets import dataset_names
+from training.config import read_preset
 from workflow.rendering import numbers, published
 from workflow.rendering.results import Results
 
@@ -29,9 +30,15 @@ def rows_for(*protocols: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def results(make: Callable[..., Results]) -> Callable[..., Results]:
-    def prepare(preset: str = "official", rows: list[dict[str, Any]] | None = None, resolution: int = 256) -> Results:
+    def prepare(
+        preset: str = "official", rows: list[dict[str, Any]] | None = None, resolution: int = 256, **changes: Any
+    ) -> Results:
+        """changes: of the settings of Adaptive IMLE."""
         frame = pd.DataFrame(rows or rows_for(INCEPTION, VGG)).assign(preset=preset, item=None, n=None)
-        found = make(lambda _: frame, preset=preset, resolution=resolution, datasets=["obama"], skip=[])
+        entries = {name: entry.model_dump(mode="json") for name, entry in read_preset("official").methods.items()}
+        methods = {**entries, "adaptive_imle": entries["adaptive_imle"] | changes}
+        keys = {"preset": preset, "resolution": resolution, "methods": methods}
+        found = make(lambda _: frame, datasets=["obama"], skip=[], **keys)
         run = found.folder / "runs/obama/adaptive_imle/seed0/full/run.json"
         run.parent.mkdir(parents=True)
         record = {"dataset": "obama", "method": "adaptive_imle", "split": "full", "sources_hash": "0" * 64}
@@ -78,6 +85,11 @@ def test_runs_of_other_presets_never_get_a_difference(table, preset: str) -> Non
 
 def test_neither_do_runs_at_another_resolution(table) -> None:
     assert (table(resolution=64)["delta"] == "").all()
+
+
+def test_neither_do_runs_with_other_settings(table) -> None:
+    """As of an overlay that leaves the name of the preset."""
+    assert (table(steps=5000)["delta"] == "").all()
 
 
 def test_a_run_that_was_not_made_has_no_difference(table) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workflow.rendering import statistics
+from workflow.rendering import report, statistics, tables
 from workflow.rendering.analysis import analyse, rows
 
 
@@ -98,3 +98,13 @@ def test_a_number_that_could_not_be_computed_is_no_number(make):
 
 def test_a_preset_without_any_number_has_empty_statistics(make):
     assert rows(analyse(make(lambda frame: frame[frame["metric"] == "precision"]))) == []
+
+
+def test_the_report_ranks_a_method_without_a_number_last(make):
+    """MixDL and FastGAN have no number of `rings`: they share the worst rank there, as in statistics.md."""
+    results = make()
+    mean, dots, rings = report.heat(tables.build(1, results))
+    fid = [{title: ranks[0] for title, ranks in rows} for _, _, rows in (mean, dots, rings)]
+    ours = analyse(results).ranks
+    assert fid[0] == {row.title: ours[row.id] for row in results.ranked}
+    assert fid[1]["MixDL"] == 3 and fid[2]["MixDL"] is None

@@ -39,6 +39,12 @@ def test_one_seed_gives_no_verdict(make):
     assert shown["fid"]["dots"].verdict == "Ahead of Vanilla IMLE by 15.0. One seed: the order may be chance."
 
 
+def test_samples_made_elsewhere_are_one_run_beside_several_seeds(make):
+    better = lambda frame: frame.assign(value=frame["value"].where(frame["method"] != "fake_clr", 70.0))  # noqa: E731
+    verdict = found(make(better))["fid"]["dots"].verdict
+    assert verdict == "Ahead of Adaptive IMLE by 11.0. One run of fake_clr: the order may be chance."
+
+
 def warnings(results):
     return [check.sentence for check in checks(results, tables.build(ALL, results)) if check.severity == "warning"]
 

@@ -50,8 +50,8 @@ def _preset(results: Results) -> Iterator[Check]:
     few = f"{'One seed' if seeds == 1 else f'{seeds} seeds'}: no interval over seeds can be given."
     yield Check("Seeds", "all", str(seeds), f"at least {FEWEST}", _severity(seeds >= FEWEST), few)
     sentence = (
-        f"These are not the paper’s numbers. The {preset.preset} preset trains small networks briefly at "
-        f"{preset.resolution} × {preset.resolution} pixels: compare its rows with each other, not with published ones."
+        f"These are not the paper’s numbers. Preset {preset.preset}, {preset.resolution} × {preset.resolution} pixels: "
+        "compare its rows with each other, not with published ones."
     )
     size = f"{preset.preset}, {preset.resolution} px"
     yield Check("Scale", "all", size, "paper or official", _severity(paper_scale(preset)), sentence)

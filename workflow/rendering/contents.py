@@ -111,4 +111,5 @@ def printed(preset: Preset) -> dict[str, Any]:
     titles = {entry.id: entry.title for conditional in (False, True) for entry in entries(preset, conditional)}
     titles |= {name: dataset_title(name) for name in preset.datasets}
     titles |= {name: task.title(preset.resolution) for name, task in preset.tasks.items()}
-    return {**preset.model_dump(mode="json", include=keys), "titles": titles}
+    order = list(preset.methods)  # of the rows; the first one is the default reference method
+    return {**preset.model_dump(mode="json", include=keys), "titles": titles, "order": order}

@@ -19,7 +19,7 @@ from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 from workflow.rendering.style import COLOURS, GREY, TINY, WIDTH, new_figure, save, styled
 
-COLUMNS = ["dataset", "method", "seed", "split", "step", "seconds", "metric", "protocol", "value"]
+COLUMNS = ["dataset", "method", "seed", "split", "step", "seconds", "metric", "protocol", "value", "n_fake"]
 SHOWN = ("fid", "recall_equal", "coverage", "copy_rate", "mode_distance", "lpips_backtracking")
 ACROSS = 3  # panels in a row
 # Pixels.
@@ -34,17 +34,23 @@ LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--",
 
 
 def checkpoints(results: Results) -> pd.DataFrame:
-    """The rows of learning.csv of the preset's methods, with the seconds that count; empty without that file.
+    """The rows of learning.csv of the preset's present runs, with the seconds that count; empty if it has none.
 
     Seconds are those of the processor; of the clock for a training on a GPU.
     """
-    path = results.folder / "learning.csv"
-    if not path.is_file():
+    path, runs = results.folder / "learning.csv", {run["run_hash"]: run["hardware"] for run in results.runs}
+    if not (results.preset.training.checkpoints and path.is_file()):
         return pd.DataFrame(columns=COLUMNS)
     frame = pd.read_csv(path).dropna(subset="value")
-    frame = frame[frame["method"].isin([row.id for row in results.generators])]
-    on_gpu = frame["run_hash"].isin([run["run_hash"] for run in results.runs if run["hardware"]["gpu"]])
+    frame = frame[frame["run_hash"].isin(list(runs)) & frame["method"].isin([row.id for row in results.generators])]
+    on_gpu = frame["run_hash"].map(lambda name: bool(runs[name]["gpu"]))
     return frame.assign(seconds=frame["seconds"].where(on_gpu, frame["processor_seconds"]))[COLUMNS]
+
+
+def samples(table: pd.DataFrame) -> str:
+    """How many samples FID and copies were measured on: "500 samples"."""
+    counts = table.loc[table["metric"] == "fid", "n_fake"].astype(int).drop_duplicates()
+    return f"{', '.join(f'{count:,}' for count in sorted(counts)) or 'no'} samples"
 
 
 @styled
@@ -71,7 +77,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     _legend(figure, titles, looks)
     if not panels:
         figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
-    what = "lines join means over seeds, bars span the seeds; seconds of training"
+    what = f"{samples(table)} at each point; lines join means over seeds, bars span seeds; seconds of training"
     figure.text(0.001, 4 / height, "\n".join(footer(results, what, attributions=False)), size=TINY, color=GREY)
     for path in (png, pdf):
         save(figure, path)
@@ -101,7 +107,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: dict[str, Look]) -> Non
     shortest, longest = points["seconds"].min(), points["seconds"].max()
     if longest > LOG_FROM * shortest > 0:
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator([15 * 2**power for power in range(12)]))
+        axes.xaxis.set_major_locator(FixedLocator([15 * 2**power for power in range(24)]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(shortest * 0.9, longest * 1.1)
     axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:,.0f} s")

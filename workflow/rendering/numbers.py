@@ -88,7 +88,7 @@ class Metric:
         return Protocol(name, NETWORK_TITLES[chosen.network], chosen.k)
 
 
-FEW = "there are fewer samples than real images"
+FEW = "there are fewer samples than real images, or too few images for k"
 EQUAL = ("recall_equal", "density", "coverage")  # measured with as many samples as real images
 METRICS = {
     metric.id: metric

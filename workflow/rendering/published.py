@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from common.files import write_text
-from training.config import Preset
+from training.config import Preset, read_preset
 from workflow.rendering import numbers, stamp
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.notation import joined, markdown_table
@@ -42,9 +42,11 @@ HEADS = {
 TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # aligned left
 
 
-def comparable(preset: Preset) -> bool:
-    """Do these runs have the settings of the ICML 2023 tables?"""
-    return (preset.preset, preset.resolution) == ("official", 256)
+def comparable(preset: Preset, method: str | None = None) -> bool:
+    """Do these runs have the settings of the ICML 2023 tables?  method: also in every key of this row."""
+    official = read_preset("official")
+    same = (preset.preset, preset.resolution) == (official.preset, official.resolution)
+    return same and (method is None or preset.methods.get(method) == official.methods.get(method))
 
 
 def build(results: Results) -> pd.DataFrame:
@@ -69,7 +71,7 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any,
     if known is not None and known.protocol in measured:
         protocol = known.protocol
     cell = numbers.cell(results, dataset, row, metric, protocol)
-    same = comparable(results.preset) and known is not None and protocol == known.protocol and cell.values
+    same = comparable(results.preset, row.id) and known is not None and protocol == known.protocol and cell.values
     here = (dataset, row.id, metric.split)
     runs = [run for run in results.runs if cell.values and (run["dataset"], run["method"], run["split"]) == here]
     return {
@@ -97,7 +99,7 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any,
 
 def markdown(table: pd.DataFrame, preset: Preset) -> str:
     compared = (
-        f"Δ: measured less {ICML}, whose constants and protocol these runs have."
+        f"Δ: measured less {ICML}, of rows that have its constants and its protocol."
         if comparable(preset)
         else f"No difference is given: only runs of the official preset are comparable with {ICML}."
     )

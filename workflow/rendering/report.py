@@ -52,6 +52,7 @@ def page(results: Results) -> str:
         checks=checks(results, table),
         heat=heat(table),
         why_no_ranks=analyse(results).why_no_ranks,
+        learning_samples=learning.samples(learning.checkpoints(results)),
         charts={name: embedded(chart) for name, chart in drawn.items()},
         vega=Markup(charts.script()) if drawn else "",
         browser=browser,
@@ -123,15 +124,23 @@ def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float 
             {row.id: [table.cells[row.id, name, metric.id].mean for name in table.datasets] for row in ranked},
             index=list(table.datasets),
         )
-        found[metric.id] = statistics.ranks(means, metric.better == "lower").where(means.notna())
+        found[metric.id] = means, statistics.ranks(means, metric.better == "lower")
     heads = [metric.head for metric in metrics]
 
-    def rows(select: Any) -> list[tuple[str, list[float | None]]]:
-        ranks = [(row, [select(found[metric.id][row.id]) for metric in metrics]) for row in ranked]
-        return [(row.title, [None if pd.isna(rank) else float(rank) for rank in line]) for row, line in ranks]
+    def rows(datasets: list[str]) -> list[tuple[str, list[float | None]]]:
+        """Mean ranks; a method that lacks a number of a data set has the worst rank there."""
+        lines = []
+        for row in ranked:
+            line = []
+            for means, ranks in found.values():
+                measured = means.loc[datasets].notna()
+                rank = ranks.loc[datasets].loc[measured.any(axis=1), row.id].mean()
+                line.append(float(rank) if measured[row.id].any() else None)
+            lines.append((row.title, line))
+        return lines
 
-    one = [(dataset_title(name), heads, rows(lambda ranks, name=name: ranks[name])) for name in table.datasets]
-    return one if len(one) == 1 else [("Mean rank over the data sets", heads, rows(lambda ranks: ranks.mean())), *one]
+    one = [(dataset_title(name), heads, rows([name])) for name in table.datasets]
+    return one if len(one) == 1 else [("Mean rank over the data sets", heads, rows(list(table.datasets))), *one]
 
 
 def _charts(results: Results, table: Table) -> dict[str, charts.Specification | None]:
@@ -171,7 +180,7 @@ def checkpoints(results: Results) -> pd.DataFrame:
         dataset=frame["dataset"].map(dataset_title),
         method=frame["method"].map(titles),
         metric=frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
-    ).drop(columns=["split", "protocol"])
+    ).drop(columns=["split", "protocol", "n_fake"])
 
 
 def own_pictures(results: Results) -> dict[str, Any] | None:

@@ -66,7 +66,9 @@ def _verdict(results: Results, best: Cell, next_one: Cell) -> str:
         return f"{ahead}: the intervals {'do not overlap' if apart else 'overlap: not told apart'}."
     found = compared(results, *((next_one, best) if best.metric.better == "lower" else (best, next_one)))
     if found is None:
-        return f"{ahead}. One seed: the order may be chance."
+        single = [cell.row.title for cell in (best, next_one) if len(cell.values) == 1]
+        what = "One seed" if len(single) == 2 else f"One run of {single[0]}"
+        return f"{ahead}. {what}: the order may be chance."
     between = "" if isnan(found.low) else f" [{best.metric.format(found.low)}, {best.metric.format(found.high)}]"
     if not found.can_be_significant:
         return f"{ahead}{between}: too few values to tell them apart (p cannot be below {found.smallest_p:.2g})."

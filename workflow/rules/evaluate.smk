@@ -78,7 +78,7 @@ rule evaluate:
         threads=THREADS,
         n=PRESET.sampling.n,
         settings=diversity_settings(),
-        code=code("metrics/diversity.py"),  # which imports metrics/evaluate.py
+        code=code("metrics/diversity.py", "training/protocols.py"),  # which imports metrics/evaluate.py
     message:
         "FID, recall, copies and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:
@@ -108,7 +108,7 @@ rule floor:
         folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
         settings=diversity_settings(),
-        code=code("metrics/diversity.py"),
+        code=code("metrics/diversity.py", "training/protocols.py"),
     message:
         "FID, copies and diversity between the halves of {wildcards.dataset}"
     shell:
@@ -137,7 +137,7 @@ rule backtrack:
         run=lambda wildcards, input: str(Path(input.run).parent),
         threads=THREADS,
         protocol=str(PRESET.metrics.backtracking),
-        code=code("metrics/lpips_backtracking.py"),
+        code=code("metrics/lpips_backtracking.py", "training/protocols.py"),
     message:
         "LPIPS backtracking of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
     shell:

@@ -19,7 +19,7 @@ rule figures:
         runtime=60,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
-        code=code("workflow/rendering/figures.py"),
+        code=code("workflow/rendering/figures.py", "training/protocols.py"),
     message:
         "drawing figures"
     script:

@@ -24,7 +24,7 @@ rule learning:
         threads=THREADS,
         settings=[PRESET.sampling.n, diversity_settings(), str(PRESET.metrics.backtracking)],
         checkpoints=list(PRESET.training.checkpoints),
-        code=code("metrics/learning.py"),
+        code=code("metrics/learning.py", "training/protocols.py"),
     message:
         "metrics of the checkpoints of {wildcards.method} on {wildcards.dataset} ({wildcards.split}, seed {wildcards.seed})"
     shell:

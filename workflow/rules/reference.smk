@@ -37,7 +37,7 @@ rule render:
         mem_mb=2000,
         runtime=30,
     params:
-        code=digest(code_hashes("workflow/rendering/reference.py")),
+        code=digest(code_hashes("workflow/rendering/reference.py", "training/protocols.py")),
         sources={name: sources_hash(name) for name in methods()},  # captions say whether they have changed
     message:
         "rendering tables, figures and report of {wildcards.preset} from its committed numbers"

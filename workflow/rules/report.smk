@@ -22,7 +22,7 @@ rule report:
     params:
         # A digest, not the texts: Snakemake formats braces in parameters.
         printed=digest([printed(PRESET), PRESET.command, unused_externals(), intake() if OWN_PICTURES else None]),
-        code=code("workflow/rendering/report.py", "workflow/rendering/pictures.py"),
+        code=code("workflow/rendering/report.py", "workflow/rendering/pictures.py", "training/protocols.py"),
     message:
         "writing {output.page}"
     script:

@@ -28,7 +28,10 @@ def externals():
         folder
         for place in visible(Path("data/external"))
         for folder in visible(place)
-        if folder.name in PRESET.datasets and folder.is_dir() and visible(folder)
+        if folder.name in PRESET.datasets
+        and PRESET.why_left_out(folder.name, place.name, "full") is None
+        and folder.is_dir()
+        and visible(folder)
     ]
     for name in {folder.parent.name for folder in folders}:
         if name in PRESET.methods or name == "floor":
@@ -50,6 +53,8 @@ def unused_externals():
                 notes.append(f"{folder} is not used: the preset has no data set {folder.name!a}, only {datasets}")
             elif not visible(folder):
                 notes.append(f"{folder} is empty")
+            elif reason := PRESET.why_left_out(folder.name, place.name, "full"):
+                notes.append(f"{folder} is not used: {reason}")
     return notes
 
 

@@ -20,7 +20,10 @@ rule tables:
         runtime=30,
     params:
         printed=digest(printed(PRESET)),  # not the texts: Snakemake formats braces in parameters
-        code=code(*(f"workflow/rendering/{name}.py" for name in ("notation", "published", "statistics"))),
+        code=code(
+            "training/protocols.py",
+            *(f"workflow/rendering/{name}.py" for name in ("notation", "published", "statistics")),
+        ),
     message:
         "rendering tables and statistics"
     script:
