@@ -43,10 +43,10 @@ class Preset(Section):
     statistics: Statistics = Statistics()
     command: str = ""  # written by the Snakefile: how this preset was run
 
-    def why_left_out(self, dataset: str, method: str, split: str) -> str | None:
+    def why_left_out(self, dataset: str, method: str, split: str, seed: int | None = None) -> str | None:
         """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere.
 
-        dataset: or a task, whose one split is train.
+        dataset: or a task, whose one split is train.  seed: None asks for a reason that holds for every seed.
         """
         info = find_method(method)
         if is_conditional(method) != (split == "train"):
@@ -58,7 +58,7 @@ class Preset(Section):
                 return (
                     "the method declares no backtracking" if info.trains else "a control has no latent code to optimise"
                 )
-        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split)), None)
+        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split, seed)), None)
 
     def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
         """(dataset or task, method, seed) of every run of this split."""
@@ -67,7 +67,7 @@ class Preset(Section):
             for name in (self.tasks if split == "train" else self.datasets)
             for method in self.methods
             for seed in self.seeds
-            if self.why_left_out(name, method, split) is None
+            if self.why_left_out(name, method, split, seed) is None
         ]
 
     def example(self, method: str) -> RunConfig:

@@ -66,9 +66,13 @@ class Skip(Section):
     dataset: str | None = None
     method: str | None = None
     split: Split | None = None
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
 
-    def covers(self, dataset: str, method: str, split: str) -> bool:
-        return self.dataset in (None, dataset) and self.method in (None, method) and self.split in (None, split)
+    def covers(self, dataset: str, method: str, split: str, seed: int | None = None) -> bool:
+        """seed: None asks for all seeds."""
+        seeds = self.seeds is None or seed in self.seeds
+        cell = self.dataset in (None, dataset) and self.method in (None, method) and self.split in (None, split)
+        return seeds and cell
 
 
 class MethodEntry(BaseModel):

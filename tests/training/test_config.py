@@ -123,6 +123,16 @@ def test_cells_that_are_left_out_say_why(demo: dict[str, Any]) -> None:
     assert ("openmoji_faces", "fastgan", 0) in preset.cells()
 
 
+def test_some_seeds_can_be_left_out(demo: dict[str, Any]) -> None:
+    """90 % with one seed: the cell exists, with the others' numbers missing."""
+    demo["seeds"] = [0, 1, 2]
+    demo["skip"] = [{"split": "train90", "seeds": [1, 2], "reason": "one seed is enough"}]
+    preset = parse_preset(demo, "demo")
+    assert preset.why_left_out("openmoji_faces", "fastgan", "train90") is None
+    assert {seed for _, _, seed in preset.cells("train90")} == {0}
+    assert {seed for _, _, seed in preset.cells()} == {0, 1, 2}
+
+
 def test_the_demo_leaves_no_cell_of_a_method_out(demo: dict[str, Any]) -> None:
     preset = parse_preset(demo, "demo")
     trained = [name for name, entry in preset.methods.items() if entry.steps]

@@ -90,7 +90,7 @@ class Results:
             for method in self.preset.methods
             for seed in self.preset.seeds
             for split in ALL_SPLITS
-            if self.preset.why_left_out(dataset, method, split) is None
+            if self.preset.why_left_out(dataset, method, split, seed) is None
         ]
         return [read_json(path) for path in paths if path.is_file()]
 
