@@ -30,7 +30,7 @@ from data.images import FORMAT_NAMES, MAX_IMAGE_BYTES, BadImage, list_images
 from data.pairs import verified_labels
 from data.people import rasterise_people
 from data.supplied import PARTS, manual_digest
-from data.verify import compare_digests, verified
+from data.verify import LABELS, compare_digests, manifest_sha256, verified
 
 Record = dict[str, Any]
 
@@ -143,6 +143,7 @@ def _use(dataset: Dataset, source: Source, staged: Path, root: Path, accept: boo
     record = verified(dataset, described, staged, refuse_twins=loose)
     if dataset.layouts:
         record["labels"] = verified_labels(dataset, staged)
+        record[LABELS] = manifest_sha256(record["labels"])
     compare_digests(dataset, record, root, accept)
     say(f"{dataset.name}: images from {source}")
     return record

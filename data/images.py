@@ -93,7 +93,9 @@ def decode(path: Path, depth: int | None = None, notes: list[str] | None = None)
 
 def _opened(path: Path) -> ImageFile.ImageFile:
     with warnings.catch_warnings(action="ignore"):  # of decompression bombs and odd metadata
-        return Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=FORMATS)
+    image.filename = ""  # or Pillow maps an uncompressed TIFF into memory, with sides swapped if the camera was turned
+    return image
 
 
 def refuse_size(width: int, height: int) -> None:

@@ -20,6 +20,7 @@ from data.images import BadImage, decode, list_images
 
 LOCK = "datasets.lock.json"
 DIGESTS = ("manifest_sha256", "pixels_sha256")
+LABELS = "labels_sha256"  # of the label maps of a set of pairs
 
 
 def verified(dataset: Dataset, source: dict[str, Any], staged: Path, refuse_twins: bool) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
     file, but does not override the digests in datasets.yaml.
     """
     path, name, pins = root / LOCK, dataset.name, dataset.pins
-    own = {key: record[key] for key in (*DIGESTS, "source")}
+    own = {key: record[key] for key in (*DIGESTS, LABELS, "source") if key in record}
     with locked(path):
         entries = _read_lock(path) if path.exists() else {}
         expected = pins or ({} if accept else entries.get(name, {}))
@@ -90,6 +91,9 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
         equal = [key for key in known if record[key] == known[key]]
         if known and not equal:
             raise SourceError(_difference(name, record, known, "data/datasets.yaml" if pins else str(path)))
+        labels = {} if accept else {key: value for key, value in entries.get(name, {}).items() if key == LABELS}
+        if labels and record.get(LABELS) != labels[LABELS]:
+            raise SourceError(_difference(name, record, labels, str(path), "label maps"))
         if (pins or accept or name not in entries) and entries.get(name) != own:
             entries[name] = own
             write_json(path, entries)
@@ -97,13 +101,15 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
         say(f"{name}: note that the files are not the known ones but show the same pixels in the same order: accepted")
 
 
-def _difference(name: str, record: dict[str, Any], known: dict[str, str], where: str) -> str:
-    details = ", ".join(f"{key} is {record[key]}, but {value} is expected" for key, value in known.items())
+def _difference(name: str, record: dict[str, Any], known: dict[str, str], where: str, what: str = "images") -> str:
+    details = ", ".join(
+        f"{key} is {record.get(key, 'absent')}, but {value} is expected" for key, value in known.items()
+    )
     if where.endswith(LOCK):
         way_out = f"if you trust these, run: python -m data fetch {name} --accept"
     else:
         way_out = "--accept does not override datasets.yaml: to use these images, change the digests there"
-    return f"the images are not those of {where} (encoded again, or other images): {details}; {way_out}"
+    return f"the {what} are not those of {where} (encoded again, or other {what}): {details}; {way_out}"
 
 
 def _read_lock(path: Path) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.console import command, run
+from common.console import UserError, command, run
+from common.files import read_sealed
 from training.config import Preset, RunConfig, read_preset
 from training.registry import method_info, methods
 from training.sections import ALL_SPLITS
@@ -174,9 +176,7 @@ def describe(preset: Preset) -> list[dict[str, Any]]:
 def _plan(arguments: argparse.Namespace) -> None:
     preset = read_preset(arguments.config)
     runs = [preset.run(*cell, split) for split in ALL_SPLITS for cell in preset.cells(split)]
-    pending = [
-        run for run in runs if method_info(run.method).trains and not (default_folder(run) / "run.json").exists()
-    ]
+    pending = [run for run in runs if method_info(run.method).trains and not _finished(run)]
     if not pending:
         print(f"all trainings of the preset {preset.preset} are finished")
         return
@@ -184,6 +184,21 @@ def _plan(arguments: argparse.Namespace) -> None:
     from training.device import pick_device
 
     print(estimate(pending, pick_device(arguments.device), preset.training.threads, arguments.minutes))
+
+
+def _finished(cell: RunConfig) -> bool:
+    """Has this very run a result?  If its images are prepared, of these images."""
+    from training.identity import config_hash, sources_hash
+    from training.inputs import hash_of, training_set
+
+    try:
+        record = read_sealed(default_folder(cell) / "run.json")
+    except UserError:
+        return False
+    same = {"config_hash": config_hash(cell), "sources_hash": sources_hash(cell.method)}
+    with suppress(UserError):  # not prepared yet
+        same["data_hash"] = hash_of(training_set(cell)[0])
+    return all(record.get(key) == value for key, value in same.items())
 
 
 def _prune(arguments: argparse.Namespace) -> None:

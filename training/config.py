@@ -58,7 +58,8 @@ class Preset(Section):
                 return (
                     "the method declares no backtracking" if info.trains else "a control has no latent code to optimise"
                 )
-        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split, seed)), None)
+        seeds = self.seeds if seed is None else (seed,)
+        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split, seeds)), None)
 
     def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
         """(dataset or task, method, seed) of every run of this split."""

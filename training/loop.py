@@ -122,6 +122,7 @@ class Loop:
         self.seconds = self.processor_seconds = 0.0  # in training steps
         self.checkpoints: list[dict[str, Any]] = []  # the exported ones
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.equal_bits = intervals.deterministic or method.device.type == "cpu"
         self.segments = [segment(method.device, 0)]  # the last one is in progress
 
     def resume(self) -> None:
@@ -132,11 +133,25 @@ class Loop:
         self.method.load_state_dict(state)
         self.history, self.meter = record["history"], record["meter"]
         self.seconds, self.started = record["seconds"], record["started"]
-        self.processor_seconds, self.checkpoints = record.get("processor_seconds", 0.0), record.get("checkpoints", [])
+        self.processor_seconds = record.get("processor_seconds", record["seconds"])  # older states have only these
+        self.checkpoints = record.get("checkpoints", [])
+        self._check_passed()
         self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
+        self.equal_bits &= record.get("deterministic", self.method.device.type == "cpu")
         if warning := mixed_devices(self.segments):
             say(f"warning: {warning}")
         say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
+
+    def _check_passed(self) -> None:
+        """Raises `UserError` if a checkpoint that is asked for lies behind, so that no time is spent in vain."""
+        kept = {checkpoint["step"] for checkpoint in self.checkpoints}
+        asked = checkpoint_steps(self.run.steps, self.intervals.checkpoints)
+        if lost := [step for step in asked if step <= self.step and step not in kept]:
+            raise UserError(
+                f"`training.checkpoints` asks for the weights of step {lost[0]}, but the training in "
+                f"{self.state.folder} has passed it without keeping them; restore the former value, or delete the "
+                "folder to train this run again"
+            )
 
     def advance(self) -> None:
         """Train to the last step, saving at intervals; SIGINT, SIGTERM and SIGHUP save once more and exit."""
@@ -205,6 +220,7 @@ class Loop:
             "checkpoints": self.checkpoints,
             "started": self.started,
             "segments": self.segments,
+            "deterministic": self.equal_bits,
         }
         self.state.save(self.step, self.method.state_dict(), record)
 
@@ -231,7 +247,8 @@ class Loop:
         self.method.freeze()
         save_model(self.method.sampler().state_dict(), self.state.folder / name)
         seconds = {"seconds": round(self.seconds, 1), "processor_seconds": round(self.processor_seconds, 1)}
-        self.checkpoints.append({"step": self.step, **seconds, "file": name})
+        digest = sha256_file(self.state.folder / name)
+        self.checkpoints.append({"step": self.step, **seconds, "file": name, "sha256": digest})
 
     def export(self, dataset_title: str) -> None:
         """Write the finished run's files into the state folder, run.json last."""
@@ -240,6 +257,7 @@ class Loop:
         self.draw_grid()
         save_model(self.method.sampler().state_dict(), folder / "model.safetensors")
         write_text(folder / "history.csv", _csv(self.history))
+        self._check_weights()
         names = [*FILES[:-1], *(checkpoint["file"] for checkpoint in self.checkpoints)]
         write_sealed(
             folder / FILES[-1],
@@ -256,7 +274,7 @@ class Loop:
                 "hardware": hardware(self.method.device),
                 "segments": trained,
                 "mixed_devices": mixed_devices(trained),
-                "deterministic": self.intervals.deterministic or self.method.device.type == "cpu",
+                "deterministic": self.equal_bits,
                 "seconds": round(self.seconds, 1),
                 "processor_seconds": round(self.processor_seconds, 1),
                 "peak_memory_mb": peak_memory_mb(self.method.device),
@@ -264,6 +282,13 @@ class Loop:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )
+
+    def _check_weights(self) -> None:
+        """Raises `UserError` if exported weights of a checkpoint are lost: only a new training can make them again."""
+        for checkpoint in self.checkpoints:
+            path = self.state.folder / checkpoint["file"]
+            if not path.is_file() or sha256_file(path) != checkpoint.get("sha256", sha256_file(path)):
+                raise UserError(f"{path} is damaged or missing; delete {self.state.folder} to train this run again")
 
 
 def read_scalars(steps: list[Scalars]) -> list[dict[str, float]]:

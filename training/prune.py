@@ -1,7 +1,8 @@
 """List saved states that are no longer needed, and remove them on request.
 
 A state is superseded if it belongs to this preset, the preset no longer asks for its run, no finished run in results/
-came from it, and no process uses it; also if an earlier version made it.  In case of doubt a state is kept.
+came from it, and no process uses it; also if an earlier version made it.  In case of doubt a state is kept: also that
+of an unfinished training which the same command with another overlay, or another folder of pictures, would resume.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from common.console import UserError, say
 from common.files import read_json, read_sealed
+from data.datasets import MINE
 from training.checkpoint import RunState
 from training.config import Preset
 from training.identity import FORMAT, describe_run, differences, run_identity
@@ -55,18 +57,22 @@ def _judge(folder: Path, preset: Preset, shown: set[str | None]) -> Saved:
         if there.get("format") != FORMAT:
             return _unless_held(Saved(folder, "unknown", "", "made by an earlier version of this program"))
         run = there["settings"]
-        cell = run["dataset"], run["method"], run["seed"]
+        cell, finished = (run["dataset"], run["method"], run["seed"]), (folder / "run.json").exists()
         label = f"{run['method']} on {run['dataset']}, {run['split']}, seed {run['seed']}"
         if run["preset"] != preset.preset:
             return Saved(folder, label, f"belongs to the preset {run['preset']}")
         if folder.name in shown:
             return Saved(folder, label, "used in results/")
         if cell not in preset.cells(run["split"]):
+            if not finished:  # perhaps of an overlay that was not named this time
+                return Saved(folder, label, "unfinished, though not in this configuration; delete the folder by hand")
             return _unless_held(Saved(folder, label, "", "no longer in the configuration"))
         here = _current(preset, there)
     except (UserError, KeyError, TypeError) as error:
         return Saved(folder, "unknown", f"cannot be checked ({error})")
     if found := differences(there, here):
+        if run["dataset"] == MINE and not finished and there["data_hash"] != here["data_hash"]:
+            return Saved(folder, label, "unfinished, of other pictures of yours; delete the folder by hand")
         return _unless_held(Saved(folder, label, "", "; ".join(found)))
     return Saved(folder, label, "current")
 

@@ -34,13 +34,18 @@ def visible_gpus(count: int) -> list[str]:
 
 
 def _uuids() -> dict[str, str]:
-    """The UUID of each index, as nvidia-smi counts."""
-    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    """The UUID of each index, as CUDA counts; nothing where it may count in another order than nvidia-smi.
+
+    By default CUDA begins with the fastest GPU, so the two orders are surely the same only if all are of one kind.
+    """
+    command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return {}
-    return dict(line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line)
+    gpus = [line.split(", ", 2) for line in done.stdout.splitlines() if line.count(", ") >= 2]
+    same = len({name for _, _, name in gpus}) < 2 or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    return {index: uuid for index, uuid, _ in gpus} if same else {}
 
 
 def slots_folder() -> Path:

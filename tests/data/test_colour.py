@@ -95,6 +95,19 @@ def test_the_camera_turned_with_sixteen_bits(tmp_path: Path) -> None:
     assert differ(tmp_path / "a.tif", np.rot90(RGB, k=-1)) == 0
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_the_camera_turned_without_compression(tmp_path: Path, mode: str) -> None:
+    """Pillow would map the file into memory with its sides swapped."""
+    image = Image.fromarray(GREY[..., 0]) if mode in ("L", "I;16") else Image.fromarray(RGB).convert(mode)
+    if mode == "I;16":
+        image = Image.fromarray(deep(GREY[..., 0], 16).astype(np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "plain.tif")
+    image.save(tmp_path / "turned.tif", exif=exif)
+    assert differ(tmp_path / "turned.tif", np.rot90(np.asarray(decode(tmp_path / "plain.tif")), k=-1)) == 0
+
+
 @pytest.mark.parametrize("colours", [GREY, RGB], ids=["grey", "RGB"])
 def test_a_small_part_of_the_range_is_named_with_the_key_to_set(tmp_path: Path, capfd, colours: np.ndarray) -> None:
     png(tmp_path / "a.png", deep(colours, 12))

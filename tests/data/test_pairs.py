@@ -118,6 +118,9 @@ def test_a_changed_label_map_is_noticed(pairs, fetched, raw, tmp_path) -> None:
     painted(pairs, "2.png", "blue")
     assert manual_digest("toy", raw, pairs.parent) != before
     assert "labels/2.png was changed since toy" in (manual_difference("toy", raw, pairs.parent) or "")
+    with pytest.raises(UserError, match=r"the label maps are not those of .*labels_sha256 is .* --accept"):
+        fetched()
+    assert fetch("toy", raw, pairs.parent, accept=True)
     (raw / "toy" / "labels" / "3.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"labels/3\.png is missing, or was changed since it was fetched; run: python"):
         prepare("toy", 20, raw, tmp_path)

@@ -131,6 +131,8 @@ def test_some_seeds_can_be_left_out(demo: dict[str, Any]) -> None:
     assert preset.why_left_out("openmoji_faces", "fastgan", "train90") is None
     assert {seed for _, _, seed in preset.cells("train90")} == {0}
     assert {seed for _, _, seed in preset.cells()} == {0, 1, 2}
+    demo["seeds"] = [1, 2]
+    assert parse_preset(demo, "demo").why_left_out("openmoji_faces", "fastgan", "train90") == "one seed is enough"
 
 
 def test_the_demo_leaves_no_cell_of_a_method_out(demo: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from common.console import UserError
-from common.files import read_json
+from common.files import read_json, write_sealed
 from training import __main__ as command
 from training.config import RunConfig, load_preset, read_preset
 from training.cost import Timing, candidates, estimate, finish, time_method
+from training.identity import config_hash, sources_hash
 from training.registry import ROOT
 
 CPU = torch.device("cpu")
@@ -117,9 +118,10 @@ def test_only_trainings_without_a_result_count(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["training", "plan", "--config", "smoke", "--device", "cpu"])
-    finished = command.default_folder(cell("smoke", "mixdl"))
-    finished.mkdir(parents=True)
-    (finished / "run.json").touch()
+    for method, earlier in (("mixdl", {}), ("vanilla_imle", {"sources_hash": "of an earlier version"})):
+        run = cell("smoke", method)
+        record = {"config_hash": config_hash(run), "sources_hash": sources_hash(method), **earlier}
+        write_sealed(command.default_folder(run) / "run.json", record)
     command.main()
     trainings = dict(re.findall(r"^(\w+) +(\d+) ", capsys.readouterr().out, flags=re.MULTILINE))
     assert trainings == {"adaptive_imle": "2", "vanilla_imle": "2", "mixdl": "1", "total": "5"}

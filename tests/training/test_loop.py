@@ -197,3 +197,25 @@ def test_a_checkpoint_that_a_finished_run_does_not_have_is_asked_for_in_vain(wor
     train_toy()
     with pytest.raises(UserError, match=r"has no weights of step 6: `training\.checkpoints` was changed"):
         train(toy_run(), toy_preset().training.model_copy(update={"checkpoints": (0.5,)}), OUT)
+
+
+def test_a_checkpoint_that_a_stopped_training_has_passed_is_refused_before_it_goes_on(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_of = MixDL.train_step
+    monkeypatch.setattr(MixDL, "train_step", lambda self, step: {"x": math.nan} if step == 9 else step_of(self, step))
+    with pytest.raises(UserError, match="x became nan"):
+        train_toy()
+    later = toy_preset().training.model_copy(update={"checkpoints": (0.25,)})
+    with pytest.raises(UserError, match=r"asks for the weights of step 3, but the training in .* has passed it"):
+        train(toy_run(), later, OUT)
+
+
+def test_damaged_weights_of_a_checkpoint_are_not_sealed_again(workplace: Path) -> None:
+    """Only training can make them again; those of the last step are written from the saved state."""
+    intervals = toy_preset().training.model_copy(update={"checkpoints": (0.25,)})
+    train(toy_run(), intervals, OUT)
+    [weights] = Path("state").glob("*/checkpoint_000000003.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match=r"checkpoint_000000003.safetensors is damaged or missing; delete"):
+        train(toy_run(), intervals, OUT)

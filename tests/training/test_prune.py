@@ -37,6 +37,8 @@ def test_a_run_that_the_configuration_no_longer_asks_for_is_superseded_with_the_
     current, old = save(toy_run()), save(toy_run(steps=5))
     assert verdicts(toy_preset()) == {current: ("current", ""), old: ("", "steps is 5 there and 12 here")}
     alone = toy_preset().model_copy(update={"methods": {"control_real": toy_preset().methods["control_real"]}})
+    assert verdicts(alone)[current][0].startswith("unfinished, though not in this configuration")
+    (current / "run.json").touch()
     assert verdicts(alone)[current] == ("", "no longer in the configuration")
 
 

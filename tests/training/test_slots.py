@@ -60,12 +60,18 @@ def test_idle_gpus_come_before_second_slots(tmp_path: Path, monkeypatch: pytest.
 def test_gpus_are_told_apart_by_their_uuids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container, the GPU with index 0 can be any of the machine."""
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho '0, GPU-aa'\necho '1, GPU-bb'\n")
+    program.write_text("#!/bin/sh\necho '0, GPU-aa, A100'\necho '1, GPU-bb, A100'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert slots.visible_gpus(2) == ["GPU-aa", "GPU-bb"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-cc,MIG-7")
     assert slots.visible_gpus(3) == ["GPU-bb", "GPU-cc", "MIG-7"]
+    program.write_text("#!/bin/sh\necho '0, GPU-aa, T400'\necho '1, GPU-bb, A100'\n")  # CUDA begins with the A100
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert slots.visible_gpus(1) == ["0"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert slots.visible_gpus(1) == ["GPU-aa"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-cc,MIG-7")
     program.write_text("#!/bin/sh\nexit 9\n")
     assert slots.visible_gpus(3) == ["1", "GPU-cc", "MIG-7"]

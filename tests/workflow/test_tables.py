@@ -203,9 +203,3 @@ def test_latex_continues_below_when_columns_run_out(build):
     text = notation.latex(build(1, datasets=["dots", "rings", "c", "d", "e", "f"]))
     assert text.count("Method & Track & FID") == 2
     assert r"\begin{tabular}{@{}llrrrrrr@{}}" in text and r"\begin{table*}" in text
-
-
-def test_a_metric_of_fewer_seeds_says_so(build):
-    skip = [{"split": "train90", "seeds": [1], "reason": "one seed is enough"}]
-    assert "Fewer seeds: LPIPS n = 1." in build(1, skip=skip).caption
-    assert "Fewer seeds" not in build(1).caption and "Fewer seeds" not in build(2, skip=skip).caption

@@ -58,8 +58,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
             sentences.append(_protocol(metric, preset, measured[name]))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_dense(main), _steps(rows, main), seeds(preset), _fewer_seeds(preset, main), _ranking(rows)]
-    sentences.append(stamp.sentence(results.runs, rows))
+    sentences += [_dense(main), _steps(rows, main), seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -122,16 +121,6 @@ def seeds(preset: Preset) -> str:
     if len(preset.seeds) == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
     return f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})."
-
-
-def _fewer_seeds(preset: Preset, cells: list[Cell]) -> str:
-    """The metrics that `skip` leaves to a part of the seeds."""
-    left = {}
-    for cell in cells:
-        n = sum((cell.dataset, cell.row.id) == run[:2] for run in preset.cells(cell.metric.split))
-        if cell.row.kind == "method" and n < len(preset.seeds):
-            left[cell.metric.title] = n
-    return f"Fewer seeds: {', '.join(f'{title} n = {n}' for title, n in left.items())}." if left else ""
 
 
 def _ranking(rows: Sequence[Entry]) -> str:

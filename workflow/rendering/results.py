@@ -159,13 +159,14 @@ class Results:
     def history(self, dataset: str, row: Entry, seed: int) -> pd.DataFrame | None:
         """What a full-set training logged: a column `step`, `seconds`, and one for each scalar."""
         path = self._run(dataset, row.id, seed, "full") / "history.csv"
-        left_out = self.preset.why_left_out(dataset, row.id, "full")
+        left_out = self.preset.why_left_out(dataset, row.id, "full", seed)
         return pd.read_csv(path) if path.is_file() and not left_out else None
 
     def _arrays(self, dataset: str, row: Entry, split: str, kind: str, name: str = "") -> Arrays | None:
-        if self.preset.why_left_out(dataset, row.id, split):
+        seed = self._seed(row)
+        if self.preset.why_left_out(dataset, row.id, split, seed):
             return None  # a file here belongs to an earlier configuration
-        return read_arrays(self.folder / kind / dataset / row.id / f"seed{self._seed(row)}{name}.npz")
+        return read_arrays(self.folder / kind / dataset / row.id / f"seed{seed}{name}.npz")
 
     def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split

@@ -48,7 +48,7 @@ def look_at_images():
     except ImportError as error:
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
     with explained():
-        record = look(IMAGES, digest(code_hashes("data/mine.py")))
+        record = look(IMAGES, digest(code_hashes("data/mine.py", "data/images.py", "data/colour.py", "data/verify.py")))
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
     resolution = config.get("resolution")
     told = report(record, resolution if isinstance(resolution, int) else 32)

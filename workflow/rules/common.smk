@@ -126,7 +126,7 @@ def intake():
 
 def datasets_in_use():
     """The datasets that have a cell; those that `skip` leaves out completely are neither fetched nor measured."""
-    used = {dataset for dataset, _, _ in PRESET.cells() + externals()}
+    used = {dataset for dataset, _, _ in PRESET.cells() + PRESET.cells("train90") + externals()}
     return [dataset for dataset in PRESET.datasets if dataset in used]
 
 

@@ -18,7 +18,7 @@ rule prepare:
         runtime=60,
     params:
         entry=dataset_entry,
-        code=code("data/images.py", "data/labels.py", "data/pairs.py", "data/prepare.py", "data/split.py"),
+        code=code(*(f"data/{name}.py" for name in ("images", "colour", "labels", "pairs", "prepare", "split"))),
     message:
         "preparing {wildcards.dataset} at {wildcards.resolution} px"
     shell:

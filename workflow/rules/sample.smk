@@ -49,7 +49,7 @@ rule import_external:
         take=PRESET.sampling.n,  # no protocol takes more
         # The files are no inputs: their dates say nothing about their content, and their names may have braces.
         contents=lambda wildcards: external_contents(wildcards.dataset, wildcards.method),
-        code=code(*(f"data/{name}.py" for name in ("external", "images", "archive", "survey", "supplied"))),
+        code=code(*(f"data/{name}.py" for name in ("external", "images", "colour", "archive", "survey", "supplied"))),
     message:
         "reading the samples of {wildcards.method} on {wildcards.dataset}"
     shell:
