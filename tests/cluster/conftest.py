@@ -65,7 +65,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def cluster(slurm: Path, tmp_path: Path, downloads: None, openmoji_faces: Path) -> ClusterProject:
     """A project with prepared images, in which nothing else has run yet."""
     folder = copy_project(tmp_path / "project")
-    shutil.copytree(openmoji_faces, folder / openmoji_faces.relative_to(ROOT))
+    # With new dates: they must not be older than the downloads, which another test may have written again.
+    shutil.copytree(openmoji_faces, folder / openmoji_faces.relative_to(ROOT), copy_function=shutil.copyfile)
     return ClusterProject(folder)
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -75,7 +76,8 @@ def test_another_folder_is_refused_with_the_option_that_helps(project: Path, tmp
 def test_a_closed_terminal_ends_snakemake_and_its_jobs_and_leaves_no_lock(project: Path) -> None:
     command = ["snakemake", "plan", "--cores", "1", "--configfile", "config/demo.yaml"]
     output = subprocess.DEVNULL
-    driver = subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stdout=output, stderr=output)
+    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # also where nohup runs the tests
+    driver = subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stdout=output, stderr=output, preexec_fn=heard)
     jobs: list[psutil.Process] = []
     deadline = time.monotonic() + 60
     while not jobs and driver.poll() is None and time.monotonic() < deadline:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,8 +112,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
 
 
 @pytest.fixture
-def hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def hung_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The terminal is closed during step 7: SIGHUP comes twice, and nothing can be written to it any more."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may run the tests
     healthy = MixDL.train_step
 
     def step(self: MixDL, step: int) -> Scalars:
@@ -127,6 +129,8 @@ def hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MixDL, "train_step", step)
     monkeypatch.setattr(os, "write", closed)
     monkeypatch.setattr(os, "dup2", lambda *_: 2)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def test_a_closed_terminal_saves_the_state(workplace: Path, hung_up: None) -> None:
