@@ -77,7 +77,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     _legend(figure, titles, looks)
     if not panels:
         figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
-    what = f"{samples(table)} at each point; lines join means over seeds, bars span seeds; seconds of training"
+    what = f"{samples(table)} at each point; lines: means over seeds; bars: their range"
     figure.text(0.001, 4 / height, "\n".join(footer(results, what, attributions=False)), size=TINY, color=GREY)
     for path in (png, pdf):
         save(figure, path)
