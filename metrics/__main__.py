@@ -41,6 +41,11 @@ SCORE_EXAMPLES = """examples:
 
 A folder contains images, or one .npz of uint8 (n, height, width, 3), or is a prepared dataset.
 """
+CODES_EXAMPLES = """examples:
+  python -m metrics codes results/demo/runs/openmoji_faces/adaptive_imle/seed0/full --out codes.csv
+
+Rows of other runs in the table are kept.
+"""
 BACKTRACK_EXAMPLES = """examples:
   python -m metrics backtrack --config demo --run results/demo/runs/openmoji_faces/fastgan/seed0/train90 \\
       --out backtracking.json
@@ -101,6 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     backtrack.add_argument("--out", type=Path, required=True, help="the metric file to write")
     _threads(backtrack)
     _device(backtrack)
+
+    codes = command(
+        commands, "codes", _codes, "Samples of assigned codes against the prior's, of IMLE runs.", CODES_EXAMPLES
+    )
+    codes.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run's folder, of a method of the family")
+    codes.add_argument("--state", type=Path, default=Path("state"), help="where saved states are (default: state)")
+    codes.add_argument("--out", type=Path, required=True, help="the table to write or to extend (.csv)")
+    _threads(codes)
+    _device(codes)
     return parser
 
 
@@ -204,6 +218,15 @@ def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
             f"{path}: {samples['method']} was edited since it drew these samples; run snakemake to train and sample it "
             "again"
         )
+
+
+def _codes(arguments: argparse.Namespace) -> None:
+    from metrics.codes import extend, measure
+    from training.device import measuring_device
+
+    device = measuring_device(arguments.device, arguments.threads)
+    for folder in arguments.runs:
+        extend(arguments.out, measure(folder, arguments.state, device))
 
 
 def _digests(*paths: Path) -> dict[str, str]:

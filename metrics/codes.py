@@ -12,7 +12,6 @@ in the saved state of the machine that trained the run.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.console import UserError, run, say
+from common.console import UserError
 from common.files import read_sealed, write_text
 from common.hashing import derive_seed
 from data.load import load
@@ -38,35 +37,8 @@ if TYPE_CHECKING:
 SAMPLES = 500  # of the prior, at least
 K = 5  # as in inception-k5
 KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")
-EXAMPLES = """examples:
-  python -m metrics.codes results/demo/runs/openmoji_faces/adaptive_imle/seed0/full --out codes.csv
-
-Rows of other runs in the file are kept.
-"""
 Row = dict[str, Any]
 Generate = Callable[["Latents"], "torch.Tensor"]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m metrics.codes",
-        description="Compare samples of the prior with samples of the assigned codes, for finished runs of IMLE.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run's folder, of a method of the family")
-    parser.add_argument("--state", type=Path, default=Path("state"), help="where saved states are (default: state)")
-    parser.add_argument("--out", type=Path, required=True, help="the table to write or to extend (.csv)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
-    arguments = parser.parse_args()
-
-    from training.device import measuring_device
-
-    device = measuring_device(arguments.device, arguments.threads)
-    for folder in arguments.runs:
-        extend(arguments.out, measure(folder, arguments.state, device))
-        say(f"{arguments.out}: {folder}")
 
 
 def extend(path: Path, rows: list[Row]) -> None:
@@ -166,7 +138,3 @@ def spread(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> dict[str, float]
 def deviation(values: NDArray[Any]) -> float:
     """The root of the mean variance over the first axis."""
     return float(values.astype(np.float64).var(axis=0).mean() ** 0.5)
-
-
-if __name__ == "__main__":
-    run(main)

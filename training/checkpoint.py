@@ -145,3 +145,23 @@ def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[flo
             f"the finished run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed "
             "after it; delete the folder to train it again, or restore the former value"
         )
+
+
+def check_passed(passed: Sequence[int], kept: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Raises `UserError` if a step that a stopped training has passed should have been kept, before it goes on in vain.
+
+    kept: the checkpoints of its record.
+    """
+    if lost := set(passed) - {checkpoint["step"] for checkpoint in kept}:
+        raise UserError(
+            f"`training.checkpoints` asks for the weights of step {min(lost)}, but the training in {folder} has passed "
+            "it without keeping them; restore the former value, or delete the folder to train this run again"
+        )
+
+
+def check_weights(kept: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Raises `UserError` if weights of a checkpoint are damaged or lost: only a new training can make them again."""
+    for checkpoint in kept:
+        path = folder / checkpoint["file"]
+        if not path.is_file() or sha256_file(path) != checkpoint.get("sha256", sha256_file(path)):
+            raise UserError(f"{path} is damaged or missing; delete {folder} to train this run again")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import signal
 import sys
@@ -16,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from common import __version__
 from common.console import Progress, UserError, say
@@ -25,9 +22,17 @@ from common.hashing import sha256_file
 from common.machine import batch_job
 from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
-from training.checkpoint import RunState, check_checkpoints, checkpoint_steps, save_model
+from training.checkpoint import (
+    RunState,
+    check_checkpoints,
+    check_passed,
+    check_weights,
+    checkpoint_steps,
+    save_model,
+)
 from training.config import RunConfig
 from training.device import check_gpu, equal_bits, memory_advice, pick_device
+from training.history import read_scalars, to_csv
 from training.identity import claim, run_identity, settings
 from training.inputs import hash_of, new_method, training_set
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment, versions
@@ -135,23 +140,13 @@ class Loop:
         self.seconds, self.started = record["seconds"], record["started"]
         self.processor_seconds = record.get("processor_seconds", record["seconds"])  # older states have only these
         self.checkpoints = record.get("checkpoints", [])
-        self._check_passed()
+        asked = checkpoint_steps(self.run.steps, self.intervals.checkpoints)
+        check_passed([step for step in asked if step <= self.step], self.checkpoints, self.state.folder)
         self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
         self.equal_bits &= record.get("deterministic", self.method.device.type == "cpu")
         if warning := mixed_devices(self.segments):
             say(f"warning: {warning}")
         say(f"resuming {self.run.label} at step {self.step} of {self.run.steps} from {self.state.folder}")
-
-    def _check_passed(self) -> None:
-        """Raises `UserError` if a checkpoint that is asked for lies behind, so that no time is spent in vain."""
-        kept = {checkpoint["step"] for checkpoint in self.checkpoints}
-        asked = checkpoint_steps(self.run.steps, self.intervals.checkpoints)
-        if lost := [step for step in asked if step <= self.step and step not in kept]:
-            raise UserError(
-                f"`training.checkpoints` asks for the weights of step {lost[0]}, but the training in "
-                f"{self.state.folder} has passed it without keeping them; restore the former value, or delete the "
-                "folder to train this run again"
-            )
 
     def advance(self) -> None:
         """Train to the last step, saving at intervals; SIGINT, SIGTERM and SIGHUP save once more and exit."""
@@ -256,8 +251,8 @@ class Loop:
         trained = [part for part in self.segments if part["last_step"] > part["first_step"]] or self.segments
         self.draw_grid()
         save_model(self.method.sampler().state_dict(), folder / "model.safetensors")
-        write_text(folder / "history.csv", _csv(self.history))
-        self._check_weights()
+        write_text(folder / "history.csv", to_csv(self.history))
+        check_weights(self.checkpoints, folder)
         names = [*FILES[:-1], *(checkpoint["file"] for checkpoint in self.checkpoints)]
         write_sealed(
             folder / FILES[-1],
@@ -282,32 +277,6 @@ class Loop:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )
-
-    def _check_weights(self) -> None:
-        """Raises `UserError` if exported weights of a checkpoint are lost: only a new training can make them again."""
-        for checkpoint in self.checkpoints:
-            path = self.state.folder / checkpoint["file"]
-            if not path.is_file() or sha256_file(path) != checkpoint.get("sha256", sha256_file(path)):
-                raise UserError(f"{path} is damaged or missing; delete {self.state.folder} to train this run again")
-
-
-def read_scalars(steps: list[Scalars]) -> list[dict[str, float]]:
-    """The scalars of several steps as numbers: those on a GPU by one transfer."""
-    tensors = [value for scalars in steps for value in scalars.values() if isinstance(value, Tensor)]
-    values = iter(torch.stack(tensors).tolist() if tensors else [])
-    return [
-        {name: next(values) if isinstance(value, Tensor) else value for name, value in scalars.items()}
-        for scalars in steps
-    ]
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["step", "seconds"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _copy(folder: Path, out: Path, checkpoints: Sequence[float]) -> None:

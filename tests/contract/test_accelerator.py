@@ -21,7 +21,7 @@ from networks.lpips import LPIPS
 from networks.weights import fetch
 from tests.accelerator import pretended, register, to_device, to_host
 from tests.contract.test_contract import RESOLUTION, assert_same, blobs, drawn, latents_of, make
-from training.loop import read_scalars
+from training.history import read_scalars
 from training.protocols import Backtracking
 from training.registry import methods
 
