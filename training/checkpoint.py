@@ -137,25 +137,17 @@ def checkpoint_steps(steps: int, shares: Sequence[float]) -> list[int]:
     return sorted({max(1, round(share * steps)) for share in shares} - {steps}) if steps else []
 
 
-def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[float]) -> None:
-    """Raises `UserError` if a finished run did not export the weights of one of these shares.  record: its run.json."""
-    exported = {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}
-    if absent := set(checkpoint_steps(record["steps"], shares)) - exported:
-        raise UserError(
-            f"the finished run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed "
-            "after it; delete the folder to train it again, or restore the former value"
-        )
+def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[float], passed: int | None = None) -> None:
+    """Raises `UserError` if a run did not export the weights of one of these shares.
 
-
-def check_passed(passed: Sequence[int], kept: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Raises `UserError` if a step that a stopped training has passed should have been kept, before it goes on in vain.
-
-    kept: the checkpoints of its record.
+    record: its run.json, or what a stopped run has of it.  passed: the steps that a stopped run has trained; None: all.
     """
-    if lost := set(passed) - {checkpoint["step"] for checkpoint in kept}:
+    asked = checkpoint_steps(record["steps"], shares)
+    exported = {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}
+    if absent := {step for step in asked if passed is None or step <= passed} - exported:
         raise UserError(
-            f"`training.checkpoints` asks for the weights of step {min(lost)}, but the training in {folder} has passed "
-            "it without keeping them; restore the former value, or delete the folder to train this run again"
+            f"the run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed after this "
+            "step; delete the folder to train it again, or restore the former value"
         )
 
 

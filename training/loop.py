@@ -22,14 +22,7 @@ from common.hashing import sha256_file
 from common.machine import batch_job
 from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
-from training.checkpoint import (
-    RunState,
-    check_checkpoints,
-    check_passed,
-    check_weights,
-    checkpoint_steps,
-    save_model,
-)
+from training.checkpoint import RunState, check_checkpoints, check_weights, checkpoint_steps, save_model
 from training.config import RunConfig
 from training.device import check_gpu, equal_bits, memory_advice, pick_device
 from training.history import read_scalars, to_csv
@@ -140,8 +133,8 @@ class Loop:
         self.seconds, self.started = record["seconds"], record["started"]
         self.processor_seconds = record.get("processor_seconds", record["seconds"])  # older states have only these
         self.checkpoints = record.get("checkpoints", [])
-        asked = checkpoint_steps(self.run.steps, self.intervals.checkpoints)
-        check_passed([step for step in asked if step <= self.step], self.checkpoints, self.state.folder)
+        sofar = {"steps": self.run.steps, "checkpoints": self.checkpoints}
+        check_checkpoints(sofar, self.state.folder, self.intervals.checkpoints, self.step)
         self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
         self.equal_bits &= record.get("deterministic", self.method.device.type == "cpu")
         if warning := mixed_devices(self.segments):

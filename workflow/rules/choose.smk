@@ -11,6 +11,9 @@ from common.hashing import digest
 from data.datasets import MINE, MINE_RECORD, dataset_names
 from training.identity import code_hashes
 
+# What decides which pictures of a folder are taken; code_hashes does not follow imports of `data`.
+LOOKING = ("data/mine.py", "data/images.py", "data/colour.py", "data/verify.py")
+
 
 def typed_images():
     """The value of `--config images=...` as it was typed: Snakemake reads 007 as a number and `a: b` as a mapping."""
@@ -48,7 +51,7 @@ def look_at_images():
     except ImportError as error:
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
     with explained():
-        record = look(IMAGES, digest(code_hashes("data/mine.py", "data/images.py", "data/colour.py", "data/verify.py")))
+        record = look(IMAGES, digest(code_hashes(*LOOKING)))
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
     resolution = config.get("resolution")
     told = report(record, resolution if isinstance(resolution, int) else 32)

@@ -19,7 +19,7 @@ rule adopt_pictures:
         mem_mb=SMALL_MB,
         runtime=60,
     params:
-        code=code("data/mine.py", "data/images.py", "data/colour.py", "data/verify.py"),
+        code=code(*LOOKING),
     message:
         "copying your pictures"
     shell:
