@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
     evaluate.add_argument("--samples", type=Path, help="a sample file (.npz); default: halves of the images")
     evaluate.add_argument("--fake", type=Path, nargs="+", default=[], help="its features, a file a network")
+    evaluate.add_argument("--full", type=Path, help="Inception features of metrics.full_set: FID against it too")
     evaluate.add_argument("--out", type=Path, required=True, help="the folder of the metric files")
     _threads(evaluate)
     _device(evaluate)
@@ -161,7 +162,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             measured = _measure_samples(arguments, preset, images, real)
         else:
             measured = _measure_halves(arguments, preset, images, real)
-    inputs = _digests(*arguments.real, *arguments.fake)
+    inputs = _digests(*arguments.real, *arguments.fake, *filter(None, [arguments.full]))
     for name, content in measured.items():
         write_sealed(arguments.out / f"{name}.json", {**content, "inputs": inputs})
 
@@ -179,7 +180,8 @@ def _measure_samples(
     fake = [load(path, arguments.samples) for path in arguments.fake]
     for pair in zip(real, fake, strict=True):
         check_comparable(*pair)
-    fid, precision_recall = evaluate(real, fake, preset.preset, preset.sampling.n, preset.metrics.precision_recall)
+    full, protocols = arguments.full and load(arguments.full), preset.metrics.precision_recall
+    fid, precision_recall = evaluate(real, fake, preset.preset, preset.sampling.n, protocols, full)
     sets = (diversity.image_set(images, real), diversity.image_set(samples, fake))
     measured, copies = diversity.of_samples(*sets, described, preset, _lpips(arguments, preset))
     arrays = arguments.out / "diversity.npz"

@@ -15,19 +15,25 @@ from numpy.typing import NDArray
 from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
-from metrics.features import Features, check_comparable
+from metrics.features import Features, check_comparable, check_network
 from training.protocols import FID, FID_LEAST, RUN_KEYS, PrecisionRecall
 
 
 def evaluate(
-    real: Iterable[Features], fake: Iterable[Features], preset: str, n_fake: int, protocols: Iterable[PrecisionRecall]
+    real: Iterable[Features],
+    fake: Iterable[Features],
+    preset: str,
+    n_fake: int,
+    protocols: Iterable[PrecisionRecall],
+    full: Features | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of fid.json and precision_recall.json of one sample set.
 
     real, fake: one per feature network.  n_fake: number of samples for FID and KID; precision and recall use the number
     in their protocol.  A set that has no more samples ("exhausted": the real-images control, samples made elsewhere) is
     measured with those that it has; `n_fake` in its rows is their number.  A number that needs more real images or
-    samples than there are has a reason instead.
+    samples than there are has a reason instead.  full: Inception features of the set of which the training images are a
+    part; FID against them is the row `fid_full`, which can be compared between parts.
 
     Raises `UserError` if a method drew fewer samples than a protocol takes, if its network is missing, and if real and
     fake features are not comparable.
@@ -38,6 +44,9 @@ def evaluate(
     _refuse_too_few(samples, n_fake, "FID")
     generator = np.random.default_rng(derive_seed(header["seed"], header["dataset"], header["method"], "kid"))
     fid_rows = computed_fid(reference.values, samples.values[:n_fake], generator)
+    if full is not None:
+        check_network(full, samples)
+        fid_rows += fid.full_rows(full.values, samples.values[:n_fake])
     pr_rows = []
     for protocol in protocols:
         reference, samples = _of_network(pairs, protocol.network, str(protocol))

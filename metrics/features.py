@@ -176,15 +176,20 @@ def load(path: Path, source: Path | None = None) -> Features:
 
 def check_comparable(real: Features, fake: Features) -> None:
     """Raise `UserError` for features of different networks, different weights of one network, or different datasets."""
+    check_network(real, fake)
+    names = [features.meta["samples"]["dataset"] for features in (real, fake)]
+    if names[0] != names[1]:
+        raise UserError(f"real features of {names[0]} cannot judge samples of {names[1]}; pass those of one dataset")
+
+
+def check_network(real: Features, fake: Features) -> None:
+    """Raise `UserError` for features of different networks, and of different weights of one network."""
     for key, what in (("network", "networks"), ("weights", "weights")):
         if real.meta[key] != fake.meta[key]:
             raise UserError(
                 f"real and fake features come from different {what} ({real.meta[key]} and {fake.meta[key]}); "
                 "extract both again with one"
             )
-    names = [features.meta["samples"]["dataset"] for features in (real, fake)]
-    if names[0] != names[1]:
-        raise UserError(f"real features of {names[0]} cannot judge samples of {names[1]}; pass those of one dataset")
 
 
 def check_pair(real: NDArray[Any], fake: NDArray[Any], least: int) -> None:

@@ -193,6 +193,8 @@ def check(preset: Preset) -> None:
         _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)
     for dataset in preset.tables.ablation_datasets:
         _check_listed("tables.ablation_datasets", dataset, preset.datasets)
+    if preset.metrics.full_set is not None:
+        _check_listed("metrics.full_set", preset.metrics.full_set, preset.datasets)
     n = preset.sampling.n
     for protocol in preset.metrics.precision_recall:
         if protocol.n_fake > n:

@@ -28,6 +28,7 @@ class Metrics(Section):
     frechet: tuple[Literal["dinov2vits14", "dinov2vitb14", "dinov2vitl14"], ...] = ()
     backtracking: BacktrackingProtocol = Backtracking()
     sscd: bool = False
+    full_set: str | None = None  # a data set of the preset, of which the others are parts
 
 
 class Training(Section):

@@ -44,6 +44,16 @@ def test_rows_carry_protocol_and_counts_and_repeat() -> None:
     assert measure([REAL], [FAKE], 38, "inception-k5-n30", "inception-k3-n40") == (fid, precision_recall)
 
 
+def test_samples_are_also_compared_with_the_full_set() -> None:
+    """The same number of samples as for FID, and real features of the same network only."""
+    full = features(60, 3, dataset="more_faces")
+    fid, _ = evaluate([REAL], [FAKE], "demo", 38, [], full)
+    row = next(row for row in fid["rows"] if row["metric"] == "fid_full")
+    assert row["value"] == frechet_distance(full.values, FAKE.values[:38]) and row["n_real"] == 60
+    with pytest.raises(UserError, match="vgg16fc2"):
+        evaluate([REAL], [FAKE], "demo", 38, [], features(60, 3, "vgg16fc2", dataset="more_faces"))
+
+
 def test_each_protocol_gets_the_features_of_its_network() -> None:
     real = [features(20, 1, network, dataset="faces") for network in WIDTH]
     fake = [features(40, 2, network, **SAMPLES) for network in reversed(WIDTH)]

@@ -69,6 +69,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("preset",), "rendered", r"preset: 'rendered' is the name of another folder"),
         (("metrics", "precision_recall"), ["inception-k5"], r"precision_recall.0: 'inception-k5' is not a precision"),
         (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),
+        (("metrics", "full_set"), "panda", r"metrics.full_set: 'panda' is not in the preset"),
         (("tables", "ablation_datasets"), ["panda"], r"tables.ablation_datasets: 'panda' is not in the preset"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
         (("skip",), [{"reason": "x", "datset": "y"}], r"skip.0.datset: unknown key; known are reason, dataset"),

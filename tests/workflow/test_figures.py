@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from common.console import UserError
-from workflow.rendering import captions, figures, learning, sheet
-from workflow.rendering.contents import FIGURES, LEARNING
+from tests.workflow.conftest import config
+from workflow.rendering import captions, figures, learning, sheet, shots
+from workflow.rendering.contents import FIGURES, LEARNING, figures_of
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
 from workflow.rendering.style import LABEL, WIDTH
@@ -60,6 +62,25 @@ def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_pat
     figures.draw("learning", results, tmp_path / "a.png", tmp_path / "a.pdf")
     assert [points["dataset"].unique().tolist() for points, _ in drawn] == [["dots"], ["rings"]]
     assert drawn[0][0]["seconds"].tolist() == [7.0, 8.0] and set(drawn[0][1]) == {"mixdl", "fastgan"}
+
+
+def test_parts_of_a_set_are_compared_by_their_size(make, tmp_path):
+    """Each set at its number of images, values as means over seeds; the controls are no lines."""
+
+    def edit(frame):
+        fids = frame[frame["metric"] == "fid"]
+        return pd.concat([frame, fids.assign(metric="fid_full"), fids.assign(metric="copy_rate", protocol="pixels32")])
+
+    results = make(edit, metrics=config()["metrics"] | {"full_set": "dots"})
+    path = results.prepared / "rings" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"count": 10}))
+    assert "shots" in figures_of(results.preset)
+    table = shots.points(results)
+    shown = table[(table["metric"] == "fid_full") & (table["method"] == "adaptive_imle")]
+    assert dict(zip(shown["n"], shown["value"], strict=True)) == {10: 89.0, 40: 81.0}
+    assert set(table["method"]) == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
+    figures.draw("shots", results, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert pixels(tmp_path / "a.png").shape[1] == WIDTH
 
 
 def test_curves_have_a_line_for_each_dataset(make, tmp_path):

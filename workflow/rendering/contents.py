@@ -20,6 +20,7 @@ FIGURES = {
     "ranking": "Ranking",
 }
 LEARNING = {"learning": "Quality against training time"}  # of a preset with checkpoints
+SHOTS = {"shots": "Quality against the number of training images"}  # of a preset with metrics.full_set
 # Metrics of the tables, by their names in numbers.METRICS; a column without any number is left out.
 # Tables 1-3 are the paper's, Table 4 is about diversity.
 TABLES = {
@@ -61,7 +62,8 @@ def tables_of(preset: Preset) -> list[int]:
 
 def figures_of(preset: Preset) -> dict[str, str]:
     """File stems and titles of a preset's figures."""
-    return FIGURES | (LEARNING if preset.training.checkpoints else {})
+    further = (LEARNING if preset.training.checkpoints else {}) | (SHOTS if preset.metrics.full_set else {})
+    return FIGURES | further
 
 
 def paper_scale(preset: Preset) -> bool:

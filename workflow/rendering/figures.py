@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.console import UserError
-from workflow.rendering import curves, learning, ranking
+from workflow.rendering import curves, learning, ranking, shots
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Arrays, Results
@@ -132,7 +132,12 @@ def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:
 
 IMAGES = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
 
-DIAGRAMS = {"curves": curves.draw, "ranking": ranking.draw, "learning": learning.draw}  # show no image
+DIAGRAMS = {  # show no image
+    "curves": curves.draw,
+    "ranking": ranking.draw,
+    "learning": learning.draw,
+    "shots": shots.draw,
+}
 
 
 def draw(name: str, results: Results, png: Path | str, pdf: Path | str) -> None:

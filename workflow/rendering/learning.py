@@ -74,7 +74,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         _draw_panel(axes, points, looks)
     for axes in grid:
         axes.set_axis_off()
-    _legend(figure, titles, looks)
+    legend(figure, titles, looks)
     if not panels:
         figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
     what = f"{samples(table)} at each point; lines: means over seeds; bars: their range"
@@ -114,7 +114,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: dict[str, Look]) -> Non
     axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def _legend(figure: Figure, titles: dict[str, str], looks: dict[str, Look]) -> None:
+def legend(figure: Figure, titles: dict[str, str], looks: dict[str, Look]) -> None:
     handles = [
         Line2D([], [], color=colour, linestyle=line, marker=marker, markersize=2.5, linewidth=1.2, label=titles[method])
         for method, (colour, line, marker) in looks.items()

@@ -28,7 +28,7 @@ RECORDS = (
     "runs/**/history.csv",
     DUPLICATES.format(dataset="*"),
 )
-RENDERED = ("tables/*", "statistics.*", "figures/curves.*", "figures/learning.*")  # show no picture
+RENDERED = ("tables/*", "statistics.*", *(f"figures/{name}.*" for name in ("curves", "learning", "shots")))
 PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 

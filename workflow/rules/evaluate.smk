@@ -59,6 +59,7 @@ rule evaluate:
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
         fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
+        full=[f"{P}/features/inception/{PRESET.metrics.full_set}/real.npz"] if PRESET.metrics.full_set else [],
     output:
         fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
         precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
@@ -84,7 +85,7 @@ rule evaluate:
     shell:
         f"python -m metrics evaluate --config {CONFIG} --images {{input.images}} --real {{input.real}}"
         " --samples {input.samples} --fake {input.fake} --out {params.folder} --threads {params.threads}"
-        " > {log} 2>&1"
+        f"{' --full {input.full}' if PRESET.metrics.full_set else ''} > {{log}} 2>&1"
 
 
 rule floor:
