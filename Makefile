@@ -1,5 +1,5 @@
 # make demo    the whole benchmark on two CPU cores: tables, figures and a report in results/demo/
-# make field   all eight methods on the same drawings, about 30 minutes: results/field/
+# make field   all eight methods on the same drawings, about 40 minutes: results/field/
 # make multimodal    conditional IMLE and its controls, about 15 minutes: results/multimodal/
 # make mine IMAGES=path/to/folder    train on your own pictures: a page in results/mine/
 # make site    the reports of all committed results as a static site: results/rendered/index.html
