@@ -1,4 +1,4 @@
-"""The study's settings are those of the best trials, and the presets that show them have the same (docs/protocol.md)."""
+"""The study has the settings of the best trials, and the presets that show them have the same (docs/protocol.md)."""
 
 from __future__ import annotations
 
