@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -48,7 +49,7 @@ def test_every_figure_is_written_and_the_same_data_give_the_same_bytes(benchmark
 
 
 def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_path, monkeypatch):
-    results, drawn = make(training={"checkpoints": [0.5]}), []
+    results, drawn, off = make(training={"checkpoints": [0.5]}), [], []
     row = {"dataset": "dots", "method": "mixdl", "split": "full", "step": 100, "seconds": 9.0, "run_hash": "0f3a"}
     row |= {"n_fake": 500, "metric": "fid", "protocol": "inception-clean", "value": 80.0}
     times = [{"seed": seed, "processor_seconds": 7.0 + seed} for seed in (0, 1)]
@@ -59,7 +60,9 @@ def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_pat
     table = pd.DataFrame([one | time for one in (row, *others) for time in times])
     table.to_csv(results.folder / "learning.csv", index=False)
     monkeypatch.setattr(learning, "_draw_panel", lambda axes, points, looks: drawn.append((points, looks)))
+    monkeypatch.setattr(Axes, "set_axis_off", lambda axes: off.append(axes))
     figures.draw("learning", results, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert len(off) == 1, "two panels in a row of three"
     assert [points["dataset"].unique().tolist() for points, _ in drawn] == [["dots"], ["rings"]]
     assert drawn[0][0]["seconds"].tolist() == [7.0, 8.0] and set(drawn[0][1]) == {"mixdl", "fastgan"}
 

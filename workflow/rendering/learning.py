@@ -68,11 +68,11 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     rows = max(-(-len(panels) // ACROSS), 1)
     height = head + ROW * rows - (ROW - PANEL) + FOOT
     figure = new_figure(height)
-    grid = _grid(figure, rows, head, height).flat
-    for axes, (dataset, metric, points) in zip(grid, panels, strict=False):
+    panels_at = grid(figure, rows, ACROSS, head, height).flat
+    for (dataset, metric, points), axes in zip(panels, panels_at, strict=False):
         axes.set_title(f"{dataset_title(dataset)}: {metric.head}", loc="left", pad=3)
         _draw_panel(axes, points, looks)
-    for axes in grid:
+    for axes in panels_at:  # that are left
         axes.set_axis_off()
     legend(figure, titles, looks)
     if not panels:
@@ -89,11 +89,11 @@ def _of(table: pd.DataFrame, dataset: str, metric: Metric, preset: Preset) -> pd
     return table[rows & (table["protocol"] == metric.protocol(preset).name)]
 
 
-def _grid(figure: Figure, rows: int, head: int, height: int) -> np.ndarray:
-    """Axes (rows, ACROSS) at fixed positions, because matplotlib's constrained layout is not bit-exact."""
-    width = (WIDTH - LEFT - GAP * (ACROSS - 1) - RIGHT) / ACROSS
+def grid(figure: Figure, rows: int, columns: int, head: int, height: int) -> np.ndarray:
+    """Axes (rows, columns) at fixed positions, because matplotlib's constrained layout is not bit-exact."""
+    width = (WIDTH - LEFT - GAP * (columns - 1) - RIGHT) / columns
     return figure.add_gridspec(
-        rows, ACROSS, left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, top=1 - head / height, bottom=FOOT / height,
+        rows, columns, left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, top=1 - head / height, bottom=FOOT / height,
         wspace=GAP / width, hspace=(ROW - PANEL) / PANEL,
     ).subplots(squeeze=False)  # fmt: skip
 

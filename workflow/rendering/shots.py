@@ -17,10 +17,9 @@ from workflow.rendering.captions import footer
 from workflow.rendering.contents import dataset_title
 from workflow.rendering.numbers import METRICS
 from workflow.rendering.results import Results
-from workflow.rendering.style import GREY, TINY, WIDTH, new_figure, save, styled
+from workflow.rendering.style import GREY, TINY, new_figure, save, styled
 
-# Pixels.
-HEIGHT, ABOVE, FOOT = 400, 36, 100
+PANEL = 230  # height of the axes in pixels
 
 
 def points(results: Results) -> pd.DataFrame:
@@ -42,26 +41,22 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     table = points(results)
     titles = {row.id: row.title for row in results.generators if row.id in set(table["method"])}
     looks = dict(zip(titles, learning.LOOKS * len(titles), strict=False))
-    head = ABOVE + learning.LEGEND_LINE * -(-len(titles) // learning.IN_LINE)
-    figure = new_figure(HEIGHT)
-    left, right, gap = learning.LEFT, learning.RIGHT, learning.GAP
-    side = (WIDTH - left - right - gap) / 2
-    panels = figure.add_gridspec(
-        1, 2, left=left / WIDTH, right=1 - right / WIDTH, top=1 - head / HEIGHT, bottom=FOOT / HEIGHT, wspace=gap / side
-    ).subplots(squeeze=False)
+    head = learning.ABOVE + learning.LEGEND_LINE * -(-len(titles) // learning.IN_LINE)
+    height = head + PANEL + learning.FOOT
+    figure = new_figure(height)
     heads = {"fid_full": f"FID against all {dataset_title(full)} ↓", "copy_rate": "Copies of training images ↓"}
     sizes = sorted(table["n"].unique())
-    for axes, (metric, title) in zip(panels.flat, heads.items(), strict=True):
+    for axes, (metric, title) in zip(learning.grid(figure, 1, 2, head, height).flat, heads.items(), strict=True):
         axes.set_title(title, loc="left", pad=3)
         for method, (colour, line, marker) in looks.items():
             here = table[(table["method"] == method) & (table["metric"] == metric)]
             axes.plot(here["n"], here["value"], color=colour, linestyle=line, marker=marker, markersize=2)
         axes.set_xscale("log")
-        axes.set_xticks(sizes, labels=[f"{n:,} images" for n in sizes])
+        axes.set_xticks(sizes, labels=[f"{sizes[0]:,} images", *(f"{n:,}" for n in sizes[1:])])
         axes.minorticks_off()
         axes.yaxis.set_major_locator(MaxNLocator(4))
     learning.legend(figure, titles, looks)
     what = f"{results.preset.sampling.n:,} samples; means over seeds"
-    figure.text(0.001, 4 / HEIGHT, "\n".join(footer(results, what, attributions=False)), size=TINY, color=GREY)
+    figure.text(0.001, 4 / height, "\n".join(footer(results, what, attributions=False)), size=TINY, color=GREY)
     for path in (png, pdf):
         save(figure, path)
