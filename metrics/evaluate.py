@@ -46,7 +46,8 @@ def evaluate(
     fid_rows = computed_fid(reference.values, samples.values[:n_fake], generator)
     if full is not None:
         check_network(full, samples)
-        fid_rows += fid.full_rows(full.values, samples.values[:n_fake])
+        against_full = computed_fid(full.values, samples.values[:n_fake], generator)
+        fid_rows += [{**row, "metric": "fid_full"} for row in against_full if row["metric"] == "fid"]
     pr_rows = []
     for protocol in protocols:
         reference, samples = _of_network(pairs, protocol.network, str(protocol))

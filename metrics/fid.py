@@ -108,12 +108,6 @@ def halves(real: NDArray[Any], generator: np.random.Generator) -> tuple[NDArray[
     return real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
 
 
-def full_rows(full: NDArray[Any], fake: NDArray[Any]) -> list[dict[str, Any]]:
-    """FID of samples (m, d) against a set (n, d) of which the training images are a part: a row of a metrics file."""
-    counts = {"n_real": len(full), "n_fake": len(fake)}
-    return [{"metric": "fid_full", "value": frechet_distance(full, fake), "protocol": FID, **counts}]
-
-
 def rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[dict[str, Any]]:
     """FID and KID as rows of a metrics file."""
     mean, std = kid(real, fake, generator)

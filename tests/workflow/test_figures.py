@@ -18,7 +18,7 @@ from PIL import Image
 
 from common.console import UserError
 from tests.workflow.conftest import config
-from workflow.rendering import captions, figures, learning, sheet, shots
+from workflow.rendering import captions, figures, learning, ranking, sheet, shots
 from workflow.rendering.contents import FIGURES, LEARNING, figures_of
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
@@ -84,6 +84,16 @@ def test_parts_of_a_set_are_compared_by_their_size(make, tmp_path):
     assert set(table["method"]) == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
     figures.draw("shots", results, tmp_path / "a.png", tmp_path / "a.pdf")
     assert pixels(tmp_path / "a.png").shape[1] == WIDTH
+
+
+def test_long_names_of_the_ranking_are_inside_the_page(make, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(ranking, "save", lambda figure, path: drawn.append(figure))
+    methods = config()["methods"] | {"stylegan2": {"steps": 1500}}
+    renamed = lambda frame: frame.assign(method=frame["method"].replace("mixdl", "stylegan2"))  # noqa: E731
+    figures.draw("ranking", make(renamed, methods=methods), tmp_path / "a.png", tmp_path / "a.pdf")
+    labels = {label.get_text(): label.get_window_extent().x0 for label in drawn[0].axes[0].get_yticklabels()}
+    assert "StyleGAN2 +\nDiffAugment" in labels and min(labels.values()) > 0
 
 
 def test_curves_have_a_line_for_each_dataset(make, tmp_path):

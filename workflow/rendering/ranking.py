@@ -18,6 +18,7 @@ from workflow.rendering.style import COLOURS, GREY, INK, SMALL, TINY, new_figure
 # Pixels.
 HEAD, FOOT, ROW, BASE = 60, 90, 36, 130
 LETTERS = 28  # in a line of text that takes the place of a panel
+NAME = 20  # letters in a line of a method's name
 
 
 @styled
@@ -47,7 +48,7 @@ def _scores(axes: Axes, analysis: Analysis) -> None:
         axes.plot(values, np.full(len(values), place), "o", ms=2.5, mew=0, color=GREY, alpha=0.6)
         axes.plot([low, high], [place, place], color=COLOURS[0], lw=3, alpha=0.35, solid_capstyle="butt", zorder=1)
         axes.plot(estimate, place, "|", ms=9, mew=1.6, color=COLOURS[0])
-    axes.set_yticks(range(len(shown)), [row.title for row in shown], size=SMALL, color=INK)
+    axes.set_yticks(range(len(shown)), [fill(row.title, NAME) for row in shown], size=SMALL, color=INK)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")

@@ -52,7 +52,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
             here = table[(table["method"] == method) & (table["metric"] == metric)]
             axes.plot(here["n"], here["value"], color=colour, linestyle=line, marker=marker, markersize=2)
         axes.set_xscale("log")
-        axes.set_xticks(sizes, labels=[f"{sizes[0]:,} images", *(f"{n:,}" for n in sizes[1:])])
+        axes.set_xticks(sizes, labels=[f"{n:,} images" if n == sizes[0] else f"{n:,}" for n in sizes])
         axes.minorticks_off()
         axes.yaxis.set_major_locator(MaxNLocator(4))
     learning.legend(figure, titles, looks)
