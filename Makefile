@@ -6,7 +6,8 @@
 # make test    the test suite
 # make stress  the reliability tests in their long form: kills, full disks, hostile input (docs/reliability.md), SLURM
 # make lint    formatters, linters, types and import order
-# make clean   remove what runs made (not downloads, not saved trainings)
+# make clean   remove the results of the commands above and of figures 1 and 5, and tool caches (not downloads, not saved
+#              trainings, not the results of other presets)
 
 PYTHON ?= python3
 export IMAGES
