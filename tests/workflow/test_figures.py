@@ -18,7 +18,7 @@ from PIL import Image
 
 from common.console import UserError
 from tests.workflow.conftest import config
-from workflow.rendering import captions, figures, learning, ranking, sheet, shots
+from workflow.rendering import captions, counts, figures, learning, ranking, sheet, shots, variants
 from workflow.rendering.contents import FIGURES, LEARNING, figures_of
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
@@ -86,9 +86,40 @@ def test_parts_of_a_set_are_compared_by_their_size(make, tmp_path):
     assert pixels(tmp_path / "a.png").shape[1] == WIDTH
 
 
+def test_precision_and_recall_are_drawn_for_each_number_of_samples(make, tmp_path):
+    """Only of the tables' network and k; the values are means over seeds."""
+
+    def edit(frame):
+        fewer = frame[frame["protocol"] == "inception-k5-n24"]
+        more = [fewer.assign(protocol=name, n_fake=12) for name in ("inception-k5-n12", "vgg16fc2-k5-n12")]
+        return pd.concat([frame, *more])
+
+    names = ["inception-k5-n24", "inception-k5-n12", "vgg16fc2-k5-n12"]
+    results = make(edit, metrics=config()["metrics"] | {"precision_recall": names})
+    assert "counts" in figures_of(results.preset) and "counts" not in figures_of(make().preset)
+    table = counts.points(results)
+    shown = table[(table["metric"] == "recall") & (table["method"] == "mixdl")]
+    assert shown[["dataset", "n", "value"]].values.tolist() == [["dots", 12, 0.29], ["dots", 24, 0.29]]
+    figures.draw("counts", results, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert pixels(tmp_path / "a.png").shape[1] == WIDTH
+
+
+def test_rows_of_one_method_are_drawn_beside_each_other(make, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(variants, "finish", lambda figure, *_: drawn.append(figure))
+    rows = {name: {"steps": 1500} for name in ("fastgan-small", "mixdl", "fastgan", "fastgan-long_name")}
+    results = make(methods=rows | {"control_noise": {}})
+    assert "variants" in figures_of(results.preset) and "variants" not in figures_of(make().preset)
+    figures.draw("variants", results, tmp_path / "a.png", tmp_path / "a.pdf")
+    first, other = drawn[0].axes[:2]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["small", "fastgan", "long name"]
+    assert first.lines[1].get_xdata().tolist() == [110, 112], "the seeds of FastGAN on dots"
+    assert not any(label.get_visible() for label in other.get_yticklabels())
+
+
 def test_long_names_of_the_ranking_are_inside_the_page(make, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(ranking, "save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(ranking, "finish", lambda figure, *_: drawn.append(figure))
     methods = config()["methods"] | {"stylegan2": {"steps": 1500}}
     renamed = lambda frame: frame.assign(method=frame["method"].replace("mixdl", "stylegan2"))  # noqa: E731
     figures.draw("ranking", make(renamed, methods=methods), tmp_path / "a.png", tmp_path / "a.pdf")

@@ -35,6 +35,19 @@ def test_two_seeds_and_two_datasets_cannot_be_significant_and_the_text_says_so(m
     assert table.loc[table["analysis"] == "runs", "low"].isna().all(), "no interval from two seeds"
 
 
+def test_checkpoints_are_compared_after_equal_shares_of_the_training(make, tmp_path):
+    results = make(training={"checkpoints": [0.1]})
+    row = {"dataset": "dots", "seed": 0, "split": "full", "seconds": 9.0, "processor_seconds": 9.0, "run_hash": "0f3a"}
+    row |= {"metric": "fid", "protocol": "inception-clean", "n_fake": 500}
+    values = {("adaptive_imle", 150): 90, ("mixdl", 150): 80, ("adaptive_imle", 1500): 60, ("mixdl", 1500): 75}
+    table = pd.DataFrame([{**row, "method": name, "step": step, "value": fid} for (name, step), fid in values.items()])
+    table.to_csv(results.folder / "learning.csv", index=False)
+    found, text = written(results, tmp_path)
+    found = found[found["analysis"] == "checkpoints"]
+    assert found[["method", "share", "estimate"]].values.tolist() == [["mixdl", 0.1, -10], ["mixdl", 1, 15]]
+    assert "| dots | MixDL | -10 | 15 |" in " ".join(text.split()), "a crossing shows as a change of sign"
+
+
 def test_images_of_backtracking_are_paired(make, tmp_path):
     table, _ = written(make(), tmp_path)
     paired = table[(table["analysis"] == "backtracking images") & (table["method"] == "vanilla_imle")].iloc[0]

@@ -11,13 +11,14 @@ import pandas as pd
 
 from metrics import statistics
 from metrics.statistics import Comparison
+from workflow.rendering.checkpoints import checkpoints
 from workflow.rendering.contents import FLOOR, Entry
 from workflow.rendering.numbers import METRICS, Metric, cell
 from workflow.rendering.results import Results
 
 NOISE = "control_noise"
 COLUMNS = (
-    *("analysis", "dataset", "method", "against", "estimate", "deviation", "low", "high"),
+    *("analysis", "dataset", "share", "method", "against", "estimate", "deviation", "low", "high"),
     *("p", "p_adjusted", "smallest_p", "n"),
 )
 Row = dict[str, Any]
@@ -110,20 +111,32 @@ def rows(analysis: Analysis) -> list[Row]:
     found: list[Any] = cells.assign(analysis="cell").to_dict("records")
     if analysis.others:
         found += [*_differences(analysis), *_backtracking(analysis), *_over_datasets(analysis)]
+        found += _checkpoints(analysis)
     return [*found, *_ranks(analysis), *_scaled(analysis)]
 
 
 def _differences(analysis: Analysis) -> Iterator[Row]:
     """Each method less the reference, on each dataset."""
-    reference, others = analysis.methods[0], analysis.others
-    for dataset in analysis.means.index:
-        here = analysis.scores[analysis.scores["dataset"] == dataset]
-        runs = {name: found["value"].to_numpy() for name, found in here.groupby("method")}
-        for row in others:
-            if row.id in runs and reference.id in runs:
-                compared = statistics.compare_runs(runs[row.id], runs[reference.id])
-                n = f"{len(runs[row.id])} and {len(runs[reference.id])}"
-                yield _row("runs", compared, row, reference, n=n, dataset=dataset)
+    for dataset, here in analysis.scores.groupby("dataset", sort=False):
+        yield from _compared(analysis, "runs", here, dataset=dataset)
+
+
+def _checkpoints(analysis: Analysis) -> Iterator[Row]:
+    """The same after each share of the training that `training.checkpoints` names, on fewer samples."""
+    metric, protocol = analysis.metric.name, analysis.metric.protocol(analysis.results.preset).name
+    table = checkpoints(analysis.results)
+    table = table[(table["metric"] == metric) & (table["protocol"] == protocol)]
+    for (dataset, share), here in table.groupby(["dataset", "share"], sort=False):
+        yield from _compared(analysis, "checkpoints", here, dataset=dataset, share=share)
+
+
+def _compared(analysis: Analysis, name: str, scores: pd.DataFrame, **where: object) -> Iterator[Row]:
+    """Each method less the reference, of scores at one place."""
+    reference, runs = analysis.methods[0], {name: found["value"].to_numpy() for name, found in scores.groupby("method")}
+    for row in analysis.others:
+        if row.id in runs and reference.id in runs:
+            n = f"{len(runs[row.id])} and {len(runs[reference.id])}"
+            yield _row(name, statistics.compare_runs(runs[row.id], runs[reference.id]), row, reference, n=n, **where)
 
 
 def _backtracking(analysis: Analysis) -> Iterator[Row]:

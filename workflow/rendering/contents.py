@@ -8,6 +8,7 @@ from typing import Any, Literal
 from common.console import UserError
 from data.datasets import dataset_info
 from training.config import Preset, is_conditional
+from training.protocols import PrecisionRecall
 from training.registry import find_method
 from training.sections import SPLITS
 
@@ -21,6 +22,9 @@ FIGURES = {
 }
 LEARNING = {"learning": "Quality against training time"}  # of a preset with checkpoints
 SHOTS = {"shots": "Quality against the number of training images"}  # of a preset with metrics.full_set
+VARIANTS = {"variants": "Settings of one method"}  # of a preset in which a method has MANY rows
+MANY = 3
+COUNTS = {"counts": "Precision and recall against the number of samples"}  # of a preset with several numbers
 # Metrics of the tables, by their names in numbers.METRICS; a column without any number is left out.
 # Tables 1-3 are the paper's, Table 4 is about diversity.
 TABLES = {
@@ -62,7 +66,12 @@ def tables_of(preset: Preset) -> list[int]:
 
 def figures_of(preset: Preset) -> dict[str, str]:
     """File stems and titles of a preset's figures."""
-    further = (LEARNING if preset.training.checkpoints else {}) | (SHOTS if preset.metrics.full_set else {})
+    further = {
+        **(LEARNING if preset.training.checkpoints else {}),
+        **(SHOTS if preset.metrics.full_set else {}),
+        **(VARIANTS if variants(preset) else {}),
+        **(COUNTS if len(counted(preset)) > 1 else {}),
+    }
     return FIGURES | further
 
 
@@ -85,6 +94,21 @@ def entries(preset: Preset, conditional: bool = False) -> list[Entry]:
         kind: Literal["method", "control"] = "method" if trains else "control"
         found.append(Entry(name, info.title if info else name, kind, info.track if info and trains else ""))
     return found
+
+
+def variants(preset: Preset) -> dict[str, list[Entry]]:
+    """The rows of each method that has MANY, such as `fastgan`, `fastgan-2` and `fastgan-3`, by the method's title."""
+    groups: dict[str, list[Entry]] = {}
+    for row in entries(preset):
+        if row.ranked and (info := find_method(row.id.partition("-")[0])):
+            groups.setdefault(info.title, []).append(row)
+    return {title: rows for title, rows in groups.items() if len(rows) >= MANY}
+
+
+def counted(preset: Preset) -> list[PrecisionRecall]:
+    """The protocols of precision and recall that differ from the tables' only in the number of samples, and that."""
+    protocols = preset.metrics.precision_recall
+    return [one for one in protocols if (one.network, one.k) == (protocols[0].network, protocols[0].k)]
 
 
 def learning_files(preset: Preset) -> list[str]:

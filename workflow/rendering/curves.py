@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Results
-from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, TINY, WIDTH, new_figure, save, styled
+from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, WIDTH, finish, new_figure, styled
 
 ACROSS = 4  # panels in a row
 # Pixels.
@@ -51,9 +51,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         nothing = "No training curves: nothing has been trained in this preset."
         figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
     lines = footer(results, "full training set; horizontal axes count training steps", attributions=False)
-    figure.text(0.001, 4 / height, "\n".join(lines), size=TINY, color=GREY)
-    for path in (png, pdf):
-        save(figure, path)
+    finish(figure, lines, png, pdf)
 
 
 def _grid(figure: Figure, rows: int, height: int) -> np.ndarray:

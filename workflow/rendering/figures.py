@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.console import UserError
-from workflow.rendering import curves, learning, ranking, shots
+from workflow.rendering import counts, curves, learning, ranking, shots, variants
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
-from workflow.rendering.results import Arrays, Results
+from workflow.rendering.results import Arrays, Results, check_targets, nearest_images
 from workflow.rendering.sheet import Band, Block, Line, draw_sheet
 
 MAX_TARGETS = 10  # a row of Figure 3
@@ -65,9 +64,8 @@ def memorisation(results: Results) -> tuple[list[Band], str]:
         if copies is None or not len(copies["ratio"]):
             return "n/a (the copy rate was not measured)"
         first = np.argsort(copies["ratio"], kind="stable")[: pairs * columns]
-        nearest = real[copies["nearest"][first]]
-        nearest = np.where(copies["mirrored"][first, None, None, None], nearest[:, :, ::-1], nearest)
-        upper, lower = (_in_rows(images, pairs) for images in (arrays["images"][first], nearest))
+        shown = arrays["images"][first], nearest_images(real, copies, first)
+        upper, lower = (_in_rows(images, pairs) for images in shown)
         return np.stack([upper, lower], axis=1).reshape(-1, *upper.shape[1:])
 
     lines = [(row.title, partial(block, row)) for row in results.ranked]
@@ -89,9 +87,8 @@ def _reconstructions(results: Results, dataset: str) -> Band:
     if not runs:
         reasons = dict.fromkeys(results.why(dataset, row, "train90") for row in found)
         return Band(title, [Line("", ("; ".join(reasons),))])
-    target, index = runs[0]["target"], runs[0]["index"]
-    if any(not np.array_equal(arrays["index"], index) for arrays in runs):
-        raise UserError(f"backtracking of {dataset} used different held-out images per method; evaluate again")
+    check_targets(runs, dataset)
+    target = runs[0]["target"]
     best = np.min([arrays["score"] for arrays in runs], axis=0)
     lines = [Line("Held-out target", (target[None, :MAX_TARGETS],))]
     for row, arrays in found.items():
@@ -125,9 +122,9 @@ def _columns(results: Results) -> int:
 
 
 def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:
-    """(n, H, W, 3) -> (rows, n // rows, H, W, 3)."""
+    """(n, H, W, 3) -> (rows, n // rows, H, W, 3), a copy, so that the other samples need no memory."""
     columns = max(len(images) // rows, 1)
-    return images[: rows * columns].reshape(-1, columns, *images.shape[1:])
+    return images[: rows * columns].reshape(-1, columns, *images.shape[1:]).copy()
 
 
 IMAGES = {"figure2": figure2, "figure3": figure3, "interpolation": interpolation, "memorisation": memorisation}
@@ -137,6 +134,8 @@ DIAGRAMS = {  # show no image
     "ranking": ranking.draw,
     "learning": learning.draw,
     "shots": shots.draw,
+    "variants": variants.draw,
+    "counts": counts.draw,
 }
 
 

@@ -25,7 +25,7 @@ from PIL import Image
 from common.console import UserError
 from common.files import atomic_path, read_json, write_json
 from workflow.rendering.contents import Entry
-from workflow.rendering.results import Arrays, Results
+from workflow.rendering.results import Arrays, Results, check_targets, nearest_images
 
 FOLDER = "pictures"
 COLUMNS = 8  # tiles in a row of a sheet
@@ -95,8 +95,7 @@ def _samples(arrays: Arrays, copies: Arrays | None, real: np.ndarray | None) -> 
         return [{"number": number} for number in shown]
     order = np.argsort(copies["ratio"], kind="stable")[:MOST_COPIED].tolist()
     shown += [number for number in order if number not in set(shown)]
-    nearest = real[copies["nearest"][shown]]
-    nearest = np.where(copies["mirrored"][shown, None, None, None], nearest[:, :, ::-1], nearest)
+    distances = _distances(images[shown], nearest_images(real, copies, shown))
     return [
         {
             "number": number,
@@ -105,7 +104,7 @@ def _samples(arrays: Arrays, copies: Arrays | None, real: np.ndarray | None) -> 
             "nearest": int(copies["nearest"][number]),
             "mirrored": bool(copies["mirrored"][number]),
         }
-        for number, distance in zip(shown, _distances(images[shown], nearest), strict=True)
+        for number, distance in zip(shown, distances, strict=True)
     ]
 
 
@@ -142,9 +141,8 @@ def _heldout(results: Results, dataset: str, methods: dict[str, Any], folder: Pa
     if not found:
         return {"heldout": []}
     first = next(iter(found.values()))
+    check_targets(found.values(), dataset)
     for row, arrays in found.items():
-        if not np.array_equal(arrays["index"], first["index"]):
-            raise UserError(f"backtracking of {dataset} used different held-out images per method; evaluate again")
         _sheet(arrays["reconstruction"], folder, row, "reconstructions")
         scores = [round(float(score), 4) for score in arrays["score"]]
         methods.setdefault(row.id, {"samples": []})["scores"] = scores

@@ -6,6 +6,7 @@ of the ICML 2023 tables, measured by their protocol.  Runs of all other presets 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,14 @@ TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # alig
 
 def comparable(preset: Preset, method: str | None = None) -> bool:
     """Do these runs have the settings of the ICML 2023 tables?  method: also in every key of this row."""
-    official = read_preset("official")
+    official = official_preset()
     same = (preset.preset, preset.resolution) == (official.preset, official.resolution)
     return same and (method is None or preset.methods.get(method) == official.methods.get(method))
+
+
+@cache
+def official_preset() -> Preset:
+    return read_preset("official")
 
 
 def build(results: Results) -> pd.DataFrame:

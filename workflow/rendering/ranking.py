@@ -13,7 +13,7 @@ from metrics.statistics import ALPHA, interquartile_mean
 from workflow.rendering.analysis import Analysis, analyse
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
-from workflow.rendering.style import COLOURS, GREY, INK, SMALL, TINY, new_figure, save, styled
+from workflow.rendering.style import COLOURS, GREY, INK, SMALL, finish, new_figure, styled
 
 # Pixels.
 HEAD, FOOT, ROW, BASE = 60, 90, 36, 130
@@ -31,9 +31,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     _scores(figure.add_axes((0.17, bottom, 0.29, tall)), analysis)
     _ranks(figure.add_axes((0.67, bottom, 0.14, tall)), analysis)
     lines = footer(results, f"{analysis.metric.title}, all seeds", attributions=False)
-    figure.text(0.001, 4 / height, "\n".join(lines), size=TINY, color=GREY)
-    for path in (png, pdf):
-        save(figure, path)
+    finish(figure, lines, png, pdf)
 
 
 def _scores(axes: Axes, analysis: Analysis) -> None:

@@ -28,7 +28,11 @@ RECORDS = (
     "runs/**/history.csv",
     DUPLICATES.format(dataset="*"),
 )
-RENDERED = ("tables/*", "statistics.*", *(f"figures/{name}.*" for name in ("curves", "learning", "shots")))
+RENDERED = (
+    "tables/*",
+    "statistics.*",
+    *(f"figures/{name}.*" for name in ("counts", "curves", "learning", "shots", "variants")),
+)
 PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 

@@ -20,7 +20,7 @@ from common.console import UserError
 from common.files import read_json
 from data.datasets import MINE
 from metrics import statistics
-from workflow.rendering import charts, learning, notation, origin, stamp, tables
+from workflow.rendering import charts, checkpoints, notation, origin, stamp, tables
 from workflow.rendering.analysis import analyse
 from workflow.rendering.browser import Browser
 from workflow.rendering.checks import checks, training_time
@@ -52,7 +52,7 @@ def page(results: Results) -> str:
         checks=checks(results, table),
         heat=heat(table),
         why_no_ranks=analyse(results).why_no_ranks,
-        learning_samples=learning.samples(learning.checkpoints(results)),
+        learning_samples=checkpoints.samples(checkpoints.checkpoints(results)),
         charts={name: embedded(chart) for name, chart in drawn.items()},
         vega=Markup(charts.script()) if drawn else "",
         browser=browser,
@@ -147,7 +147,7 @@ def _charts(results: Results, table: Table) -> dict[str, charts.Specification | 
     return {
         "ranks": charts.ranks(analyse(results)),
         "cost": charts.cost(cost_points(results, table)),
-        "learning": charts.learning(checkpoints(results)),
+        "learning": charts.learning(learning_points(results)),
     }
 
 
@@ -170,17 +170,17 @@ def cost_points(results: Results, table: Table) -> pd.DataFrame:
     return pd.DataFrame(points, columns=["dataset", "metric", "better", "method", "seconds", "value"])
 
 
-def checkpoints(results: Results) -> pd.DataFrame:
+def learning_points(results: Results) -> pd.DataFrame:
     """Metrics of measured checkpoints, with the texts that `charts.learning` shows.  Empty without any."""
     titles = {row.id: row.title for row in results.generators}
     heads = {metric.name: metric.head for metric in METRICS.values() if not metric.column}
-    frame = learning.checkpoints(results)
+    frame = checkpoints.checkpoints(results)
     frame = frame[frame["metric"].isin(list(heads))]
     return frame.assign(
         dataset=frame["dataset"].map(dataset_title),
         method=frame["method"].map(titles),
         metric=frame["metric"].map(heads) + " (" + frame["protocol"] + ")",
-    ).drop(columns=["split", "protocol", "n_fake"])
+    ).drop(columns=["split", "share", "protocol", "n_fake"])
 
 
 def own_pictures(results: Results) -> dict[str, Any] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -176,6 +177,18 @@ class Results:
         return 0 if row.kind == "external" else self.preset.seeds[0]
 
 
+def nearest_images(real: np.ndarray, copies: Arrays, samples: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The training image nearest to each of these samples in pixels, mirrored where its mirror image is nearer."""
+    nearest = real[copies["nearest"][samples]]
+    return np.where(copies["mirrored"][samples, None, None, None], nearest[:, :, ::-1], nearest)
+
+
+def check_targets(runs: Iterable[Arrays], dataset: str) -> None:
+    """Raises `UserError` if methods were backtracked on different held-out images."""
+    if len({tuple(arrays["index"]) for arrays in runs}) > 1:
+        raise UserError(f"backtracking of {dataset} used different held-out images per method; evaluate again")
+
+
 def open_results(path: Path | str) -> Results:
     """The results in a folder, or beside a metrics.csv.  Saved results contain their manifests."""
     folder = Path(path).parent if Path(path).suffix else Path(path)
@@ -205,9 +218,11 @@ def sample_meta(path: Path) -> dict[str, Any]:
         return dict(json.loads(str(file["meta"])))
 
 
-@cache
 def read_arrays(path: Path) -> Arrays | None:
-    """The arrays of an .npz, or None if there is none.  Raises `UserError` naming a damaged file."""
+    """The arrays of an .npz, or None if there is none.  Raises `UserError` naming a damaged file.
+
+    Nothing is kept: the samples of one run of the paper's size are a gigabyte.
+    """
     if not path.is_file():
         return None
     try:

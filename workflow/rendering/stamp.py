@@ -12,6 +12,7 @@ from workflow.rendering.contents import Entry
 
 Record = dict[str, Any]  # the content of a run.json
 PRESENT = "present sources."
+MANY = 4
 
 
 def sources_changed(record: Record) -> bool:
@@ -33,12 +34,14 @@ def commit(record: Record) -> str:
 
 
 def commits(records: Sequence[Record]) -> str:
-    """ "commit 5b552ba", "commits 3ff5cbb, 5b552ba (version 0.2.0)"; runs of version 0.1 do not record a version."""
+    """ "commit 5b552ba", "commits 3ff5cbb, 5b552ba (version 0.2.0)", or one of more than MANY and how many more.
+
+    Runs of version 0.1 do not record a version.
+    """
     names = sorted({commit(record) for record in records})
     versions = sorted({record["version"] for record in records if "version" in record})
-    return f"commit{'s' * (len(names) > 1)} {', '.join(names)}" + (
-        f" (version {', '.join(versions)})" if versions else ""
-    )
+    listed = ", ".join(names) if len(names) <= MANY else f"{names[0]} and {len(names) - 1} more"
+    return f"commit{'s' * (len(names) > 1)} {listed}" + (f" (version {', '.join(versions)})" if versions else "")
 
 
 def sentence(records: Sequence[Record], rows: Collection[Entry]) -> str:

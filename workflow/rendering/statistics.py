@@ -11,6 +11,7 @@ from metrics import statistics
 from metrics.statistics import ALPHA, EXACT_PAIRS
 from workflow.rendering.analysis import COLUMNS, Analysis, analyse, rows
 from workflow.rendering.captions import scale
+from workflow.rendering.checkpoints import checkpoints, samples
 from workflow.rendering.contents import dataset_title
 from workflow.rendering.notation import markdown_table
 from workflow.rendering.results import Results
@@ -34,6 +35,7 @@ def markdown(analysis: Analysis, table: pd.DataFrame) -> str:
         found = table[table["analysis"] == name]
         if len(found):
             parts += [f"**{head}.** {verdict(found)}", _comparisons(analysis, found)]
+    parts += _checkpoints(analysis, table[table["analysis"] == "checkpoints"])
     parts += [ranks_sentence(analysis, table), *_standing(analysis, table)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -101,6 +103,28 @@ def _comparisons(analysis: Analysis, found: pd.DataFrame) -> str:
         for row in found.to_dict("records")
     ]
     return markdown_table(heads, lines, ("Dataset", "Method", "Against"))
+
+
+def _checkpoints(analysis: Analysis, found: pd.DataFrame) -> list[str]:
+    """A row for each method and dataset, a column for each share of the training."""
+    if found.empty:
+        return []
+    titles, shares = {row.id: row.title for row in analysis.methods}, sorted(found["share"].unique())
+    cells = {
+        (row["dataset"], row["method"], row["share"]): f"{number(row['estimate'])} {interval(row['low'], row['high'])}"
+        for row in found.to_dict("records")
+    }
+    lines = [
+        [dataset_title(dataset), titles[method], *(cells.get((dataset, method, share), "") for share in shares)]
+        for dataset, method in found[["dataset", "method"]].drop_duplicates().itertuples(index=False)
+    ]
+    text = (
+        f"**Difference of {analysis.metric.title} from {analysis.methods[0].title} after a share of the training.** "
+        f"{samples(checkpoints(analysis.results))}; 95% BCa interval over seeds. Equal shares are equal times "
+        "only of trainings that take equally long."
+    )
+    heads = ["Dataset", "Method", *(f"{100 * share:.4g}%" for share in shares)]
+    return [text, markdown_table(heads, lines, ("Dataset", "Method"))]
 
 
 def _standing(analysis: Analysis, table: pd.DataFrame) -> list[str]:

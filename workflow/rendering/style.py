@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,14 @@ def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=dpi, facecolor="white", **options)
     FigureCanvasAgg(figure)
     return figure
+
+
+def finish(figure: Figure, footer: Sequence[str], png: Path | str, pdf: Path | str) -> None:
+    """Write the last lines of a figure without pictures, and both files."""
+    height = figure.get_size_inches()[1] * figure.dpi
+    figure.text(0.001, 4 / height, "\n".join(footer), size=TINY, color=GREY)
+    for path in (png, pdf):
+        save(figure, path)
 
 
 def save(figure: Figure, path: Path | str) -> None:

@@ -36,7 +36,7 @@ from workflow.rendering import answers, multimodal, notation, pictures, report, 
 from workflow.rendering.contents import FLOOR, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
-FILE_OF = {"fid": "fid", "precision": "precision_recall", "authpct": "diversity", "fwv": "answers"}  # by metric
+FILE_OF = {"fid": "fid", "precision": "precision_recall", "mode_distance": "diversity", "fwv": "answers"}  # by metric
 FILE_OF["lpips_backtracking"] = "backtracking"
 TABLE = ("csv", "md", "tex")  # the suffixes of a table
 

@@ -6,6 +6,7 @@ from workflow.rendering.contents import figures_of, printed, tables_of
 rule tables:
     input:
         run_files("run.json"),
+        rules.collect_learning.output if PRESET.training.checkpoints else [],
         "workflow/published.csv",
         metrics=f"{P}/metrics.csv",
     output:

@@ -1,0 +1,89 @@
+"""A figure of panels with a line for each method.  Positions are fixed: constrained layout is not bit-exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from workflow.rendering.captions import footer
+from workflow.rendering.results import Results
+from workflow.rendering.style import COLOURS, WIDTH, finish, new_figure
+
+# Pixels.
+ROW, PANEL = 245, 165  # the height of a row, and of the axes in it
+LEFT, GAP, RIGHT = 74, 84, 12  # left of the first panel, between two, right of the last one
+ABOVE, LEGEND_LINE, FOOT = 36, 28, 78
+IN_LINE = 4  # methods in a line of the legend
+Look = tuple[str, Literal["-", "--"], str]
+# Look of a method, by its place in the preset: colour, line style, marker.
+LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
+
+
+@dataclass
+class Lines:
+    """An empty figure of `panels` panels, `across` in a row, for the methods of `table` (column method)."""
+
+    results: Results
+    table: pd.DataFrame
+    panels: int
+    across: int
+    figure: Figure = field(init=False)
+    height: int = field(init=False)
+    looks: dict[str, Look] = field(init=False)
+
+    def __post_init__(self) -> None:
+        titles = {row.id: row.title for row in self.results.generators if row.id in set(self.table["method"])}
+        self.looks = dict(zip(titles, LOOKS * len(titles), strict=False))
+        self.head = ABOVE + LEGEND_LINE * -(-len(titles) // IN_LINE)
+        self.rows = max(-(-self.panels // self.across), 1)
+        self.height = self.head + ROW * self.rows - (ROW - PANEL) + FOOT
+        self.figure = new_figure(self.height)
+        self._legend(titles)
+
+    def axes(self) -> list[Axes]:
+        """The axes of all panels, from left to right and from top to bottom."""
+        width = (WIDTH - LEFT - GAP * (self.across - 1) - RIGHT) / self.across
+        grid = self.figure.add_gridspec(
+            self.rows, self.across, left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, top=1 - self.head / self.height,
+            bottom=FOOT / self.height, wspace=GAP / width, hspace=(ROW - PANEL) / PANEL,
+        ).subplots(squeeze=False)  # fmt: skip
+        panels = list(np.ravel(grid))
+        for axes in panels:
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+        for axes in panels[self.panels :]:
+            axes.set_axis_off()
+        return panels[: self.panels]
+
+    def finish(self, what: str, png: Path | str, pdf: Path | str) -> None:
+        """Write the last lines of the figure and both files."""
+        finish(self.figure, footer(self.results, what, attributions=False), png, pdf)
+
+    def _legend(self, titles: dict[str, str]) -> None:
+        handles = [
+            Line2D([], [], color=colour, ls=line, marker=marker, markersize=2.5, lw=1.2, label=titles[method])
+            for method, (colour, line, marker) in self.looks.items()
+        ]
+        if handles:
+            self.figure.legend(
+                handles=handles, loc="upper left", bbox_to_anchor=(0, 1), ncols=IN_LINE, borderpad=0.3,
+                borderaxespad=0, handlelength=2.2, columnspacing=1.6,
+            )  # fmt: skip
+
+
+def draw_counts(axes: Axes, table: pd.DataFrame, looks: dict[str, Look], unit: str) -> None:
+    """Columns method, n and value; a logarithmic axis of the few values that n has."""
+    for method, (colour, line, marker) in looks.items():
+        here = table[table["method"] == method].sort_values("n")
+        axes.plot(here["n"], here["value"], color=colour, linestyle=line, marker=marker, markersize=2)
+    counts = sorted(table["n"].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(counts, labels=[f"{n:,} {unit}" if n == counts[0] else f"{n:,}" for n in counts])
+    axes.minorticks_off()
