@@ -75,6 +75,13 @@ def command(
     return parser
 
 
+def positive(text: str) -> int:
+    """The type of an argument that is a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 class Progress:
     """A tqdm bar with the remaining time on a terminal; in a log, one plain line every `every` seconds.
 

@@ -25,12 +25,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     The temporary file keeps the suffix of `path`, from which numpy and matplotlib choose the format.
     Raises `UserError` naming `path` if the disk is full or the file may not be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}{TEMPORARY}", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    path, temporary = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{TEMPORARY}", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -43,7 +43,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         reason = error.strerror or error  # numpy's writers give neither a number nor a name
         raise UserError(f"{path} cannot be written ({reason}); make room or set permissions, then run again") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.console import UserError, command, run
+from common.console import command, positive, run
 from data.datasets import dataset_info, dataset_names
 
 LIST_EXAMPLES = """examples:
@@ -49,18 +49,18 @@ def main() -> None:
     summary = "Decode, check, resize and split a fetched dataset."
     prepare = command(commands, "prepare", _prepare, summary, PREPARE_EXAMPLES)
     prepare.add_argument("--dataset", required=True, help="a name that `list` shows")
-    prepare.add_argument("--resolution", required=True, type=int, help="side of the square images, pixels")
+    prepare.add_argument("--resolution", required=True, type=positive, help="side of the square images, pixels")
     prepare.add_argument("--raw", default="data/raw", help="where the fetched images are (default: %(default)s)")
     prepare.add_argument("--out", default="data/prepared", help="where the array goes (default: %(default)s)")
 
     external = command(commands, "external", _external, "Import samples of another model.", EXTERNAL_EXAMPLES)
     external.add_argument("--folder", type=Path, required=True, help="data/external/NAME/DATASET")
-    external.add_argument("--resolution", type=int, required=True, help="side of the benchmark's images, in pixels")
-    external.add_argument("--take", type=int, help="read only the first TAKE samples by file name (default: all)")
+    external.add_argument(
+        "--resolution", type=positive, required=True, help="side of the benchmark's images, in pixels"
+    )
+    external.add_argument("--take", type=positive, help="read only the first TAKE samples by file name (default: all)")
     external.add_argument("--out", type=Path, required=True, help="the .npz to write")
     arguments = parser.parse_args()
-    if getattr(arguments, "resolution", 1) < 1:
-        raise UserError(f"--resolution must be at least 1, not {arguments.resolution}")
     arguments.act(arguments)
 
 

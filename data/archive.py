@@ -49,14 +49,14 @@ class Member:
     opener: Callable[[], IO[bytes] | None]
 
     def open(self) -> IO[bytes]:
-        with explained():
+        with as_source_error():
             stream = self.opener()
         assert stream is not None  # tarfile returns None if it is not a regular file
         return stream
 
     def blocks(self, limit: int) -> Iterator[bytes]:
         """Its bytes.  Raises `SourceError` if there are more than `limit`, whatever size the header states."""
-        with explained(), self.open() as stream:
+        with as_source_error(), self.open() as stream:
             while block := stream.read(BLOCK):
                 limit -= len(block)
                 if limit < 0:
@@ -130,7 +130,7 @@ def members(archive: Path) -> Iterator[Member]:
     Raises `NoArchive`, and `SourceError` for an archive that is damaged, has links, devices, unusable names or paths
     outside its folder, or exceeds the limits above.
     """
-    with explained():
+    with as_source_error():
         if tarfile.is_tarfile(archive):  # tested first: a tar that ends in a zip also passes as a zip
             yield from _tar_members(archive)
         elif zipfile.is_zipfile(archive):
@@ -173,7 +173,7 @@ def _refuse_unsafe(position: int, name: str, usual: bool) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def as_source_error() -> Iterator[None]:
     """Turn any exception of zipfile, tarfile and the decompressors into a `SourceError`."""
     try:
         yield

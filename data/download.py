@@ -107,7 +107,7 @@ def _transfer(url: str, part: Path) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         resumes = response.status_code == 206 and validator == known
-        if done and not resumes and response.status_code != 200:  # the file changed; the server ignores If-Range
+        if done and not resumes and response.status_code in (206, 412, 416):  # the file has changed
             note.unlink()
             return _transfer(url, part)
         response.raise_for_status()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from common.console import UserError, say
 from common.files import atomic_path
 from common.hashing import sha256_bytes
-from data.archive import SourceError, explained, members
+from data.archive import SourceError, as_source_error, members
 from data.datasets import dataset_info
 from data.images import BadImage, decode, refuse_size, to_square
 from data.supplied import contents
@@ -124,7 +124,7 @@ def _resized(
     """One array of an .npz, read image by image, so that a false header cannot exhaust the memory."""
     from PIL import Image
 
-    with explained():
+    with as_source_error():
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, in_columns, dtype = read(stream)
@@ -136,7 +136,7 @@ def _resized(
     taken = n if take is None else min(n, take)
     originals.sizes[width, height] = taken
     images = _empty(taken, resolution, what)
-    with explained():
+    with as_source_error():
         for index in range(taken):
             image = Image.frombytes("RGB", (width, height), stream.read(height * width * 3))
             images[index] = np.asarray(to_square(image, resolution))

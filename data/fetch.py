@@ -49,11 +49,10 @@ def fetch(name: str, root: Path | str = "data/raw", manual: Path | str = "data/m
     """Put a dataset's images into root/<name>/, their bytes unchanged, and return its fetched.json.
 
     fetched.json lists what was fetched: {"dataset", "source", "files": [{"file", "sha256"}], digests, "supplied": the
-    digest of what data/manual had of it}.  It is written
-    last, so that an interrupted fetch never counts as complete.  Snakemake deletes it before a job, as it does every
-    declared output; the same record therefore also stays in the undeclared .complete.json, and images that still match
-    it are not downloaded again.  manual/<name>/ comes before all sources and is read each time; archives in manual/
-    itself are the first sources.
+    digest of what data/manual had of it}.  It is written last, so that an interrupted fetch never counts as complete.
+    Snakemake deletes it before a job, as it does every declared output; the same record therefore also stays in the
+    undeclared .complete.json, and images that still match it are not downloaded again.  manual/<name>/ comes before
+    all sources and is read each time; archives in manual/ itself are the first sources.
 
     `accept` lets images replace those of the first fetch (see `data.verify.compare_digests`).
     Raises `UserError` if manual/<name>/ is not the dataset, or if every source failed, with each reason.  Images of

@@ -1,4 +1,4 @@
-"""Features, FID, KID, precision and recall, copies and diversity, LPIPS backtracking; all of a folder of images."""
+"""Features, FID, KID, precision and recall, copies and diversity, LPIPS backtracking; `score` measures a folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import UserError, command, run
+from common.console import UserError, command, positive, run
 from common.files import atomic_path, read_sealed, write_json, write_sealed
 from common.hashing import sha256_file
-from networks.names import DINOV2
+from networks.names import DINOV2, FEATURE_NETWORKS
 from training.config import Preset, read_preset
 from training.identity import sources_hash
 from training.protocols import RUN_KEYS
@@ -67,9 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     source = features.add_mutually_exclusive_group(required=True)
     source.add_argument("--samples", type=Path, help="a sample file (.npz)")
     source.add_argument("--images", type=Path, help="images.npy of a prepared dataset, beside its manifest.json")
-    features.add_argument("--network", default="inception", help="inception (default) or vgg16fc2")
-    features.add_argument("--limit", type=int, help="take the first LIMIT images (default: all)")
-    features.add_argument("--batch", type=int, default=32, help="images at a time; bounds memory (default: 32)")
+    features.add_argument(
+        "--network", default="inception", help=f"one of {', '.join(FEATURE_NETWORKS)} (default: inception)"
+    )
+    features.add_argument("--limit", type=positive, help="take the first LIMIT images (default: all)")
+    features.add_argument("--batch", type=positive, default=32, help="images at a time; bounds memory (default: 32)")
     features.add_argument("--out", type=Path, required=True, help="the feature file (.npz) to write")
     _threads(features)
     _device(features)
@@ -86,10 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     _threads(evaluate)
     _device(evaluate)
 
-    score = command(commands, "score", _score, "All metrics of samples made anywhere.", SCORE_EXAMPLES)
+    score = command(commands, "score", _score, "All metrics but backtracking of samples made anywhere.", SCORE_EXAMPLES)
     score.add_argument("folder", type=Path, help="the samples")
     score.add_argument("--against", type=Path, required=True, help="the training images")
-    score.add_argument("--resolution", type=int, help="side in pixels that both get (default: of the smaller images)")
+    score.add_argument(
+        "--resolution", type=positive, help="side in pixels that both get (default: of the smaller images)"
+    )
     score.add_argument("--protocol", help="of precision and recall (default: inception-k5 with at most 1,000 samples)")
     score.add_argument("--lpips", choices=("alex", "vgg"), default="alex", help="network of LPIPS (default: alex)")
     score.add_argument("--frechet", nargs="+", default=[], choices=tuple(DINOV2), help="further Fréchet distances")
@@ -103,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _config(backtrack)
     backtrack.add_argument("--run", type=Path, required=True, help="folder of a finished train90 run")
-    backtrack.add_argument("--batch", type=int, default=32, help="latents at a time; bounds memory (default: 32)")
+    backtrack.add_argument("--batch", type=positive, default=32, help="latents at a time; bounds memory (default: 32)")
     backtrack.add_argument("--out", type=Path, required=True, help="the metric file to write")
     _threads(backtrack)
     _device(backtrack)
@@ -124,7 +128,7 @@ def _config(parser: argparse.ArgumentParser) -> None:
 
 
 def _threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
 
 
 def _device(parser: argparse.ArgumentParser) -> None:
@@ -173,13 +177,11 @@ def _measure_samples(
     """The contents of the metric files, by name; writes diversity.npz, of which one has the digest."""
     from metrics import diversity
     from metrics.evaluate import evaluate
-    from metrics.features import check_comparable, load, read_samples
+    from metrics.features import load, read_samples
 
     samples, described = read_samples(arguments.samples)
     _refuse_other_sources(arguments.samples, described)
     fake = [load(path, arguments.samples) for path in arguments.fake]
-    for pair in zip(real, fake, strict=True):
-        check_comparable(*pair)
     full, protocols = arguments.full and load(arguments.full), preset.metrics.precision_recall
     fid, precision_recall = evaluate(real, fake, preset.preset, preset.sampling.n, protocols, full)
     sets = (diversity.image_set(images, real), diversity.image_set(samples, fake))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import UserError, run
+from common.console import UserError, positive, run
 from common.files import atomic_path, read_sealed, write_sealed
 from common.hashing import sha256_file
 from data.tasks import Examples, SuperResolution, TaskKind, load_task
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--task", help="of a control")
     parser.add_argument("--control", help="; ".join(f"{kind}: {', '.join(c)}" for kind, c in ANSWER_CONTROLS.items()))
     parser.add_argument("--out", type=Path, required=True, help="the metric file to write")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
     arguments = parser.parse_args()
     if (arguments.run is None) == (arguments.control is None) or (arguments.task is None) != (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.console import run
+from common.console import positive, run
 from common.files import read_sealed, write_sealed
 from common.hashing import derive_seed, sha256_file
 from data.load import load
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
     parser.add_argument("--run", type=Path, required=True, help="the run's folder")
     parser.add_argument("--out", type=Path, required=True, help="the file to write (.json)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
     arguments = parser.parse_args()
 

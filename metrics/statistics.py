@@ -20,6 +20,7 @@ from scipy import stats
 from metrics.intervals import ALPHA
 
 RESAMPLES = 9999
+PERMUTATIONS = 200_000  # all patterns of two sets of ten runs; of more runs, so many random ones
 EXACT_PAIRS = 13  # with more pairs, signs are drawn at random: all 2^n patterns would be more than RESAMPLES
 FEWEST = 3  # seeds, or images, that an interval needs
 
@@ -50,14 +51,17 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_runs(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    """Difference of means between two sets of independent runs (n,) and (m,): BCa interval, exact permutation test.
+    """Difference of means between two sets of independent runs (n,) and (m,): BCa interval, permutation test.
 
-    With a single run on either side there is no test: p is NaN.
+    All permutations are tried, if there are at most PERMUTATIONS, otherwise random ones.  With a single run on either
+    side there is no test: p is NaN.
     """
-    smallest = min(1.0, 2 / comb(len(ours) + len(theirs), len(ours)))
+    patterns = comb(len(ours) + len(theirs), len(ours))
+    smallest = min(1.0, 2 / patterns if patterns <= PERMUTATIONS else 2 / (PERMUTATIONS + 1))
     p = nan
     if min(len(ours), len(theirs)) > 1:
-        p = stats.permutation_test((ours, theirs), _difference, n_resamples=np.inf, vectorized=True).pvalue
+        options: dict[str, Any] = {"n_resamples": PERMUTATIONS, "batch": RESAMPLES, "rng": _generator()}
+        p = stats.permutation_test((ours, theirs), _difference, vectorized=True, **options).pvalue
     low, high = _bca((ours, theirs), _difference)
     return Comparison(float(ours.mean() - theirs.mean()), low, high, float(p), smallest)
 

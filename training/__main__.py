@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.console import UserError, command, run
+from common.console import UserError, command, positive, run
 from common.files import read_sealed
 from training.config import Preset, RunConfig, read_preset
-from training.registry import method_info, methods
+from training.registry import method_info
 from training.sections import ALL_SPLITS
 
 TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
   python -m training train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
-  python -m training train --config paper --method mixdl --dataset panda --out runs/mixdl --fresh
+  python -m training train --config paper --method mixdl --dataset panda --out runs/mixdl
   python -m training train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
 
 A run resumes by itself from state/<run hash>/.  Ctrl-C, SIGTERM and a closed terminal save the state.
@@ -53,9 +53,11 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command(commands, "train", _train, "Train one method on one dataset.", TRAIN_EXAMPLES)
     _config(train)
-    train.add_argument("--method", required=True, help=f"a row of the preset: one of {', '.join(methods())}")
+    train.add_argument(
+        "--method", required=True, help="a row under `methods:` of the preset, such as fastgan or fastgan-wide"
+    )
     train.add_argument("--dataset", required=True, help="a data set or a task that the preset lists")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int, default=0, help="(default: 0)")
     train.add_argument(
         "--split",
         choices=ALL_SPLITS,
@@ -64,7 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
     _device(train)
-    train.add_argument("--fresh", action="store_true", help="start again even if a state exists")
     train.add_argument("--resume", type=Path, help="continue the run in this folder; an error if it is another run")
 
     sample = command(
@@ -72,10 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--run", type=Path, required=True, help="the run's folder")
     sample.add_argument("--out", type=Path, required=True, help="the .npz to write")
-    sample.add_argument("-n", type=int, default=5000, help="how many samples (default: 5000)")
-    sample.add_argument("--rows", type=int, default=3, help="interpolations (default: 3)")
-    sample.add_argument("--steps", type=int, default=8, help="images per interpolation (default: 8)")
-    sample.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    sample.add_argument("-n", type=positive, default=5000, help="how many samples (default: 5000)")
+    sample.add_argument("--rows", type=positive, default=3, help="interpolations (default: 3)")
+    sample.add_argument("--steps", type=positive, default=8, help="images per interpolation (default: 8)")
+    sample.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
     _device(sample)
 
     describe = command(
@@ -110,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from training.loop import train
 
     out = arguments.out or default_folder(cell)
-    train(cell, preset.training, out, arguments.state, arguments.device, arguments.fresh, arguments.resume)
+    train(cell, preset.training, out, arguments.state, arguments.device, arguments.resume)
     print(out)
 
 
@@ -120,10 +121,10 @@ def default_folder(cell: RunConfig) -> Path:
 
 
 def _sample(arguments: argparse.Namespace) -> None:
-    from training.device import pick_device
+    from training.device import device_for
     from training.sampling import sample
 
-    device = pick_device(arguments.device)
+    device = device_for(read_sealed(arguments.run / "run.json")["method"], arguments.device)
     sample(arguments.run, arguments.out, arguments.n, arguments.rows, arguments.steps, device, arguments.threads)
     print(arguments.out)
 
@@ -180,10 +181,13 @@ def _plan(arguments: argparse.Namespace) -> None:
     if not pending:
         print(f"all trainings of the preset {preset.preset} are finished")
         return
+    from torch.cuda import device_count
+
     from training.cost import estimate
     from training.device import pick_device
 
-    print(estimate(pending, pick_device(arguments.device), preset.training.threads, arguments.minutes))
+    gpus = device_count()  # before a slot makes one of them visible
+    print(estimate(pending, pick_device(arguments.device), preset.training.threads, arguments.minutes, gpus))
 
 
 def _finished(cell: RunConfig) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor
 from common.console import UserError, say
 from common.files import atomic_path, read_sealed, sweep, write_sealed
 from common.hashing import sha256_file
+from training.device import out_of_memory
 from training.ownership import Ownership
 
 KEPT = 2  # generations
@@ -29,12 +30,15 @@ KEPT = 2  # generations
 class RunState:
     """The folder `state/<run hash>/` of one run, locked while the object is open.
 
-    Each generation records the folder it was written in: one copied here from another run is not used.
+    Each generation records its run: one copied here from another run is not used.
     """
 
-    def __init__(self, folder: Path, wait: float = 0.0) -> None:
-        """Raises `UserError` naming the process that trains in this folder if it still does after `wait` seconds."""
-        self.folder = folder
+    def __init__(self, folder: Path, wait: float = 0.0, run_hash: str = "") -> None:
+        """run_hash: of the run, if that is not the folder's name.
+
+        Raises `UserError` naming the process that trains in this folder if it still does after `wait` seconds.
+        """
+        self.folder, self.run_hash = folder, run_hash or folder.name
         folder.mkdir(parents=True, exist_ok=True)
         self._ownership = Ownership(folder, wait)
         sweep(folder)
@@ -47,12 +51,6 @@ class RunState:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def clear(self) -> None:
-        """Delete everything but the lock and identity.json: the run starts again."""
-        for path in self.folder.iterdir():
-            if path.name not in ("lock", "identity.json"):
-                path.unlink()
 
     def save(self, step: int, state: dict[str, Any], record: dict[str, Any]) -> None:
         """Write the generation of `step`.  state: nested dicts and lists with tensors.  record: plain JSON.
@@ -70,7 +68,7 @@ class RunState:
         file = self.folder / f"{step:09d}.pt"
         with full_disk_explained(file), atomic_path(file) as temporary:
             torch.save(state, temporary)
-        body = {"run": self.folder.name, "step": step, "record": record, "sha256": sha256_file(file)}
+        body = {"run": self.run_hash, "step": step, "record": record, "sha256": sha256_file(file)}
         write_sealed(file.with_suffix(".json"), body)
         for stale in self._generations()[KEPT:]:
             stale.unlink()
@@ -80,6 +78,7 @@ class RunState:
         """The newest intact generation as (step, state, record), or None for a new run.
 
         Damaged ones are renamed to *.damaged: they are neither used nor deleted.  A warning names the damage.
+        Too little memory and a failing disk are no damage: their errors pass.
         """
         generations = self._generations()
         for path in generations:
@@ -87,8 +86,10 @@ class RunState:
                 body = self._intact(path)
                 state = torch.load(path.with_suffix(".pt"), map_location=device, weights_only=True)
                 return body["step"], state, body["record"]
-            except (UserError, OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
-                say(f"warning: skipping a damaged state, {path} ({error}); using the one before it, if there is one")
+            except (UserError, FileNotFoundError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+                if out_of_memory(error):
+                    raise
+                say(f"warning: skipping {path}, which cannot be used ({error}); trying the state before it")
                 for part in (path, path.with_suffix(".pt")):
                     if part.exists():
                         part.replace(part.with_name(f"{part.name}.damaged"))
@@ -98,7 +99,7 @@ class RunState:
 
     def _intact(self, path: Path) -> dict[str, Any]:
         body, state = read_sealed(path), path.with_suffix(".pt")
-        if body["run"] != self.folder.name:
+        if body["run"] != self.run_hash:
             raise UserError(f"{path} belongs to the run {body['run']}")
         if (actual := sha256_file(state)) != body["sha256"]:
             raise UserError(f"{state} has sha256 {actual}, but {body['sha256']} was recorded")

@@ -18,11 +18,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import Name, dataset_info
-from data.tasks import Task
+from data.tasks import Layout, SuperResolution, Task
 from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
 from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
+TASKS: dict[Any, type[BaseModel]] = {"super_resolution": SuperResolution, "layout": Layout}  # by kind
 RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
 
 
@@ -190,7 +191,8 @@ def check(preset: Preset) -> None:
     for position, skip in enumerate(preset.skip):
         if skip.dataset is not None:
             _check_listed(f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks])
-        _check_listed(f"skip.{position}.method", skip.method or next(iter(preset.methods)), preset.methods)
+        if skip.method is not None:
+            _check_listed(f"skip.{position}.method", skip.method, preset.methods)
     for dataset in preset.tables.ablation_datasets:
         _check_listed("tables.ablation_datasets", dataset, preset.datasets)
     if preset.metrics.full_set is not None:
@@ -269,11 +271,16 @@ def method_config(method: str, values: dict[str, Any], place: str | None = None)
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """The first mistake in one sentence: its key, and what is wrong with the value."""
     first = error.errors(include_url=False)[0]
-    key, value = ".".join(map(str, first["loc"])) or "top level", first["input"]
+    place, known = list(first["loc"]), _fields_at(model, first["loc"][:-1])
+    if place[:1] == ["tasks"] and len(place) > 2:
+        known = list(TASKS[place.pop(2)].model_fields)  # pydantic names the kind too
+    key, value = ".".join(map(str, place)) or "top level", first["input"]
     if first["type"] == "missing":
         return f"{key}: this key is required"
+    if first["type"].startswith("union_tag"):
+        return f"{key}.kind: this key must be {' or '.join(TASKS)}"
     if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key; known are {', '.join(_fields_at(model, first['loc'][:-1]))}"
+        return f"{key}: unknown key; known are {', '.join(known)}"
     message = first["msg"].removeprefix("Value error, ")
     number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", value)
     hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if number else ""

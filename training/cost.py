@@ -110,10 +110,13 @@ def conditional_candidates(run: RunConfig) -> float:
     return rounds * inputs * sum(m)
 
 
-def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minutes: float | None = None) -> str:
+def estimate(
+    runs: Iterable[RunConfig], device: torch.device, threads: int, minutes: float | None = None, gpus: int = 1
+) -> str:
     """A table of what these trainings cost, as text: a row for each method, and for each task of a conditional one.
 
     threads: of one training (training.threads).  minutes: also print how many steps of each row take so long.
+    gpus: of the machine, one training on each.
     """
     torch.set_num_threads(1)  # process time would include the waiting of other threads
     rows: dict[str, list[RunConfig]] = {}
@@ -141,14 +144,15 @@ def estimate(runs: Iterable[RunConfig], device: torch.device, threads: int, minu
         if found[0].config.get("schedule") == "paper":
             notes.append(ASSUMED)
     lines.append(f"{'total':<{width}} {len(hours):>9} {sum(hours):>57,.2f}")
-    return "\n".join([*lines, "", finish(hours, device, threads), *notes])
+    return "\n".join([*lines, "", finish(hours, gpus if device.type == "cuda" else 0, threads), *notes])
 
 
-def finish(hours: list[float], device: torch.device, threads: int) -> str:
-    """When trainings of these hours (of one core, or of a GPU) end if they use the whole machine."""
+def finish(hours: list[float], gpus: int, threads: int) -> str:
+    """When trainings of these hours (of one core, or with `gpus` of a GPU) end if they use the whole machine."""
     cores = usable_cpus()
-    jobs, speed = (torch.cuda.device_count(), 1) if device.type == "cuda" else (max(1, cores // threads), threads)
+    places, speed = (gpus, 1) if gpus else (max(1, cores // threads), threads)
+    jobs = min(places, max(len(hours), 1))
     clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
     end = datetime.now() + timedelta(hours=clock_hours)
     took = f"{clock_hours:,.1f} hours" if clock_hours >= 2 else f"{math.ceil(clock_hours * 60)} minutes"
-    return f"finished at {end:%Y-%m-%d %H:%M}, in {took}, with {jobs} trainings at a time"
+    return f"would be finished at {end:%Y-%m-%d %H:%M}, in {took}, with {jobs} trainings at a time"

@@ -12,6 +12,7 @@ import torch
 from common.console import UserError
 from common.machine import batch_job
 from training import slots
+from training.registry import method_info
 
 
 def pick_device(name: str) -> torch.device:
@@ -31,6 +32,11 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= found:
         raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
     return device
+
+
+def device_for(method: str, name: str) -> torch.device:
+    """`pick_device` for a job of one method; a control runs no network and leaves the GPUs to others."""
+    return pick_device("cpu" if name == "auto" and not method_info(method).trains else name)
 
 
 def measuring_device(name: str, threads: int) -> torch.device:
@@ -54,12 +60,16 @@ def memory_advice(what: str, way_out: str) -> Iterator[None]:
     """Turn running out of memory, on the GPU or on the CPU, into a `UserError` that says what to do."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # torch's own OutOfMemoryError is a RuntimeError
-        if isinstance(error, torch.OutOfMemoryError):
-            raise UserError(f"{what} ran out of GPU memory{_gpu_memory()}: {way_out}") from None
-        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-            raise UserError(f"{what} ran out of memory: {way_out}") from None
-        raise
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        where = f"GPU memory{_gpu_memory()}" if isinstance(error, torch.OutOfMemoryError) else "memory"
+        raise UserError(f"{what} ran out of {where}: {way_out}") from None
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Is this Python's or torch's error of too little memory?  Torch's are `RuntimeError`s."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @contextmanager

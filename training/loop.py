@@ -24,7 +24,7 @@ from methods.api import Method, Scalars, to_uint8
 from methods.conditional import ConditionalMethod
 from training.checkpoint import RunState, check_checkpoints, check_weights, checkpoint_steps, save_model
 from training.config import RunConfig
-from training.device import check_gpu, equal_bits, memory_advice, pick_device
+from training.device import check_gpu, device_for, equal_bits, memory_advice
 from training.history import read_scalars, to_csv
 from training.identity import claim, run_identity, settings
 from training.inputs import hash_of, new_method, training_set
@@ -44,7 +44,6 @@ def train(
     out: Path,
     state_root: Path = Path("state"),
     device: str = "auto",
-    fresh: bool = False,
     resume: Path | None = None,
 ) -> None:
     """Train a run, or resume it, and write FILES to `out`.
@@ -56,7 +55,7 @@ def train(
     """
     if intervals.require_gpu and method_info(run.method).trains:
         check_gpu(device)
-    chosen = pick_device(device)
+    chosen = device_for(run.method, device)
     torch.set_num_threads(run.threads)
     data, title = training_set(run)
     identity = run_identity(run, hash_of(data), chosen.type)
@@ -64,10 +63,8 @@ def train(
         raise UserError(f"--resume {resume}: there is no run; omit the option to start one")
     # In a batch job, the owner may be a job of a killed Snakemake: when it has finished, its run is used.
     wait = LOCK_WAIT if batch_job() else 0
-    with RunState(resume or state_root / identity["run_hash"], wait) as state:
+    with RunState(resume or state_root / identity["run_hash"], wait, identity["run_hash"]) as state:
         claim(state.folder, run, identity)
-        if fresh:
-            state.clear()
         if not finished(state.folder):
             with (
                 memory_advice(f"{run.method} on {run.dataset}", _less_memory(run)),
@@ -176,7 +173,7 @@ class Loop:
         rows = read_scalars(self.unread)
         self.seconds += time.monotonic() - began
         for step, scalars in enumerate(rows, start=self.step - len(rows)):
-            self._check_finite(step, scalars)
+            self._check_finite(step + 1, scalars)
             for name, value in scalars.items():
                 total, count = self.meter.get(name, (0.0, 0))
                 self.meter[name] = (total + value, count + 1)
@@ -278,5 +275,6 @@ def _copy(folder: Path, out: Path, checkpoints: Sequence[float]) -> None:
     check_checkpoints(record, folder, checkpoints)
     sweep(out)
     for name in [*record["files"], FILES[-1]]:
+        content = (folder / name).read_bytes()
         with atomic_path(out / name) as temporary:
-            temporary.write_bytes((folder / name).read_bytes())
+            temporary.write_bytes(content)

@@ -8,6 +8,7 @@ of an unfinished training which the same command with another overlay, or anothe
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,11 @@ class Saved:
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        total = 0
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # a training writes here
+                total += path.stat().st_size
+        return total
 
 
 def survey(preset: Preset, state: Path = Path("state"), results: Path = Path("results")) -> list[Saved]:

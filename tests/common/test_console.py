@@ -6,11 +6,12 @@ import errno
 import io
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 
-from common.console import Progress
+from common.console import Progress, positive
 from tests.conftest import ROOT
 
 
@@ -46,6 +47,13 @@ def test_a_script_writes_all_it_says_to_its_log(tmp_path: Path) -> None:
     done = python(code)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
     assert log.read_text().splitlines() == ["printed", "said", "child", "error: wrong"]
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "1.5", "many", ""])
+def test_a_number_below_one_is_refused(text: str) -> None:
+    assert positive("12") == 12
+    with pytest.raises(ArgumentTypeError, match="is not a whole number of at least 1"):
+        positive(text)
 
 
 def test_progress_in_a_log_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

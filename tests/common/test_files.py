@@ -25,6 +25,12 @@ def test_a_disk_without_room_is_named(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"a\.txt cannot be written"):
+        write_text(tmp_path / "file" / "a.txt", "text")
+
+
 def test_sweep_removes_what_this_program_left_unfinished_alone(tmp_path: Path) -> None:
     for name in (".pre-commit-config.yaml", ".env.local.txt", "a.tmp-x.txt", ".model.tmp-abc123.safetensors"):
         (tmp_path / name).touch()

@@ -28,7 +28,6 @@ def test_list_shows_every_dataset_on_standard_output() -> None:
     ("arguments", "reason"),
     [
         (["fetch", "pandas"], "unknown dataset 'pandas'"),
-        (["prepare", "--dataset", "panda", "--resolution", "0"], "--resolution must be at least 1"),
         (["prepare", "--dataset", "panda", "--resolution", "32", "--raw", "nowhere"], "python -m data fetch panda"),
     ],
 )

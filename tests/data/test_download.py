@@ -60,6 +60,15 @@ def test_next_run_resumes(server, broken, ask) -> None:
     assert server.ranges[2:] == ["bytes=7000-"]
 
 
+def test_a_server_that_is_away_for_a_while_costs_no_bytes(server, broken, ask) -> None:
+    away = server.pages.pop("/a")
+    with pytest.raises(SourceError, match="404"):
+        ask()
+    server.pages["/a"] = away
+    assert ask() == CONTENT
+    assert server.ranges[-1] == "bytes=7000-"
+
+
 @pytest.mark.parametrize(
     "now",
     [

@@ -59,14 +59,6 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("command", ["features", "evaluate", "score", "backtrack"])
-def test_help_shows_an_example(command: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        call(command, "--help")
-    assert end.value.code == 0
-    assert f"examples:\n  python -m metrics {command}" in capsys.readouterr().out
-
-
 def write_inputs(**meta: object) -> None:
     """50 samples, and a prepared dataset of 24 random images of 16 pixels."""
     np.savez("samples.npz", images=np.zeros((50, 16, 16, 3), np.uint8), meta=np.array(json.dumps({**RUN, **meta})))

@@ -79,6 +79,12 @@ def test_three_seeds_against_three_cannot_be_significant() -> None:
     assert five.can_be_significant
 
 
+def test_many_runs_are_permuted_at_random_and_the_smallest_p_says_so() -> None:
+    """All patterns of 15 runs and 15 are 155 million."""
+    found = statistics.compare_runs(np.arange(15.0), np.arange(20.0, 35.0))
+    assert found.p == found.smallest_p == 2 / 200_001
+
+
 def test_one_seed_gives_an_estimate_without_an_interval() -> None:
     found = statistics.compare_runs(np.array([1.0]), np.array([4.0]))
     assert (found.estimate, found.smallest_p) == (-3.0, 1.0)

@@ -22,7 +22,7 @@ def test_tasks_alone_have_answers_tables_figures_and_a_page_and_no_other_metrics
     assert found["train"] == found["answers"] == 4 * 3 + 1  # the last: rebalanced, on the biased layouts
     assert found["answers_of_control"] == 2 * 2 + 2 * 1
     assert found["multimodal"] == found["nn_direction"] == found["collect"] == 1
-    assert not found.keys() & {"evaluate", "features", "tables", "figures", "report"}
+    assert not found.keys() & {"evaluate", "real_features", "sample_features", "tables", "figures", "report"}
 
 
 def test_a_preset_may_have_tasks_beside_data_sets(tmp_path: Path) -> None:

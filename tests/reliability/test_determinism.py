@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from methods.api import Streams
 from tests.reliability.project import RUN, SAMPLES, Project
 from training.build import build
 from training.config import read_preset
@@ -27,15 +26,6 @@ def test_two_fresh_folders_give_the_same_numbers_one_with_two_jobs_at_a_time_and
     project.run(*(() if stress else (f"results/tiny/{SAMPLES}",)), cores=1)
     for pattern in ("**/*",) if stress else (f"{RUN}/*", SAMPLES):
         assert project.differences(baseline, pattern) == []
-
-
-def test_a_stream_depends_on_its_purpose_and_on_no_earlier_draw() -> None:
-    stream = Streams(0, "panda", "fastgan", "full")
-    first, other, again = (
-        torch.randn(8, generator=stream.generator(purpose)) for purpose in ("sample", "minibatch", "sample")
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
 
 
 def shared_generators() -> list[Any]:

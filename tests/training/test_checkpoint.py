@@ -58,6 +58,27 @@ def test_a_damaged_newest_generation_is_set_aside_for_the_one_before(saved: Path
     assert (saved / "000000003.json.damaged").exists()
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), OSError(5, "Input/output error")])
+def test_too_little_memory_and_a_failing_disk_set_no_state_aside(
+    saved: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
+        patched.setattr(torch, "load", refuse)
+        load(saved)
+    assert load(saved)[0] == 3
+
+
+def test_a_renamed_folder_has_its_run_and_no_other(saved: Path) -> None:
+    moved = saved.rename(saved.with_name("copy"))
+    with RunState(moved, run_hash="run") as state:
+        assert state.load(CPU)[0] == 3
+    with RunState(moved, run_hash="another") as state:
+        assert state.load(CPU) is None
+
+
 class Evil:
     """What pickle would run on loading."""
 

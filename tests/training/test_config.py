@@ -71,6 +71,13 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),
         (("metrics", "full_set"), "panda", r"metrics.full_set: 'panda' is not in the preset"),
         (("tables", "ablation_datasets"), ["panda"], r"tables.ablation_datasets: 'panda' is not in the preset"),
+        (
+            ("tasks",),
+            {"x": {"kind": "super_resolution", "dataset": "panda", "factr": 4, "factor": 4}},
+            r"tasks.x.factr: unknown key; known are kind, dataset, factor, mirror",
+        ),
+        (("tasks",), {"x": {"dataset": "panda"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
+        (("tasks",), {"x": {"kind": "colour"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
         (("skip",), [{"reason": "x", "datset": "y"}], r"skip.0.datset: unknown key; known are reason, dataset"),
     ],

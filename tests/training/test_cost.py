@@ -109,8 +109,12 @@ def test_a_method_that_cannot_be_timed_is_named_and_the_others_are_counted(two_s
 
 def test_trainings_run_side_by_side_and_the_last_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.cost.usable_cpus", lambda: 8)
-    assert "in 3.0 hours, with 4 trainings at a time" in finish([6.0] * 4, CPU, threads=2)
-    assert "in 5.0 hours, with 4 trainings at a time" in finish([10.0, 1.0], CPU, threads=2)
+    assert "in 3.0 hours, with 4 trainings at a time" in finish([6.0] * 4, 0, threads=2)
+    assert "in 5.0 hours, with 2 trainings at a time" in finish([10.0, 1.0], 0, threads=2)
+    assert "in 4.0 hours, with 3 trainings at a time" in finish([4.0] * 3, 8, threads=2), (
+        "eight GPUs, of which three work"
+    )
+    assert "in 6.0 hours, with 2 trainings at a time" in finish([4.0] * 3, 2, threads=2)
 
 
 def test_only_trainings_without_a_result_count(

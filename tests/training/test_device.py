@@ -12,7 +12,7 @@ import torch
 from common.console import UserError
 from tests.conftest import ROOT
 from training import slots
-from training.device import equal_bits, memory_advice, pick_device
+from training.device import device_for, equal_bits, memory_advice, pick_device
 
 
 def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,14 @@ def test_a_slot_is_taken_unless_a_batch_system_gave_this_job_one_gpu(
         monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert pick_device("auto").type == "cuda"
     assert bool(taken) == waits
+
+
+def test_a_control_waits_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(slots, "take", lambda gpus, per_gpu: pytest.fail("it took a slot"))
+    monkeypatch.setattr(slots, "held", [])
+    assert device_for("control_noise", "auto") == torch.device("cpu")
+    assert device_for("fastgan", "cuda").type == "cuda"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not enforce RLIMIT_AS")

@@ -78,6 +78,6 @@ def test_macos_has_neither_an_affinity_nor_proc(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=3 * 2**20))  # bytes there
     found = hardware(CPU)
     assert (found["cpu"], found["cores"], peak_memory_mb(CPU)) == ("Apple M2", 8, 3)
-    assert "in 60 minutes, with 4 trainings at a time" in finish([2.0] * 4, CPU, threads=2)
+    assert "in 60 minutes, with 4 trainings at a time" in finish([2.0] * 4, 0, threads=2)
     with pytest.raises(UserError, match="there is no GPU"):
         check_gpu()

@@ -4,10 +4,11 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
-from common.console import UserError
+from common.console import explained
 from common.files import read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
@@ -26,12 +27,10 @@ def config_files():
 
 def checked_preset():
     """The validated preset.  An error in it ends the run with one sentence that names the key."""
-    try:
+    with explained():
         for path in workflow.configfiles:
             read_yaml(path)  # unlike Snakemake's own reader, it refuses duplicate keys
         preset = parse_preset(config, " and ".join(config_files()))
-    except UserError as error:
-        sys.exit(f"error: {error}")
     return preset.model_copy(update={"command": this_command()})
 
 
@@ -56,6 +55,12 @@ def check_writable():
         sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
 
 
+def makes_results():
+    """Has this command a job with results?  The preset of one that has none must not replace that of a running one."""
+    made = (path for job in workflow.dag.needrun_jobs() for path in job.output)
+    return any(str(path).startswith(f"{P}/") for path in made)
+
+
 def check_gpus():
     """End a run on this machine before any download if its trainings need a GPU and there is none.
 
@@ -66,10 +71,8 @@ def check_gpus():
     if needed and workflow.local_exec and importlib.util.find_spec("torch"):
         from training.device import check_gpu
 
-        try:
+        with explained():
             check_gpu()
-        except UserError as error:
-            sys.exit(f"error: {error}")
 
 
 PRESET = checked_preset()
@@ -77,6 +80,7 @@ PRESET = checked_preset()
 P = f"results/{PRESET.preset}"
 PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
+ASKED = f"{P}/logs/config.json"  # the same of a command that may make no results: `plan`, `prune`, `verify`, `fetch`
 THREADS = PRESET.training.threads
 OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
 ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
@@ -104,10 +108,12 @@ onstart:
     check_externals()
     for note in too_few(PRESET, datasets_in_use()) + unused_externals():
         print(f"note: {note}", file=sys.stderr)
-    write_json(UNUSED, unused_externals())
-    write_text(CONFIG, PRESET.model_dump_json(indent=2))
-    if OWN_PICTURES:
-        write_json(INTAKE, intake())
+    write_text(ASKED, PRESET.model_dump_json(indent=2))
+    if makes_results():
+        shutil.copyfile(ASKED, CONFIG)
+        write_json(UNUSED, unused_externals())
+        if OWN_PICTURES:
+            write_json(INTAKE, intake())
     if notice := outdated_notice():
         print(notice, file=sys.stderr)
 

@@ -13,4 +13,4 @@ rule plan:
     message:
         "timing a few steps of each method"
     shell:
-        f"python -m training plan --config {CONFIG} 2>&1 | tee {{log}}"
+        f"python -m training plan --config {ASKED} 2>&1 | tee {{log}}"

@@ -16,7 +16,7 @@ rule sample:
     threads: THREADS
     resources:
         gpu=gpus_of_method,
-        mem_mb=memory_of_method,
+        mem_mb=PRESET.training.memory_mb,  # a control draws all samples at once
         runtime=120,
     params:
         run=lambda wildcards, input: str(Path(input.run).parent),

@@ -1,6 +1,7 @@
 # Only functions: what a user has put into data/external/ and data/manual/.
 from functools import cache
 
+from data.datasets import RESERVED
 from data.supplied import contents, manual_digest
 
 
@@ -9,11 +10,9 @@ def check_externals():
     if externals() and importlib.util.find_spec("numpy") and importlib.util.find_spec("PIL"):
         from data.survey import survey
 
-        try:
+        with explained():
             for dataset, name, _ in externals():
                 survey(Path("data/external", name, dataset))
-        except UserError as error:
-            sys.exit(f"error: {error}")
 
 
 def visible(folder):
@@ -36,8 +35,11 @@ def externals():
     for name in {folder.parent.name for folder in folders}:
         if name in PRESET.methods or name == "floor":
             sys.exit(f"error: data/external/{name} has the name of a method in the configuration; rename the folder")
-        if not re.fullmatch("[A-Za-z0-9_-]+", name):
-            sys.exit(f"error: data/external/{name}: rename the folder to letters, digits, hyphens and underscores")
+        if not re.fullmatch("[A-Za-z0-9_-]+", name) or name.lower() in RESERVED:
+            sys.exit(
+                f"error: data/external/{name}: rename the folder to letters, digits, hyphens and underscores, and not to "
+                + ", ".join(RESERVED)
+            )
     return [(folder.name, folder.parent.name, 0) for folder in folders]
 
 
@@ -58,10 +60,7 @@ def unused_externals():
     return notes
 
 
-@cache
-def supplied(dataset):
-    """A digest of what data/manual has of a dataset, by content, whatever the dates."""
-    return manual_digest(dataset)
+supplied = cache(manual_digest)  # what data/manual has of a dataset, by content, whatever the dates
 
 
 @cache

@@ -51,7 +51,7 @@ rule prune:
     message:
         "looking through state/"
     shell:
-        f"python -m training prune --config {CONFIG} {{params.delete}} 2>&1 | tee {{log}}"
+        f"python -m training prune --config {ASKED} {{params.delete}} 2>&1 | tee {{log}}"
 
 
 use rule prune as prune_now with:
