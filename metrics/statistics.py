@@ -114,7 +114,10 @@ def ranks(means: pd.DataFrame, lower_is_better: bool) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Friedman:
-    """Friedman's chi-square and Iman and Davenport's F, which is less conservative, with their p-values."""
+    """Friedman's chi-square and Iman and Davenport's F, which is less conservative, with their p-values.
+
+    F and its p are NaN where the order is the same on every dataset: F is then infinite, for two datasets too.
+    """
 
     chi_square: float
     chi_square_p: float
@@ -129,7 +132,7 @@ def friedman(average_ranks: np.ndarray, n_datasets: int) -> Friedman:
     p = float(stats.chi2.sf(chi_square, k - 1))
     rest = n * (k - 1) - chi_square
     if rest <= 1e-9:  # the same order on every dataset
-        return Friedman(chi_square, p, np.inf, 0.0)
+        return Friedman(chi_square, p, nan, nan)
     f = (n - 1) * chi_square / rest
     return Friedman(chi_square, p, f, float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))))
 

@@ -58,6 +58,12 @@ def test_demsars_example() -> None:
     assert statistics.critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)
 
 
+def test_the_same_order_on_every_dataset_has_no_f() -> None:
+    found = statistics.friedman(np.array([1.0, 2.0, 3.0]), 2)
+    assert found.chi_square == 4
+    assert np.isnan([found.f, found.f_p]).all()
+
+
 @pytest.mark.parametrize(("k", "n", "expected"), [(4, 6, 1.92), (6, 6, 3.08), (8, 6, 4.29), (4, 9, 1.56), (8, 9, 3.50)])
 def test_critical_differences(k: int, n: int, expected: float) -> None:
     assert statistics.critical_difference(k, n) == pytest.approx(expected, abs=6e-3)

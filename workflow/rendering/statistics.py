@@ -73,9 +73,14 @@ def ranks_sentence(analysis: Analysis, table: pd.DataFrame) -> str:
         return f"**Ranks.** {analysis.why_no_ranks}"
     found = {row["analysis"]: row for row in table.to_dict("records")}
     friedman, f = found["Friedman chi-square"], found["Iman-Davenport F"]
+    davenport = (
+        "not defined, because the order is the same on every dataset"
+        if pd.isna(f["estimate"])
+        else f"F = {f['estimate']:.2f}, p = {f['p']:.2g}"
+    )
     return (
         f"**Ranks over {len(analysis.means)} datasets.** Friedman: chi-square {friedman['estimate']:.2f}, "
-        f"p = {friedman['p']:.2g}; Iman-Davenport: F = {f['estimate']:.2f}, p = {f['p']:.2g}. Critical difference of "
+        f"p = {friedman['p']:.2g}; Iman-Davenport: {davenport}. Critical difference of "
         f"average ranks (Nemenyi): {found['critical difference of ranks']['estimate']:.2f}. A method without a number "
         "on a dataset has the worst rank there."
     )
