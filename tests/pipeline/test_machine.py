@@ -53,7 +53,7 @@ def test_a_job_needs_no_active_environment_and_no_home(project: Path) -> None:
     done = run(project, target, *overrides)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / target).exists()
-    recorded = shlex.split(json.loads((project / "results/smoke/config.json").read_text())["command"])
+    recorded = shlex.split(json.loads((project / "results/smoke/logs/config.json").read_text())["command"])
     assert recorded == ["snakemake", "--cores", "all", *overrides]
 
 
