@@ -9,7 +9,6 @@ from typing import Any
 
 from tests.reliability.project import PRESET, RUN, Project
 
-FID = "results/tiny/metrics/openmoji_faces/adaptive_imle/seed0/fid.json"
 LOG = "results/tiny/logs/train/openmoji_faces_adaptive_imle_seed0_full.log"
 # The plugin first asks how a job is after 40 seconds, and after each answer without news it waits 10 seconds longer.
 SOON = ("--slurm-init-seconds-before-status-checks", "1")

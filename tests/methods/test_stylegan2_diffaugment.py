@@ -193,18 +193,3 @@ def test_lecam_enters_the_discriminator_s_loss_after_its_start() -> None:
         )
     assert all(weights[0])
     assert not all(weights[1])
-
-
-@pytest.mark.parametrize("changes", [{"augment": "ada"}, {"apa": True}, {"lecam": 0.1, **LOW_SHOT}], ids=str)
-def test_a_saved_state_of_each_switch_continues_to_the_same_bits(changes: dict[str, Any]) -> None:
-    """Saved between two changes of p, which has left zero."""
-    changes = {"ada_kimg": 0.05, "ada_target": -2.0, "ada_every": 2, "lecam_start": 2, **changes}
-    straight, resumed = make(**changes), make(**changes)
-    for step in range(3):
-        straight.train_step(step)
-    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
-    for step in range(3, 6):
-        assert straight.train_step(step) == resumed.train_step(step)
-    assert straight.controller.p > 0 or "lecam" in changes
-    assert_parameters(resumed.discriminator, list(straight.discriminator.parameters()), "discriminator")
-    assert_parameters(resumed.sampler(), list(straight.sampler().parameters()), "average")

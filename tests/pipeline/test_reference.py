@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from workflow.rendering import answers, stamp, tables
+from workflow.rendering import answers, published, stamp, tables
 from workflow.rendering.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = yaml.safe_load((ROOT / "config/reference.yaml").read_text())["reference"]
 CONFIGS = {name: json.loads((ROOT / "results/reference" / name / "config.json").read_text()) for name in PRESETS}
+TWO = ["demo", "multimodal"]  # are rendered; `verify` compares the tables of all with the numbers
 WITH_DATASETS = [name for name, config in CONFIGS.items() if config["datasets"]]
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 HEAVY = ("torch", "torchvision", "lpips", "cleanfid", "prdc", "sklearn", "safetensors")
@@ -38,8 +39,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, no_network: tuple[str, ..
     shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(".*", "__pycache__", *made))
     for name in ("reference", "community"):
         shutil.copytree(ROOT / "results" / name, project / "results" / name)
+    (project / "config/two.yaml").write_text(f"reference: {TWO}\n")
     environment = {**ENVIRONMENT, "PYTHONPATH": str(blocked)}
-    command = [*no_network, "snakemake", "--cores", "1", "--configfile", "config/reference.yaml"]
+    command = [*no_network, "snakemake", "--cores", "1", "--configfile", "config/two.yaml"]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return project, done.stdout + done.stderr
@@ -47,26 +49,23 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, no_network: tuple[str, ..
 
 def test_only_rendering_is_done(rendered: tuple[Path, str]) -> None:
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", rendered[1], re.MULTILINE))
-    assert jobs == {"render": str(len(PRESETS)), "all": "1", "total": str(len(PRESETS) + 1)}
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_tables_are_the_committed_ones(rendered: tuple[Path, str], preset: str) -> None:
-    """The code that is committed with them renders them, apart from what they say of the present sources."""
-    kept, made = ROOT / "results/reference" / preset, rendered[0] / "results/rendered" / preset
-    patterns = ("table*", "layouts.*", "super_resolution.*")
-    names = [path.relative_to(kept) for pattern in patterns for path in sorted(kept.glob(f"tables/{pattern}"))]
-    assert len(names) >= 6
-    texts = [[stamp.without((folder / name).read_text()) for name in names] for folder in (kept, made)]
-    assert [name for name, one, other in zip(names, *texts, strict=True) if one != other] == []
-    assert (made / "report.html").stat().st_size > (100_000 if preset in WITH_DATASETS else 10_000)
+    assert jobs == {"render": "2", "all": "1", "total": "3"}
+    for preset in TWO:
+        assert (rendered[0] / "results/rendered" / preset / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("preset", WITH_DATASETS)
-def test_curves_and_published_numbers_are_the_committed_ones(rendered: tuple[Path, str], preset: str) -> None:
-    kept, made = ROOT / "results/reference" / preset, rendered[0] / "results/rendered" / preset
-    one, other = (pd.read_csv(folder / "tables/published.csv").drop(columns="sources") for folder in (kept, made))
+def test_published_numbers_are_the_committed_ones(preset: str, tmp_path: Path) -> None:
+    kept = ROOT / "results/reference" / preset
+    published.write(Results(kept, kept / "prepared"), tmp_path / "published.csv", tmp_path / "published.md")
+    one, other = (
+        pd.read_csv(folder / "published.csv").drop(columns="sources") for folder in (kept / "tables", tmp_path)
+    )
     assert one.equals(other)
+
+
+def test_curves_are_the_committed_ones(rendered: tuple[Path, str]) -> None:
+    kept, made = ROOT / "results/reference/demo", rendered[0] / "results/rendered/demo"
     assert (kept / "figures/curves.png").read_bytes() == (made / "figures/curves.png").read_bytes()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from common.files import read_json
 from tests.pipeline.conftest import run_snakemake
 
 METHODS = ["adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"]
@@ -61,12 +59,3 @@ def test_a_second_run_has_nothing_to_do(smoke: Path) -> None:
     done = run_snakemake(smoke)
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
-
-
-def test_deleted_outputs_come_back_from_the_state_without_training(smoke_copy: Path) -> None:
-    folder = smoke_copy / "results/smoke/runs/openmoji_faces/fastgan/seed0/full"
-    before = read_json(folder / "run.json")
-    shutil.rmtree(folder)
-    done = run_snakemake(smoke_copy, str((folder / "run.json").relative_to(smoke_copy)))
-    assert done.returncode == 0, done.stderr
-    assert read_json(folder / "run.json") == before

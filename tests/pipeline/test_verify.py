@@ -123,10 +123,11 @@ def test_a_broken_link_is_named(project: Path, sentence: str) -> None:
     assert re.search(sentence, "\n".join(found.broken))
 
 
-@pytest.mark.parametrize("sentence", RENDERED)
-def test_what_is_not_rendered_from_the_numbers_is_named(project: Path, sentence: str) -> None:
-    RENDERED[sentence]()
-    assert re.search(sentence, "\n".join(chain().broken))
+def test_what_is_not_rendered_from_the_numbers_is_named(project: Path) -> None:
+    for harm in RENDERED.values():
+        harm()
+    broken = "\n".join(chain().broken)
+    assert [sentence for sentence in RENDERED if not re.search(sentence, broken)] == []
 
 
 def test_an_edited_method_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,10 +137,7 @@ def test_an_edited_method_is_named(project: Path, monkeypatch: pytest.MonkeyPatc
     assert any("the sources of fastgan have changed since" in sentence for sentence in found.broken)
 
 
-def test_the_target_says_intact_or_fails(smoke: Path, smoke_copy: Path, snakemake: Callable[..., Any]) -> None:
-    done = snakemake(smoke, "verify")
-    assert done.returncode == 0, done.stderr
-    assert "results/smoke: intact (" in done.stdout
+def test_the_target_fails_and_names_the_broken_link(smoke_copy: Path, snakemake: Callable[..., Any]) -> None:
     flip(smoke_copy / P / f"runs/{CELL}/full/model.safetensors")
     done = snakemake(smoke_copy, "verify")
     assert done.returncode != 0

@@ -13,21 +13,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from common.console import UserError
 from common.files import write_json
 from common.hashing import sha256_file
 from data.archive import SourceError
-from data.load import data_hash
 from networks import weights
 from networks.weight_readers import READERS
-from training.config import RunConfig
-from training.loop import train
-from training.sampling import load_run
-from training.sections import Training
 
 
 class Intruder:
@@ -99,19 +92,3 @@ def test_record_without_a_digest_is_refused(stored: Path, tally, record: Any) ->
     for ask in (weights.load_tensors, weights.weights_digest):
         with tally.input("weights"), pytest.raises(UserError, match=r"toy\.json records no sha256: delete"):
             ask("toy")
-
-
-def test_run_whose_weights_became_a_pickle_is_refused(tmp_path: Path, monkeypatch, tally, hostile_pickle) -> None:
-    monkeypatch.chdir(tmp_path)
-    images = np.random.default_rng(0).integers(0, 255, (10, 16, 16, 3), dtype=np.uint8)
-    folder = tmp_path / "data/prepared/16/openmoji_faces"
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    split = {"train": list(range(9)), "heldout": [9]}
-    write_json(folder / "manifest.json", {"title": "toy", "array_sha256": data_hash(images), "split": split})
-    run = RunConfig("toy", "openmoji_faces", "control_real", 0, "full", 16, 0, 1, {})
-    train(run, intervals=Training(), out=Path("out"))
-    load_run(Path("out"), torch.device("cpu"))
-    Path("out/model.safetensors").write_bytes(hostile_pickle)
-    with tally.input("weights"), pytest.raises(UserError, match=r"model\.safetensors has sha256 [0-9a-f]{64}, but"):
-        load_run(Path("out"), torch.device("cpu"))

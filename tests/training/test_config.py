@@ -93,14 +93,6 @@ def test_mistakes_are_named(demo: dict[str, Any], path: tuple[str, ...], value: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_is_named_that_is_absent_or_holds_a_date(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"config/dmo.yaml does not exist"):
-        read_preset("dmo")
-    (tmp_path / "date.yaml").write_text("preset: 2024-01-01\n")
-    with pytest.raises(UserError, match=r"date.yaml: it holds a value that is neither text nor a number"):
-        read_preset(tmp_path / "date.yaml")
-
-
 def test_by_dataset_overrides_one_dataset_and_defaults_are_filled_in(demo: dict[str, Any]) -> None:
     demo["datasets"] = ["openmoji_faces", "openmoji_animals"]
     demo["methods"]["fastgan"] |= {"steps": 800, "by_dataset": {"openmoji_animals": {"batch": 3, "steps": 7}}}

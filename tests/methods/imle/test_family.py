@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -111,19 +110,6 @@ def test_thresholds_may_use_the_distances_of_the_last_steps():
     method.descend(0, batch)
     assert torch.allclose(method.reached(batch), method.current_distance(batch), atol=1e-6)
     assert torch.equal(method.reached(torch.tensor([1])), torch.zeros(1)), "not trained on yet"
-
-
-def test_a_policy_may_forbid_candidates():
-    class FarOnly(VanillaIMLE):
-        def screen(self, distances: Tensor) -> Tensor:
-            return distances.masked_fill((distances < 1.0).any(dim=0), torch.inf)
-
-    method = flat(FarOnly, pool_factor=20.0)
-    method.initialise()
-    assert method.current_distance(method.everyone).min() > 0.99
-    plain = flat(VanillaIMLE, pool_factor=20.0)
-    plain.initialise()
-    assert plain.current_distance(plain.everyone).max() < 0.99
 
 
 # Noise ----------------------------------------------------------------------------------------------------------------
@@ -268,49 +254,6 @@ def test_projected_search_does_not_divide_by_the_number_of_positions():
 
 # The whole method -----------------------------------------------------------------------------------------------------
 
-VARIANTS = [
-    (AdaptiveIMLE, {"schedule": "paper", "delta": 0.99, "optimizer": "adam"}),
-    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "force_resample": 3, "sample_from": "ema"}),
-    (AdaptiveIMLE, {"schedule": "official", "staleness": 1, "search": "sketch", "measure": "in_step"}),
-    (VanillaIMLE, {"reassign_every": 2}),
-]
-
-
-@pytest.mark.parametrize(("method", "changes"), VARIANTS)
-def test_resumed_run_continues_to_the_same_bits(method, changes):
-    """Saved in the middle of an epoch and loaded into a fresh method: losses, assignments and weights are identical."""
-    original = build(method, n=5, **changes)
-    for step in range(7):
-        original.train_step(step)
-    resumed = build(method, n=5, **changes)
-    resumed.load_state_dict(copy.deepcopy(original.state_dict()))
-    tail = [[run.train_step(step) for step in range(7, 25)] for run in (original, resumed)]
-
-    assert tail[0] == tail[1]
-    assert sum(scalars["reassigned"] for scalars in tail[0]) > 0
-    assert torch.equal(original.assigned.z, resumed.assigned.z)
-    for ours, theirs in zip(original.sampler().parameters(), resumed.sampler().parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-
-
-def test_loss_goes_down_on_eight_images(lpips_weights):
-    """The real distance, LPIPS + 0.1 MSE, falls by 30 % within 60 steps, in either search."""
-    for search in ("exact", "projected"):
-        lpips = {
-            "lpips_weight": 1.0,
-            "mse_weight": 0.1,
-            "perceptual": "alex",
-            "perceptual_upsample": 2,
-            "search": search,
-        }
-        size = {"blocks": "4m1,8m4,16m8,32m16", "width": 16, "latent_dim": 16, "pool_batch": 16, "batch": 8}
-        method = build(
-            VanillaIMLE, n=8, side=32, **lpips, **size | {"learning_rate": 5e-3, "warmup_steps": 5, "proj_dim": 100}
-        )
-        method.images[:] = method.images[:, :, ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3)
-        losses = [method.train_step(step)["loss"] for step in range(60)]
-        assert sum(losses[-5:]) < 0.7 * sum(losses[:5]), search
-
 
 def test_averaged_weights_are_sampled_if_asked_for():
     method = build(AdaptiveIMLE, sample_from="ema", ema_decay=0.9, learning_rate=0.01)
@@ -322,15 +265,6 @@ def test_averaged_weights_are_sampled_if_asked_for():
     assert method.sampler() is not method.decoder
     assert not torch.allclose(raw, averaged)
     assert build(AdaptiveIMLE).sampler().__class__ is method.decoder.__class__
-
-
-def test_learning_rate_rises_linearly_to_its_value():
-    method = build(VanillaIMLE, learning_rate=1.0e-3, warmup_steps=4)
-    rates = []
-    for step in range(6):
-        method.train_step(step)
-        rates.append(method.optimizer.param_groups[0]["lr"])
-    assert rates == pytest.approx([0, 2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])  # the official code counts from 0
 
 
 def test_blocks_must_end_at_the_resolution_of_the_images():
