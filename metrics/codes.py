@@ -27,6 +27,7 @@ from data.load import load
 from metrics import equal_counts, fid
 from metrics.features import extract
 from metrics.precision_recall import precision_recall
+from training.protocols import RUN_KEYS
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 500  # of the prior, at least
 K = 5  # as in inception-k5
-KEYS = ("dataset", "method", "seed", "split", "steps", "run_hash")
 Row = dict[str, Any]
 Generate = Callable[["Latents"], "torch.Tensor"]
 
@@ -65,7 +65,7 @@ def measure(folder: Path, state_root: Path, device: torch.device) -> list[Row]:
         for weights, generate in generators(method).items():
             images = draw(generate, latents)
             measured = compare(real, features, images, extract(images, "inception", device=device), record["seed"])
-            what = {key: record[key] for key in KEYS}
+            what = {key: record[key] for key in RUN_KEYS}
             norm = float(latents.z.square().mean().sqrt())
             rows.append(what | {"codes": codes, "weights": weights, "code_rms": norm} | measured)
     return rows
