@@ -1,7 +1,7 @@
 """Check all files from tables to training data: is each still the file that the next one was made from?
 
     python -m workflow.rendering.verify results/demo
-    python -m workflow.rendering.verify results/reference/demo results/reference/panda_lite
+    python -m workflow.rendering.verify results/reference/demo results/reference/field
 
 Tables, statistics and the numbers of the report are made again from metrics.csv, which is collected again from the
 metric files; the report's pictures are drawn again from the samples.  All other files record the sha256 of the files
