@@ -272,7 +272,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     """The first mistake in one sentence: its key, and what is wrong with the value."""
     first = error.errors(include_url=False)[0]
     place, known = list(first["loc"]), _fields_at(model, first["loc"][:-1])
-    if place[:1] == ["tasks"] and len(place) > 2:
+    if place[:1] == ["tasks"] and len(place) > 2 and place[2] in TASKS:
         known = list(TASKS[place.pop(2)].model_fields)  # pydantic names the kind too
     key, value = ".".join(map(str, place)) or "top level", first["input"]
     if first["type"] == "missing":

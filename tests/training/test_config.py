@@ -77,6 +77,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
             r"tasks.x.factr: unknown key; known are kind, dataset, factor, mirror",
         ),
         (("tasks",), {"x": {"dataset": "panda"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
+        (("tasks",), {"x y": {"kind": "layout", "dataset": "panda"}}, r"tasks.x y.\[key\]: must be "),
         (("tasks",), {"x": {"kind": "colour"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
         (("skip",), [{"reason": "x", "datset": "y"}], r"skip.0.datset: unknown key; known are reason, dataset"),
