@@ -73,18 +73,23 @@ def check(results: Results, folder: Path) -> None:
 
 def _dataset(results: Results, dataset: str, folder: Path) -> About:
     real = results.real(dataset)
-    methods: dict[str, dict[str, Any]] = {}
-    for row in results.ranked:
-        arrays = results.samples(dataset, row)
-        if arrays:
-            samples = _samples(arrays, results.copies(dataset, row), real)
-            methods[row.id] = {"samples": samples}
-            _sheet(arrays["images"][[sample["number"] for sample in samples]], folder, row, "samples")
-            if "interpolation" in arrays:
-                paths = _thinned(arrays["interpolation"])
-                methods[row.id]["paths"] = list(paths.shape[:2])
-                _sheet(paths.reshape(-1, *paths.shape[2:]), folder, row, "paths", paths.shape[1])
+    drawn = {row.id: _method(results, dataset, row, real, folder) for row in results.ranked}
+    methods = {name: found for name, found in drawn.items() if found}
     return {"methods": methods, **_training(real, methods, folder), **_heldout(results, dataset, methods, folder)}
+
+
+def _method(results: Results, dataset: str, row: Entry, real: np.ndarray | None, folder: Path) -> dict[str, Any]:
+    """Draw the samples and interpolations of one method; nothing if its samples are not there."""
+    arrays = results.samples(dataset, row)
+    if not arrays:
+        return {}
+    found: dict[str, Any] = {"samples": _samples(arrays, results.copies(dataset, row), real)}
+    _sheet(arrays["images"][[sample["number"] for sample in found["samples"]]], folder, row, "samples")
+    if "interpolation" in arrays:
+        paths = _thinned(arrays["interpolation"])
+        found["paths"] = list(paths.shape[:2])
+        _sheet(paths.reshape(-1, *paths.shape[2:]), folder, row, "paths", paths.shape[1])
+    return found
 
 
 def _samples(arrays: Arrays, copies: Arrays | None, real: np.ndarray | None) -> list[dict[str, Any]]:
