@@ -28,11 +28,7 @@ RECORDS = (
     "runs/**/history.csv",
     DUPLICATES.format(dataset="*"),
 )
-RENDERED = (
-    "tables/*",
-    "statistics.*",
-    *(f"figures/{name}.*" for name in ("counts", "curves", "learning", "shots", "variants")),
-)
+RENDERED = ("tables/*", "statistics.*", *(f"figures/{name}.*" for name in figures.DIAGRAMS))
 PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
