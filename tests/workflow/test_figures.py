@@ -121,10 +121,17 @@ def test_long_names_of_the_ranking_are_inside_the_page(make, tmp_path, monkeypat
     drawn = []
     monkeypatch.setattr(ranking, "finish", lambda figure, *_: drawn.append(figure))
     methods = config()["methods"] | {"stylegan2": {"steps": 1500}}
-    renamed = lambda frame: frame.assign(method=frame["method"].replace("mixdl", "stylegan2"))  # noqa: E731
-    figures.draw("ranking", make(renamed, methods=methods), tmp_path / "a.png", tmp_path / "a.pdf")
+
+    def last(frame: pd.DataFrame) -> pd.DataFrame:
+        """StyleGAN2, in place of MixDL, has the worst rank, at the right end of the scale."""
+        named = frame.assign(method=frame["method"].replace("mixdl", "stylegan2"))
+        return named.assign(value=named["value"].mask(named["method"] == "stylegan2", 300.0))
+
+    figures.draw("ranking", make(last, methods=methods), tmp_path / "a.png", tmp_path / "a.pdf")
     labels = {label.get_text(): label.get_window_extent().x0 for label in drawn[0].axes[0].get_yticklabels()}
     assert "StyleGAN2 +\nDiffAugment" in labels and min(labels.values()) > 0
+    ranked = [text.get_window_extent() for text in drawn[0].axes[1].texts]
+    assert len(ranked) == 5 and all(0 < box.x0 < box.x1 < drawn[0].bbox.width for box in ranked)
 
 
 def test_curves_have_a_line_for_each_dataset(make, tmp_path):

@@ -18,7 +18,7 @@ from workflow.rendering.style import COLOURS, GREY, INK, SMALL, finish, new_figu
 # Pixels.
 HEAD, FOOT, ROW, BASE = 60, 90, 36, 130
 LETTERS = 28  # in a line of text that takes the place of a panel
-NAME = 20  # letters in a line of a method's name
+NAME = 18  # letters in a line of a method's name
 
 
 @styled
@@ -57,7 +57,7 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
     axes.set_title("Average rank (1: best)", loc="left")
     if analysis.why_no_ranks:
         return _explain(axes, analysis.why_no_ranks)
-    titles = {row.id: row.title for row in analysis.methods}
+    titles = {row.id: fill(row.title, NAME) for row in analysis.methods}
     scikit_posthocs.critical_difference_diagram(
         analysis.ranks.rename(titles),
         analysis.pairs.rename(index=titles, columns=titles),
