@@ -117,6 +117,7 @@ class Loop:
         self.seconds = self.processor_seconds = 0.0  # in training steps
         self.checkpoints: list[dict[str, Any]] = []  # the exported ones
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.code = {**git_state(), "versions": versions()}  # now: commits during a training did not train it
         self.equal_bits = intervals.deterministic or method.device.type == "cpu"
         self.segments = [segment(method.device, 0)]  # the last one is in progress
 
@@ -254,8 +255,7 @@ class Loop:
                 "n_train": len(self.method.images),
                 "files": {name: sha256_file(folder / name) for name in names},
                 "checkpoints": self.checkpoints,
-                **git_state(),
-                "versions": versions(),
+                **self.code,
                 "hardware": hardware(self.method.device),
                 "segments": trained,
                 "mixed_devices": mixed_devices(trained),

@@ -59,18 +59,19 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def segment(device: torch.device, step: int) -> dict[str, Any]:
-    """Where the part of a training that begins after `step` runs."""
+    """Where and with which torch the part of a training that begins after `step` runs."""
     parts, job = hardware(device), batch_job()
     where = {"host": host(), "device": parts["gpu"] or parts["cpu"], "job": job and job.id}
-    return {**where, "first_step": step, "last_step": step}
+    return {**where, "torch": torch.__version__, "first_step": step, "last_step": step}
 
 
 def mixed_devices(segments: list[dict[str, Any]]) -> str | None:
-    """One sentence if the segments of a training ran on different kinds of device, or None."""
-    kinds = sorted({segment["device"] for segment in segments})
-    if len(kinds) < 2:
-        return None
-    return f"trained on {' and '.join(kinds)}: a run on one kind of device has other last bits"
+    """One sentence if the segments of a training ran on different kinds of device or versions of torch, or None."""
+    for key, what in (("device", "on"), ("torch", "with torch")):
+        kinds = sorted({segment[key] for segment in segments if key in segment})  # no torch before version 0.5
+        if len(kinds) > 1:
+            return f"trained {what} {' and '.join(kinds)}: a run with one of them alone has other last bits"
+    return None
 
 
 def peak_memory_mb(device: torch.device) -> int:

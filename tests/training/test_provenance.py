@@ -15,7 +15,7 @@ from common.console import UserError
 from training import provenance
 from training.cost import finish
 from training.device import check_gpu
-from training.provenance import git_state, hardware, peak_memory_mb
+from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment
 
 CPU = torch.device("cpu")
 
@@ -64,6 +64,12 @@ def test_an_unknown_commit_has_its_reason(
     state = git_state()
     assert why in state["git_error"]
     assert (state["git_commit"], state["git_dirty"]) == (None, None)
+
+
+def test_another_torch_in_the_middle_of_a_training_is_named() -> None:
+    parts = [{**segment(CPU, step), "torch": version} for step, version in ((0, "2.13.0"), (5, "2.14.0"))]
+    assert mixed_devices(parts[:1] * 2) is None
+    assert "with torch 2.13.0 and 2.14.0" in (mixed_devices(parts) or "")
 
 
 def test_macos_has_neither_an_affinity_nor_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
