@@ -24,7 +24,8 @@ from training.registry import ROOT, find_method, method_info
 from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
 TASKS: dict[Any, type[BaseModel]] = {"super_resolution": SuperResolution, "layout": Layout}  # by kind
-RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs")  # folders of results/ that belong to no preset
+# Folders of results/ that belong to no preset.
+RESERVED = ("reference", "rendered", "figure1", "nn_direction", "logs", "community")
 
 
 class Preset(Section):
@@ -47,7 +48,7 @@ class Preset(Section):
     def why_left_out(self, dataset: str, method: str, split: str, seed: int | None = None) -> str | None:
         """Why a cell cannot exist or is skipped, or None if it is computed; also for samples made elsewhere.
 
-        dataset: or a task, whose one split is train.  seed: None asks for a reason that holds for every seed.
+        dataset: or a task, whose one split is train.  seed: None asks for the reasons why every seed is left out.
         """
         info = find_method(method)
         if is_conditional(method) != (split == "train"):
@@ -59,8 +60,11 @@ class Preset(Section):
                 return (
                     "the method declares no backtracking" if info.trains else "a control has no latent code to optimise"
                 )
-        seeds = self.seeds if seed is None else (seed,)
-        return next((skip.reason for skip in self.skip if skip.covers(dataset, method, split, seeds)), None)
+        reasons = [
+            next((skip.reason for skip in self.skip if skip.covers(dataset, method, split, one)), "")
+            for one in (self.seeds if seed is None else (seed,))
+        ]
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else None
 
     def cells(self, split: str = "full") -> list[tuple[str, str, int]]:
         """(dataset or task, method, seed) of every run of this split."""
@@ -166,9 +170,13 @@ def check(preset: Preset) -> None:
     """Raises `UserError` if a dataset, a method or a field of one does not exist, or a value contradicts another."""
     if preset.preset in RESERVED:
         raise UserError(f"preset: {preset.preset!r} is the name of another folder of results/; choose a different one")
-    for key in ("datasets", "seeds"):
-        values = getattr(preset, key)
-        if len(set(values)) < len(values):
+    for key, listed in {
+        "datasets": preset.datasets,
+        "seeds": preset.seeds,
+        "metrics.precision_recall": preset.metrics.precision_recall,
+        "metrics.frechet": preset.metrics.frechet,
+    }.items():
+        if len(set(listed)) < len(listed):
             raise UserError(f"{key}: a value occurs twice; remove one")
     for dataset in preset.datasets:
         dataset_info(dataset)

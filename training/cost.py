@@ -91,7 +91,8 @@ def candidates(run: RunConfig) -> float:
     chunk = config.get("chunk", 1)  # RS-IMLE's pools are whole chunks
     pool = -(-(config["pool_size"] or int(config["pool_factor"] * n)) // chunk) * chunk
     if config.get("schedule") == "paper":  # every image that is due has a search of its own
-        searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(config["delta"]))
+        delta = min(config["delta"], 1 - 1e-9)  # with 1, thresholds do not fall
+        searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(delta))
     else:
         epochs = run.steps / math.ceil(n / config["batch"])
         searches = math.ceil(epochs / (config["staleness"] if "schedule" in config else config["reassign_every"]))

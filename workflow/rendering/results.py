@@ -16,9 +16,10 @@ import pandas as pd
 
 from common.console import UserError
 from common.files import read_json
+from metrics.collect import TEXTS
 from training.config import Preset, load_preset
 from training.sections import ALL_SPLITS
-from workflow.rendering.contents import FLOOR, Entry, entries
+from workflow.rendering.contents import HALVES, Entry, entries
 
 NOT_RUN = "not run"
 DUPLICATES = "metrics/{dataset}/floor/seed0/diversity.json"
@@ -51,20 +52,20 @@ class Results:
 
     @cached_property
     def rows(self) -> list[Entry]:
-        """Methods, then samples made elsewhere, then controls, then the floor of FID."""
+        """Methods, then samples made elsewhere, then controls, then the real halves."""
         known, frame = entries(self.preset), self.metrics
         measured = set(frame.loc[~frame["dataset"].isin(list(self.preset.tasks)), "method"])
-        elsewhere = sorted(measured - {entry.id for entry in known} - {FLOOR.id})
+        elsewhere = sorted(measured - {entry.id for entry in known} - {HALVES.id})
         return [
             *(entry for entry in known if entry.ranked),
             *(Entry(name, name, "external") for name in elsewhere),
             *(entry for entry in known if not entry.ranked),
-            *([FLOOR] if FLOOR.id in measured else []),
+            *([HALVES] if HALVES.id in measured else []),
         ]
 
     @property
     def ranked(self) -> list[Entry]:
-        """The rows that are ranked and shown in figures: all except controls and floor."""
+        """The rows that are ranked and shown in figures: all except controls and real halves."""
         return [row for row in self.rows if row.ranked]
 
     @property
@@ -95,15 +96,16 @@ class Results:
         ]
         return [read_json(path) for path in paths if path.is_file()]
 
-    def why_missing(self, dataset: str, row: Entry, split: str = "full") -> str:
+    def why_missing(self, dataset: str, row: Entry, split: str = "full", seed: int | None = None) -> str:
         """The text of a cell without a number: "n/a (reason)" if it cannot exist, otherwise "not run"."""
-        reason = self.preset.why_left_out(dataset, row.id, split)
+        reason = self.preset.why_left_out(dataset, row.id, split, seed)
         return f"n/a ({reason})" if reason else NOT_RUN
 
     def why(self, dataset: str, row: Entry, split: str = "full") -> str:
         """Why pictures of a row are missing: left out, not run, or run but the pictures are not on this machine."""
-        reason = self.why_missing(dataset, row, split)
-        ran = (self._run(dataset, row.id, self._seed(row), split) / "run.json").is_file()
+        seed = self._seed(row)
+        reason = self.why_missing(dataset, row, split, seed)
+        ran = (self._run(dataset, row.id, seed, split) / "run.json").is_file()
         return self.why_no_images(dataset) if reason == NOT_RUN and ran else reason
 
     def why_no_images(self, dataset: str) -> str:
@@ -200,7 +202,7 @@ def open_results(path: Path | str) -> Results:
 def read_metrics(path: Path, preset: str) -> pd.DataFrame:
     """The table of metrics/collect.py.  Raises `UserError` if it is damaged or has numbers of another preset."""
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(("preset", "dataset", "method", "split", "protocol"), str))
+        frame = pd.read_csv(path, dtype=TEXTS)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run: snakemake --cores all {shlex.quote(str(path))}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
