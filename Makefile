@@ -56,7 +56,7 @@ lint: .venv/.installed
 
 clean:
 	rm -rf results/demo results/field results/multimodal results/mine results/smoke results/rendered results/figure1 results/nn_direction results/logs \
-	  .snakemake .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	  .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \

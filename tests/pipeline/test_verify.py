@@ -95,6 +95,9 @@ HARMS: dict[str, Callable[[], None]] = {
     r"features/\S+ has sha256 \w+, but \S+json was": lambda: flip(P / f"features/inception/{CELL}.npz"),
     r"samples/\S+ has sha256 \w+, but \S+features": lambda: other_samples(SAMPLES),
     r"samples/\S+ is missing, and \S+features": lambda: SAMPLES.unlink(),
+    r"run.json was trained with other settings than config.json": lambda: replace(
+        P / "config.json", r'"ngf": \d+', '"ngf": 3'
+    ),
     r"run.json: its settings do not give its run_hash": lambda: reseal(RUN / "run.json", seed=3),
     r"holds the run 0123, but \S+samples\S+ was made from": lambda: reseal(RUN / "run.json", run_hash="0123"),
     r"full/model.safetensors has sha256 \w+, but \S+samples": lambda: flip(RUN / "model.safetensors"),

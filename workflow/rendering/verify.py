@@ -33,7 +33,7 @@ from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
-from workflow.rendering.contents import FLOOR, learning_files
+from workflow.rendering.contents import HALVES, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "mode_distance": "diversity", "fwv": "answers"}  # by metric
@@ -147,7 +147,7 @@ class Chain(Links):
     def trace(self) -> None:
         """From metrics.csv and the metric files to the fetched images."""
         frame = self.results.metrics
-        frame = frame[(frame["method"] != FLOOR.id) | (frame["metric"] != "precision")]  # the ceiling: diversity.json
+        frame = frame[(frame["method"] != HALVES.id) | (frame["metric"] != "precision")]  # in diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
         files = [
             self.folder
@@ -218,6 +218,9 @@ class Chain(Links):
         for name, sha256 in record["files"].items():
             _same(path.with_name(name), sha256, path)
         _check_identity(record, path)
+        asked = self.results.preset.run(*(record[key] for key in ("dataset", "method", "seed", "split")))
+        if config_hash(asked) != record["config_hash"]:
+            raise UserError(f"{path} was trained with other settings than config.json asks for; run snakemake again")
         if stamp.sources_changed(record):
             raise UserError(f"{path}: the sources of {record['method']} have changed since it was trained")
         from training.inputs import hash_of, training_set  # needs torch, which saved results do not
