@@ -49,11 +49,14 @@ else:
 
         include: "workflow/rules/answers.smk"
     include: "workflow/rules/learning.smk"
-    include: "workflow/rules/tables.smk"
-    include: "workflow/rules/figures.smk"
+
+    if PRESET.datasets:
+
+        include: "workflow/rules/tables.smk"
+        include: "workflow/rules/figures.smk"
+        include: "workflow/rules/report.smk"
     include: "workflow/rules/figure1.smk"
     include: "workflow/rules/nn_direction.smk"
-    include: "workflow/rules/report.smk"
 
     if PRESET.tasks:
 

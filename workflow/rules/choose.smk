@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
@@ -38,6 +39,16 @@ def lists_mine():
     return isinstance(config.get("datasets"), list) and MINE in config["datasets"]
 
 
+def _check_unused(record):
+    """Snakemake takes its lock only later, and a dry run takes none."""
+    running = any(Path(".snakemake/locks").glob("*")) and "--unlock" not in sys.argv
+    if running and MINE_RECORD.is_file() and read_json(MINE_RECORD)["digest"] != record["digest"]:
+        sys.exit(
+            "error: another run is using other pictures; wait for it.  If there is none, add --unlock to this command, "
+            "and run it again without"
+        )
+
+
 def look_at_images():
     """Make the folder's pictures the dataset `mine`, and print what was found and changed."""
     if not lists_mine():
@@ -52,6 +63,7 @@ def look_at_images():
         sys.exit(f"error: images= needs numpy and Pillow beside Snakemake ({error}): pip install -r requirements.txt")
     with explained():
         record = look(IMAGES, digest(code_hashes(*LOOKING)))
+        _check_unused(record)
         save({**record, "gpu": record.get("gpu", False) if workflow.overwrite_configfiles else GPU})
     resolution = config.get("resolution")
     told = report(record, resolution if isinstance(resolution, int) else 32)

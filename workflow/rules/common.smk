@@ -1,4 +1,4 @@
-# Only functions: the cells of the preset, and the paths of their files.
+# The preset, the paths of its files, and what happens before and after a run.
 import importlib.util
 import json
 import os
@@ -18,6 +18,7 @@ from training.counts import too_few
 from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
 from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
+from workflow.rendering.contents import figures_of, printed, tables_of
 
 
 def config_files():

@@ -27,21 +27,3 @@ rule report:
         "writing {output.page}"
     script:
         "../scripts/report.py"
-
-
-localrules:
-    verify,
-
-
-# No inputs: it checks the existing files and runs no other rule.
-rule verify:
-    log:
-        f"{P}/logs/verify.log",
-    conda:
-        "../../environment.yml"
-    params:
-        results=P,
-    message:
-        "tracing every number of {params.results} back to the images"
-    shell:
-        "python -m workflow.rendering.verify {params.results} 2>&1 | tee {log}"

@@ -1,6 +1,5 @@
 # Tables 1-4 as CSV, Markdown and LaTeX, the comparison with published numbers, and the statistics: one job, because each
 # takes less time than the start of another.
-from workflow.rendering.contents import figures_of, printed, tables_of
 
 
 rule tables:
