@@ -143,7 +143,7 @@ def _features(arguments: argparse.Namespace) -> None:
     images, described = features.read_samples(source) if arguments.samples else features.read_prepared(source)
     _refuse_other_sources(source, described)
     device = measuring_device(arguments.device, arguments.threads)
-    with memory_advice(f"{arguments.network} features", f"lower --batch (now {arguments.batch})"):
+    with memory_advice(f"{arguments.network} features", _less_memory(arguments.batch)):
         values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
     features.save(arguments.out, values, arguments.network, source, described)
 
@@ -205,6 +205,10 @@ def _measure_halves(
     fid, dataset = floor(inception, preset.preset, seed=0), inception.meta["samples"]["dataset"]
     measured = diversity.of_halves(diversity.image_set(images, real), dataset, preset, _lpips(arguments, preset))
     return {"fid": fid, "diversity": measured}
+
+
+def _less_memory(batch: int) -> str:
+    return f"let fewer jobs run at once (--cores), or call this command with a --batch below {batch}"
 
 
 def _lpips(arguments: argparse.Namespace, preset: Preset) -> LPIPS:
@@ -272,7 +276,7 @@ def _backtrack(arguments: argparse.Namespace) -> None:
     protocol, device = preset.metrics.backtracking, measuring_device(arguments.device, arguments.threads)
     targets, manifest = load(record["dataset"], record["resolution"], "heldout")
     items = manifest["split"]["heldout"]
-    with memory_advice(f"backtracking {arguments.run}", f"lower --batch (now {arguments.batch})"):
+    with memory_advice(f"backtracking {arguments.run}", _less_memory(arguments.batch)):
         method = load_run(arguments.run, device)
         if not method.backtracks:
             raise UserError(f"{record['method']} has no latent code to optimise; leave it out of backtracking")

@@ -81,7 +81,7 @@ def _of_one(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, up
             scores["ssim"] = conditional.ssim(pixels, truth)
         for name, values in scores.items():
             measured[f"best_{name}"] = conditional.best_of_k(values, higher=name != "lpips")
-            measured[f"mean_{name}"] = conditional.mean_of_k(values)
+            measured[f"mean_{name}"] = values.mean()
     if isinstance(task, SuperResolution):
         small = (torch.from_numpy(examples.conditions) + 1) * 127.5
         measured["consistency"] = conditional.consistency(pixels, small)

@@ -25,6 +25,7 @@ from common.files import read_sealed, write_text
 from common.hashing import derive_seed
 from data.load import load
 from metrics import equal_counts, fid
+from metrics.collect import TEXTS
 from metrics.features import extract
 from metrics.precision_recall import precision_recall
 from training.protocols import RUN_KEYS
@@ -45,7 +46,7 @@ def extend(path: Path, rows: list[Row]) -> None:
     """Write rows of one run into a table, in place of earlier rows of this run."""
     table = pd.DataFrame(rows)
     if path.is_file():
-        kept = pd.read_csv(path)
+        kept = pd.read_csv(path, dtype=TEXTS)
         table = pd.concat([kept[kept["run_hash"] != rows[0]["run_hash"]], table])
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 

@@ -21,6 +21,8 @@ COLUMNS = (
     *("n_real", "n_fake", "steps", "run_hash", "item", "n"),
 )
 KEY = ("dataset", "method", "split", "seed", "metric", "protocol", "item")
+# Of read_csv: a name may consist of digits.
+TEXTS = dict.fromkeys(("preset", "dataset", "method", "split", "protocol", "run_hash"), str)
 COUNTS = ("seed", "n_real", "n_fake", "steps", "item", "n")  # whole numbers, blank where they do not apply
 
 

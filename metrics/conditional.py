@@ -35,10 +35,6 @@ def best_of_k(scores: Tensor, higher: bool = False) -> Tensor:
     return (scores.amax(dim=1) if higher else scores.amin(dim=1)).mean()
 
 
-def mean_of_k(scores: Tensor) -> Tensor:
-    return scores.mean()
-
-
 def recall_distance(distances: Tensor) -> Tensor:
     """The mean over right answers of the distance to the nearest drawn one, (); distances: (n, k, a)."""
     return distances.amin(dim=1).mean()

@@ -62,7 +62,7 @@ def of_halves(real: ImageSet, dataset: str, preset: Preset, lpips: LPIPS) -> dic
     """The contents of diversity.json of the halves, with the pairs of near-duplicates of the dataset."""
     what = {"dataset": dataset, "method": "floor", "seed": 0, "split": "full", "steps": None, "run_hash": None}
     duplicates = copy_rate.near_duplicates(copy_rate.references(real.images).among)
-    measured = halves(real, preset.metrics, lpips, 0, dataset) if len(real.images) >= 2 * FID_LEAST else []
+    measured = halves(real, preset.metrics, lpips, 0, dataset)
     return {"preset": preset.preset, **what, "rows": measured, "near_duplicates": duplicates}
 
 
@@ -82,11 +82,13 @@ def rows(
 
 
 def halves(real: ImageSet, settings: Metrics, lpips: LPIPS, seed: int, dataset: str) -> list[Row]:
-    """The same for one half of the real images against the other: what a perfect model of equal counts would get.
+    """The same for one half of the real images against the other, about what new images of the same kind would get.
 
-    It is the floor of distances and of the copy rate, and the ceiling of precision and recall, which have rows by the
-    preset's own protocols too.  The halves are those of the floor of FID.
+    Precision and recall have rows by the preset's own protocols too.  The halves are those of FID.  Too few images have
+    no rows.
     """
+    if len(real.images) < 2 * FID_LEAST:
+        return []
     one, other = (real[part] for part in half_indices(len(real.images), seed, dataset))
     measured, _ = rows(one, other, settings, lpips, seed)
     for protocol in settings.precision_recall:
@@ -96,7 +98,7 @@ def halves(real: ImageSet, settings: Metrics, lpips: LPIPS, seed: int, dataset: 
 
 
 def half_indices(n: int, seed: int, dataset: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Indices of the halves of n real images, as the floor of FID divides them."""
+    """Indices of the halves of n real images, as `evaluate.floor` divides them."""
     return fid.halves(np.arange(n), np.random.default_rng(derive_seed(seed, dataset, "floor")))
 
 

@@ -100,7 +100,7 @@ def mifid(real: NDArray[Any], fake: NDArray[Any]) -> float:
 
 
 def halves(real: NDArray[Any], generator: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A random half of the real features and the rest: the distance between them is the floor of a few-shot FID.
+    """A random half of the real features and the rest: their distance is a reference for a few-shot FID.
 
     FID is biased upwards for small sets, so a score must be compared with that of real images.
     """

@@ -131,8 +131,7 @@ def text(scored: dict[str, Any]) -> str:
     notes = [
         "",
         f"{scored['folder']} against {scored['against']}, both at {scored['resolution']} px.",
-        "halves: one half of the training images against the other, the floor of distances and copy rates and the "
-        "ceiling of precision and recall; it has half as many images.",
+        "halves: one half of the training images against the other, for comparison; it has half as many images.",
     ]
     notes += [f"Not computed: {reason}." for reason in reasons]
     if any(row["metric"] == "density" and (row["value"] or 0) > DENSE for row in scored["samples"]):

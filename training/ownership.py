@@ -102,4 +102,4 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
     except ValueError:  # between truncating and writing
         return {}
-    return found if isinstance(found, dict) else {"pid": found}  # before version 0.3: only the process number
+    return found if isinstance(found, dict) else {}

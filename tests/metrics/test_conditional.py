@@ -86,10 +86,9 @@ def test_distances_both_ways():
     assert conditional.precision_distance(distances) == pytest.approx((0 + 1 + 0) / 3)
 
 
-def test_best_and_mean_of_k():
+def test_best_of_k():
     scores = torch.tensor([[1.0, 3.0], [8.0, 6.0]])
     assert conditional.best_of_k(scores) == 3.5 and conditional.best_of_k(scores, higher=True) == 5.5
-    assert conditional.mean_of_k(scores) == 4.5
 
 
 def test_fwv_of_faithful_answers_is_their_variance(random):

@@ -1,4 +1,4 @@
-"""A whole made-up benchmark on disk: 2 datasets, 4 methods, 2 controls, external samples and a floor, 2 seeds."""
+"""A whole made-up benchmark on disk: 2 datasets, 4 methods, 2 controls, external samples and real halves, 2 seeds."""
 
 from __future__ import annotations
 
@@ -159,9 +159,10 @@ def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
         history = {**history, "d_loss": np.sin(steps / 80), "reconstruction": 90 * np.exp(-steps / 200) + 0.5}
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     sources = sources_hash(method) if method == "mixdl" else "50" * 32
+    config = {"perceptual": "alex"} if method == "fastgan" else {}
     record = {
         "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full", "steps": 1500,
-        "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": {}, "config_hash": "c0ffee" * 10,
+        "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": config, "config_hash": "c0ffee" * 10,
         "data_hash": "da7a" * 16, "sources_hash": sources,
         "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},

@@ -39,7 +39,7 @@ def further(build: Callable[..., tables.Table]) -> Callable[..., tables.Table]:
 
 
 def with_further(frame: pd.DataFrame) -> pd.DataFrame:
-    """Also the ceiling of precision and recall."""
+    """Also precision and recall of the real halves."""
     cells = frame[(frame["metric"] == "fid")]
     parts = [cells.assign(metric=metric, protocol=protocol, value=value) for metric, protocol, value in FURTHER]
     halves = cells[cells["method"] == "floor"].assign(metric="precision", protocol="inception-k5-n24", value=0.8)
@@ -72,14 +72,14 @@ def test_the_copy_rate_stands_beside_every_fid_with_its_interval(further, make):
     assert "in pixels at 32 × 32" in further(1).caption
 
 
-def test_recall_by_two_counts_and_the_ceiling(further):
+def test_recall_by_two_counts_and_of_the_real_halves(further):
     table = further(2)
     assert ids(table) == ["precision", "recall", "recall_equal", "density", "coverage"]
     assert table.cells["adaptive_imle", "dots", "recall"].text == "0.69"
     assert table.cells["adaptive_imle", "dots", "recall_equal"].text == "0.66"
-    ceiling = table.rows[-1]
-    assert (ceiling.title, table.cells["floor", "dots", "precision"].text) == ("Ceiling (real halves)", "0.80")
-    assert "the ceiling are not ranked" in table.caption
+    last = table.rows[-1]
+    assert (last.title, table.cells["floor", "dots", "precision"].text) == ("Real halves", "0.80")
+    assert "the real halves are not ranked" in table.caption
     assert not [key for key in table.best if key[2] == "density"], "more density is not better"
 
 

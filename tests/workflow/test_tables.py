@@ -31,7 +31,7 @@ def notes_of(table: tables.Table, *key: str) -> list[str]:
 
 
 def test_the_best_ranked_number_of_each_column_is_bold(build):
-    """Lower FID and LPIPS, higher precision and recall; controls and the floor are better, but not ranked."""
+    """Lower FID and LPIPS, higher precision and recall; controls are better, but not ranked."""
     best = {key[::2] for key in build(1).best | build(2).best if key[1] == "dots"}
     assert best == {
         ("adaptive_imle", "fid"),
@@ -56,6 +56,7 @@ def test_one_number_alone_is_not_the_best_of_anything(build):
 def test_fewer_seeds_than_configured_are_noted(build):
     table = build(2, without("method == 'mixdl' and seed == 1"))
     assert notes_of(table, "mixdl", "dots", "recall") == ["n = 1 of 2 seeds"]
+    assert "n = 2 seeds (0, 1); some numbers have only 1." in table.caption
     assert not table.marks["fake_clr", "dots", "recall"], "samples made elsewhere have no seeds of ours"
 
 
@@ -82,7 +83,7 @@ def test_a_missing_run_reads_not_run(build):
 
 
 def test_rows_come_in_order_and_a_lost_method_keeps_its_name(build):
-    """Methods, samples made elsewhere, then below a rule controls and floor, which has a FID only."""
+    """Methods, samples made elsewhere, then below a rule controls and real halves, which have a FID only."""
     methods = {"withdrawn": {"steps": 9}, "vanilla_imle": {"steps": 9}, "control_noise": {}}
     table = build(
         1, without("method in ['adaptive_imle', 'fastgan', 'mixdl', 'control_real']"), methods=methods, skip=[]
@@ -149,7 +150,8 @@ def test_caption_carries_protocol_and_origin(build):
         "95% bootstrap intervals over held-out images (10,000 resamples)",
         "Adaptive IMLE 1,500; Vanilla IMLE 1,500",
         "n = 2 seeds (0, 1)",
-        "controls and the floor are not ranked",
+        "controls and the real halves are not ranked",
+        "Their training loss has the same network: FastGAN.",
         "Numbers of commits 0123456, 0123456 + changes; the sources of Adaptive IMLE, Vanilla IMLE and FastGAN have",
     ):
         assert part in caption

@@ -51,7 +51,7 @@ def warnings(results):
 
 def test_short_budget_and_few_seeds_are_warned_of(make):
     assert [text.partition(".")[0] for text in warnings(make())] == [
-        "2 seeds: no interval over seeds can be given",
+        "Numbers of 2 seeds: no interval over seeds can be given",
         "These are not the paper’s numbers",
     ]
 

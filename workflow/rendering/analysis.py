@@ -12,7 +12,7 @@ import pandas as pd
 from metrics import statistics
 from metrics.statistics import Comparison
 from workflow.rendering.checkpoints import checkpoints
-from workflow.rendering.contents import FLOOR, Entry
+from workflow.rendering.contents import HALVES, Entry
 from workflow.rendering.numbers import METRICS, Metric, cell
 from workflow.rendering.results import Results
 
@@ -92,7 +92,7 @@ class Analysis:
         """Scores between the controls, by method and dataset: a series of runs.  Empty without controls."""
         ends = [
             {name: cell(self.results, name, row, self.metric).mean for name in self.means.index}
-            for row in (Entry(NOISE, NOISE, "control"), FLOOR)
+            for row in (Entry(NOISE, NOISE, "control"), HALVES)
         ]
         table = statistics.scaled(self.scores, *ends)
         return {

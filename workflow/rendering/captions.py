@@ -8,7 +8,7 @@ from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
-from workflow.rendering.contents import ALL, CEILING, HALVES, Entry, dataset_title, paper_scale
+from workflow.rendering.contents import ALL, Entry, dataset_title, paper_scale
 from workflow.rendering.numbers import RESAMPLES, Cell, Metric
 from workflow.rendering.results import Results
 
@@ -26,7 +26,7 @@ MEANING = {
     "copy_rate": "Copies (↓): share of samples nearer to one training image than half the distance to any other, in "
     "pixels at 32 × 32, mirror images included; in brackets, 95% Wilson intervals",
     "recall_equal": "Recall (n = real), density and coverage: k = {k}, as many samples as real images, mean of 20 "
-    "draws. A perfect model has the recall and coverage of the ceiling, one half of the real images against the other",
+    "draws. New images of the same kind would have about the recall and coverage of the real halves",
     "vendi": "Vendi score (↑): effective number of different samples{network}, as many samples as real images, mean of "
     "20 draws",
     "intra_lpips": "Intra-LPIPS (↑): mean LPIPS{network} between samples with the same nearest training image. Mode "
@@ -56,9 +56,12 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
         if name not in measured:
             measured[name] = [cell for cell in main if cell.metric.protocol(preset).name == name]
             sentences.append(_protocol(metric, preset, measured[name]))
+            if metric.id == "lpips_backtracking":
+                sentences.append(_trained_with(preset.metrics.backtracking.net, results, main))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_dense(main), _steps(rows, main), seeds(preset), _ranking(rows), stamp.sentence(results.runs, rows)]
+    sentences += [_dense(main), _steps(rows, main), seeds(preset, measured_seeds(main)), _ranking(rows)]
+    sentences += [stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -96,6 +99,14 @@ def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) ->
     return f"{sentence}."
 
 
+def _trained_with(network: str, results: Results, cells: list[Cell]) -> str:
+    """Which measured methods have the network of the score in their training loss."""
+    measured = {cell.row.id: cell.row.title for cell in cells if cell.metric.id == "lpips_backtracking"}
+    found = {run["method"] for run in results.runs if run["config"].get("perceptual") == network}
+    titles = [title for method, title in measured.items() if method in found]
+    return f"Their training loss has the same network: {', '.join(titles)}." if titles else ""
+
+
 def _dense(cells: list[Cell]) -> str:
     """Which methods have a density above `DENSE`."""
     dense = [cell for cell in cells if cell.metric.id == "density" and cell.mean > DENSE]
@@ -117,16 +128,22 @@ def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
     return f"Training steps: {'; '.join(parts)}." if parts else ""
 
 
-def seeds(preset: Preset) -> str:
+def measured_seeds(cells: Iterable[Cell]) -> int:
+    """The smallest number of seeds of any number of the full training set; 0 if there is none."""
+    return min((len(cell.values) for cell in cells if cell.values and cell.metric.split == "full"), default=0)
+
+
+def seeds(preset: Preset, measured: int) -> str:
+    """measured: seeds that every number has."""
     if len(preset.seeds) == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
-    return f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})."
+    sentence = f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})"
+    return f"{sentence}; some numbers have only {measured}." if 0 < measured < len(preset.seeds) else f"{sentence}."
 
 
 def _ranking(rows: Sequence[Entry]) -> str:
     kinds = {row.kind for row in rows}
-    halves = "the ceiling" if CEILING in rows else "the real halves" if HALVES in rows else "the floor"
-    unranked = [name for kind, name in (("control", "controls"), ("floor", halves)) if kind in kinds]
+    unranked = [name for kind, name in (("control", "controls"), ("floor", "the real halves")) if kind in kinds]
     return "Bold: best of the methods" + (f"; {' and '.join(unranked)} are not ranked." if unranked else ".")
 
 

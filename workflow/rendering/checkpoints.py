@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from metrics.collect import TEXTS
 from workflow.rendering.results import Results
 
 COLUMNS = ["dataset", "method", "seed", "split", "step", "share", "seconds", "metric", "protocol", "value", "n_fake"]
@@ -18,7 +19,7 @@ def checkpoints(results: Results) -> pd.DataFrame:
     path, runs = results.folder / "learning.csv", {run["run_hash"]: run for run in results.runs}
     if not (results.preset.training.checkpoints and path.is_file()):
         return pd.DataFrame(columns=COLUMNS)
-    frame = pd.read_csv(path).dropna(subset="value")
+    frame = pd.read_csv(path, dtype=TEXTS).dropna(subset="value")
     frame = frame[frame["run_hash"].isin(list(runs)) & frame["method"].isin([row.id for row in results.generators])]
     on_gpu = frame["run_hash"].map(lambda name: bool(runs[name]["hardware"]["gpu"]))
     seconds = frame["seconds"].where(on_gpu, frame["processor_seconds"])

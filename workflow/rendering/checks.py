@@ -8,7 +8,7 @@ from typing import Literal
 
 from metrics.statistics import FEWEST
 from training.protocols import DENSE
-from workflow.rendering import stamp
+from workflow.rendering import captions, stamp
 from workflow.rendering.contents import Entry, dataset_title, paper_scale
 from workflow.rendering.results import NOT_RUN, Results
 from workflow.rendering.tables import Table
@@ -33,7 +33,7 @@ class Check:
 def checks(results: Results, table: Table) -> list[Check]:
     """All checks, the warnings first.  table: `tables.build(ALL, results)`."""
     found = [
-        *_preset(results),
+        *_preset(results, table),
         *_cells(results, table),
         *_controls(table),
         *_copies(table),
@@ -45,9 +45,10 @@ def checks(results: Results, table: Table) -> list[Check]:
     return sorted(found, key=lambda check: ("warning", "note", "passed").index(check.severity))
 
 
-def _preset(results: Results) -> Iterator[Check]:
-    preset, seeds = results.preset, len(results.preset.seeds)
-    few = f"{'One seed' if seeds == 1 else f'{seeds} seeds'}: no interval over seeds can be given."
+def _preset(results: Results, table: Table) -> Iterator[Check]:
+    preset = results.preset
+    seeds = captions.measured_seeds(cell for cell in table.cells.values() if cell.row.kind == "method")
+    few = f"Numbers of {'one seed' if seeds == 1 else f'{seeds} seeds'}: no interval over seeds can be given."
     yield Check("Seeds", "all", str(seeds), f"at least {FEWEST}", _severity(seeds >= FEWEST), few)
     sentence = (
         f"These are not the paper’s numbers. Preset {preset.preset}, {preset.resolution} × {preset.resolution} pixels: "

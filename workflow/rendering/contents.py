@@ -19,12 +19,12 @@ FIGURES = {
     "memorisation": "Memorisation",
     "curves": "Training curves",
     "ranking": "Ranking",
+    "learning": "Quality against training time",
+    "shots": "Quality against the number of training images",
+    "variants": "Settings of one method",
+    "counts": "Precision and recall against the number of samples",
 }
-LEARNING = {"learning": "Quality against training time"}  # of a preset with checkpoints
-SHOTS = {"shots": "Quality against the number of training images"}  # of a preset with metrics.full_set
-VARIANTS = {"variants": "Settings of one method"}  # of a preset in which a method has MANY rows
-MANY = 3
-COUNTS = {"counts": "Precision and recall against the number of samples"}  # of a preset with several numbers
+MANY = 3  # rows of one method, which then have a figure of their own
 # Metrics of the tables, by their names in numbers.METRICS; a column without any number is left out.
 # Tables 1-3 are the paper's, Table 4 is about diversity.
 TABLES = {
@@ -39,7 +39,7 @@ ABLATION = ("adaptive_imle", "vanilla_imle")  # rows of Table 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the tables: a method, samples made elsewhere, a control, or the floor of FID."""
+    """One row of the tables: a method, samples made elsewhere, a control, or real halves against each other."""
 
     id: str
     title: str
@@ -48,13 +48,11 @@ class Entry:
 
     @property
     def ranked(self) -> bool:
-        """Controls and the floor are not ranked."""
+        """Controls and the real halves are not ranked."""
         return self.kind in ("method", "external")
 
 
-FLOOR = Entry("floor", "Floor (real halves)", "floor")
-HALVES = Entry("floor", "Real halves", "floor")  # where it is both
-CEILING = Entry("floor", "Ceiling (real halves)", "floor")  # the same row where higher is better
+HALVES = Entry("floor", "Real halves", "floor")
 
 
 def tables_of(preset: Preset) -> list[int]:
@@ -66,13 +64,13 @@ def tables_of(preset: Preset) -> list[int]:
 
 def figures_of(preset: Preset) -> dict[str, str]:
     """File stems and titles of a preset's figures."""
-    further = {
-        **(LEARNING if preset.training.checkpoints else {}),
-        **(SHOTS if preset.metrics.full_set else {}),
-        **(VARIANTS if variants(preset) else {}),
-        **(COUNTS if len(counted(preset)) > 1 else {}),
+    needed = {
+        "learning": bool(preset.training.checkpoints),
+        "shots": preset.metrics.full_set is not None,
+        "variants": bool(variants(preset)),
+        "counts": len(counted(preset)) > 1,
     }
-    return FIGURES | further
+    return {name: title for name, title in FIGURES.items() if needed.get(name, True)}
 
 
 def paper_scale(preset: Preset) -> bool:

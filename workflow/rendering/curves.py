@@ -50,7 +50,8 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     else:
         nothing = "No training curves: nothing has been trained in this preset."
         figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
-    lines = footer(results, "full training set; horizontal axes count training steps", attributions=False)
+    what = "full training set; horizontal axes: training steps; reassigned: images a step; tau: threshold"
+    lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
 
 
@@ -90,10 +91,17 @@ def _draw_panel(axes: Axes, runs: list[Run], scalar: str) -> None:
         axes.tick_params(axis="y", which="minor", length=0)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.set_title(scalar.replace("_", " "), loc="left", pad=3)
     axes.margins(x=0.01)
+
+
+def _short(value: float) -> str:
+    """At most six letters for the usual values: "0.0006", "4.5e-4", "30000"."""
+    text = f"{value:.6g}"
+    return text if len(text) <= 6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _legend(figure: Figure, titles: list[str]) -> None:

@@ -55,7 +55,6 @@ def interpolation(results: Results) -> tuple[list[Band], str]:
 
 def memorisation(results: Results) -> tuple[list[Band], str]:
     """The most copied samples of each method, each above the training image nearest to it in pixels."""
-    columns, pairs = _columns(results), 2 if len(results.preset.datasets) == 1 else 1
 
     def block(row: Entry, dataset: str) -> Block:
         arrays, real, copies = results.samples(dataset, row), results.real(dataset), results.copies(dataset, row)
@@ -63,10 +62,8 @@ def memorisation(results: Results) -> tuple[list[Band], str]:
             return results.why_no_images(dataset) if arrays else results.why(dataset, row)
         if copies is None or not len(copies["ratio"]):
             return "n/a (the copy rate was not measured)"
-        first = np.argsort(copies["ratio"], kind="stable")[: pairs * columns]
-        shown = arrays["images"][first], nearest_images(real, copies, first)
-        upper, lower = (_in_rows(images, pairs) for images in shown)
-        return np.stack([upper, lower], axis=1).reshape(-1, *upper.shape[1:])
+        first = np.argsort(copies["ratio"], kind="stable")[: _columns(results)]
+        return np.stack([arrays["images"][first], nearest_images(real, copies, first)])
 
     lines = [(row.title, partial(block, row)) for row in results.ranked]
     what = "upper rows: samples, the most copied first; lower rows: nearest training image in pixels"

@@ -34,9 +34,13 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     for (dataset, metric, points), axes in zip(panels, lines.axes(), strict=True):
         axes.set_title(f"{dataset_title(dataset)}: {metric.head}", loc="left", pad=3)
         _draw_panel(axes, points, lines.looks)
+        if any(_wide(other["value"]) for _, same, other in panels if same is metric):
+            _logarithmic(axes)
     if not panels:
         lines.figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
-    lines.finish(f"{samples(table)} at each point; lines: means over seeds; bars: their range", png, pdf)
+    lines.finish(
+        f"{samples(table)} at each point, after processor seconds; lines: means over seeds; bars: their range", png, pdf
+    )
 
 
 def _of(table: pd.DataFrame, dataset: str, metric: Metric, preset: Preset) -> pd.DataFrame:
@@ -52,14 +56,20 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: dict[str, Look]) -> Non
         axes.vlines(times, values.min(), values.max(), color=colour, linewidth=0.7, alpha=0.6)
         axes.plot(times, values.mean(), color=colour, linestyle=line, marker=marker, markersize=2)
     shortest, longest = points["seconds"].min(), points["seconds"].max()
-    if longest > LOG_FROM * shortest > 0:
+    if _wide(points["seconds"]):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator([15 * 2**power for power in range(24)]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(shortest * 0.9, longest * 1.1)
     axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:,.0f} s")
-    if points["value"].max() > LOG_FROM * points["value"].min() > 0:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _wide(values: pd.Series[float]) -> bool:
+    return bool(values.max() > LOG_FROM * values.min() > 0)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from common.files import read_json
 from data.external import lines
+from data.mine_report import counted
 from training.protocols import VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import dataset_title
@@ -52,13 +53,13 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
     finished = max(record["finished"] for record in records)[:10]
     total = duration(sum(map(stamp.training_seconds, records)))
     devices = ", ".join(sorted({device(record) for record in records}))
-    training = f"{seeds}, {_counted(len(records), 'run')}, {total} in all on {devices}, until {finished}"
+    training = f"{seeds}, {counted(len(records), 'run')}, {total} in all on {devices}, until {finished}"
     return [*lines, ("Training", training)]
 
 
 def device(record: stamp.Record) -> str:
     hardware = record.get("hardware", {})
-    threads = _counted(hardware.get("threads", 1), "thread")
+    threads = counted(hardware.get("threads", 1), "thread")
     return str(hardware.get("gpu") or f"{hardware.get('cpu', 'CPU')}, {threads}")
 
 
@@ -118,7 +119,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole // 60 % 60:02d} min"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")

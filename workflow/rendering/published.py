@@ -21,13 +21,12 @@ from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
-ICLR, ICML, ECCV = "ICLR 2023", "ICML 2023", "ECCV 2024"
+ICML, ECCV = "ICML 2023", "ECCV 2024"
 COMPARED = ("fid", "lpips_backtracking", "precision", "recall")
 HEADS = {
     "title": "Dataset",
     "method": "Method",
     "metric": "Metric",
-    ICLR: ICLR,
     ICML: ICML,
     ECCV: ECCV,
     "measured": "Measured",
@@ -46,8 +45,12 @@ TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # alig
 def comparable(preset: Preset, method: str | None = None) -> bool:
     """Do these runs have the settings of the ICML 2023 tables?  method: also in every key of this row."""
     official = official_preset()
-    same = (preset.preset, preset.resolution) == (official.preset, official.resolution)
+    same = _scale(preset) == _scale(official)
     return same and (method is None or preset.methods.get(method) == official.methods.get(method))
+
+
+def _scale(preset: Preset) -> tuple[str, int, int]:
+    return preset.preset, preset.resolution, preset.sampling.n
 
 
 @cache
@@ -85,7 +88,6 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any,
         "title": dataset_title(dataset),
         "method": row.title,
         "metric": metric.head,
-        ICLR: None,  # its tables were not available: workflow/published.csv
         ICML: None if known is None else metric.format(known.value),
         ECCV: None if later is None else metric.format(later.value),
         "measured": " ".join([cell.text, *cell.uncertainty]),
@@ -113,7 +115,7 @@ def markdown(table: pd.DataFrame, preset: Preset) -> str:
     rows = table.astype(object).where(table.notna(), "")[list(heads)].astype(str).to_numpy().tolist()
     caption = (
         f"**Published and measured.** Preset {preset.preset}, {preset.resolution} × {preset.resolution} px. {compared} "
-        f"The tables of {ICLR} were not available; blank: no readable source. Commit: the code that trained; Sources: "
+        f"The tables of the ICLR 2023 text were not available; blank: no readable source. Commit: the code that trained; Sources: "
         "whether the code of the method is still the same."
     )
     return f"{caption}\n\n{markdown_table(list(heads.values()), rows, TEXTS)}\n"

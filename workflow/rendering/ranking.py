@@ -30,7 +30,9 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     bottom, tall = FOOT / height, 1 - (HEAD + FOOT) / height
     _scores(figure.add_axes((0.17, bottom, 0.29, tall)), analysis)
     _ranks(figure.add_axes((0.67, bottom, 0.14, tall)), analysis)
-    lines = footer(results, f"{analysis.metric.title}, all seeds", attributions=False)
+    what = f"{analysis.metric.title}; dots: runs; bars: interquartile means, with 95% intervals"
+    what += "" if analysis.why_no_ranks else "; orange: methods that the test does not tell apart"
+    lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
 
 
@@ -38,7 +40,7 @@ def _scores(axes: Axes, analysis: Analysis) -> None:
     axes.set_title("Scaled score (0: noise, 1: real halves)", loc="left")
     shown = [row for row in analysis.methods if row.id in analysis.scaled]
     if not shown:
-        return _explain(axes, "A scaled score needs the control control_noise and the floor.")
+        return _explain(axes, "A scaled score needs the control control_noise and the real halves.")
     for place, row in enumerate(shown):
         runs = [found.to_numpy() for found in analysis.scaled[row.id].values()]
         estimate, low, high = interquartile_mean(runs)

@@ -38,7 +38,8 @@ def save(results: Results, out: Path) -> None:
 
     Sheets of pictures are copied for the data sets whose licence allows it, figures that show pictures if all do.
     """
-    manifests = {name: results.prepared / name / "manifest.json" for name in results.datasets}
+    paths = {name: results.prepared / name / "manifest.json" for name in results.datasets}
+    manifests = {name: path for name, path in paths.items() if path.is_file()}  # not of sets that `skip` leaves out
     shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
     sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
     everything = PICTURES if len(shareable) == len(manifests) else ()

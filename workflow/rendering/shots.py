@@ -23,7 +23,7 @@ def points(results: Results) -> pd.DataFrame:
     frame, copies = results.metrics, METRICS["copy_rate"].protocol(results.preset).name
     shown = (frame["metric"] == "fid_full") | ((frame["metric"] == "copy_rate") & (frame["protocol"] == copies))
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
-    counts = {name: results.manifest(name)["count"] for name in results.preset.datasets}
+    counts = {name: found["count"] for name in results.preset.datasets if (found := results.manifest(name))}
     frame = frame.assign(n=frame["dataset"].map(counts))
     return frame.groupby(["method", "n", "metric"])["value"].mean().reset_index()
 

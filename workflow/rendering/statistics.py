@@ -54,7 +54,9 @@ def caption(analysis: Analysis) -> str:
 
 def runs_verdict(found: pd.DataFrame) -> str:
     smallest = found["smallest_p"].min()
-    text = f"95% BCa interval; p: permutation test, exact for at most {EXACT_PAIRS} images."
+    over_images = (found["analysis"] == "backtracking images").any()
+    exact = f"at most {EXACT_PAIRS} images" if over_images else "at most ten runs of each"
+    text = f"95% BCa interval; p: permutation test, exact for {exact}."
     if smallest > ALPHA:
         text += f" The smallest possible p is {smallest:.2g}: with so few values nothing can be significant."
     return text

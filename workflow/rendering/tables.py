@@ -12,7 +12,7 @@ from itertools import chain
 
 from training.config import Preset
 from workflow.rendering import captions, numbers
-from workflow.rendering.contents import ABLATION, ALL, CEILING, FLOOR, HALVES, TABLES, Entry, tables_of
+from workflow.rendering.contents import ABLATION, ALL, HALVES, TABLES, Entry, tables_of
 from workflow.rendering.numbers import METRICS, Cell, Metric
 from workflow.rendering.results import Results
 
@@ -53,7 +53,7 @@ class Table:
 
     @property
     def blocks(self) -> list[list[Entry]]:
-        """Rows in two blocks: ranked rows, then controls and floor."""
+        """Rows in two blocks: ranked rows, then controls and real halves."""
         blocks = [[row for row in self.rows if row.ranked == ranked] for ranked in (True, False)]
         return [block for block in blocks if block]
 
@@ -97,16 +97,14 @@ def filled(results: Results) -> list[int]:
 
 
 def _rows(number: int, results: Results) -> list[Entry]:
-    """The rows of a table; the halves of the real images are the floor of distances and the ceiling of Table 2."""
+    """The rows of a table; Table 2 has the real halves only where their precision was measured."""
     rows = results.rows
-    if number == ALL:
-        return [HALVES if row is FLOOR else row for row in rows]
     if number == 3:
         return [row for row in rows if row.id.partition("-")[0] in ABLATION]
     if number == 2:
         frame = results.metrics
-        halves = ((frame["method"] == FLOOR.id) & (frame["metric"] == "precision")).any()
-        return [CEILING if row is FLOOR else row for row in rows if row is not FLOOR or halves]
+        halves = ((frame["method"] == HALVES.id) & (frame["metric"] == "precision")).any()
+        return [row for row in rows if row is not HALVES or halves]
     return rows
 
 
