@@ -29,15 +29,6 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()
 
 
-def test_the_derived_distance_term_by_hand() -> None:
-    """Codes W = identity, mixed A W = A.  Row 1: cosines of (0.8, 0.2) with the axes 0.970143, 0.242536; softmaxes
-    0.674280, 0.325720 and, of the coefficients, 0.645656, 0.354344: KL 0.0018387.  Row 2, (0.3, 0.7): KL 0.0018672.
-    """
-    a, w = torch.tensor([[0.8, 0.2], [0.3, 0.7]]), torch.eye(2)
-    similarities = [[cosine(mixed, code) for code in w] for mixed in a]
-    assert distance_term(similarities, a).item() == pytest.approx((0.0018387159 + 0.0018672388) / 4, rel=1e-4)
-
-
 class Reference:
     """The official step: networks copied from `method`, draws in its order, losses and updates written out.
 

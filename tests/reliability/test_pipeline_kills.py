@@ -100,22 +100,6 @@ def test_two_runs_at_once_and_a_training_whose_driver_was_killed(
 
 
 @pytest.mark.long
-def test_a_training_that_gets_sigterm_goes_on_at_the_very_step_at_which_it_left(
-    copy: Project, baseline: Project, tally: Tally
-) -> None:
-    copy.forget("train")
-    with tally.fault("SIGTERM, SIGKILL ten seconds later"):
-        driver = copy.start(MODEL)
-        copy.wait_for_state(driver)
-        terminate(driver)
-        step = copy.saved_step()
-        assert f"stopped by SIGTERM at step {step}; run again to resume" in copy.training_log()
-        copy.recover(MODEL)
-        assert f"at step {step} of" in copy.training_log()
-        assert copy.differences(baseline, f"{RUN}/*") == []
-
-
-@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", KILLS)
 def test_any_kill_at_any_stage_changes_no_number(

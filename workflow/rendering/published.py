@@ -115,8 +115,8 @@ def markdown(table: pd.DataFrame, preset: Preset) -> str:
     rows = table.astype(object).where(table.notna(), "")[list(heads)].astype(str).to_numpy().tolist()
     caption = (
         f"**Published and measured.** Preset {preset.preset}, {preset.resolution} × {preset.resolution} px. {compared} "
-        f"The tables of the ICLR 2023 text were not available; blank: no readable source. Commit: the code that trained; Sources: "
-        "whether the code of the method is still the same."
+        "The tables of the ICLR 2023 text were not available; blank: no readable source. Commit: the code that "
+        "trained; Sources: whether the code of the method is still the same."
     )
     return f"{caption}\n\n{markdown_table(list(heads.values()), rows, TEXTS)}\n"
 
