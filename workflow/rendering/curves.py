@@ -20,7 +20,7 @@ from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, WIDTH, finish,
 ACROSS = 4  # panels in a row
 # Pixels.
 ROW, PANEL = 205, 130  # the height of a row, and of the axes in it
-HEAD, FOOT = 72, 62
+HEAD, FOOT = 72, 80
 LEFT, GAP = LABEL + 68, 76  # left of the first panel and between two: room for the numbers of the vertical axes
 LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
 SMOOTH = 25  # the solid line is a moving average over this fraction of a training

@@ -14,7 +14,7 @@ from workflow.rendering.answers import entry, lines
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import FOOTER, GAP, mosaic, tile_size
-from workflow.rendering.style import COLOURS, DPI, GREY, SMALL, TINY, WIDTH, new_figure, save, styled
+from workflow.rendering.style import COLOURS, DPI, GREY, SMALL, TINY, WIDTH, new_figure, save, styled, wrapped
 
 ACROSS = 16  # images in a row
 INPUTS = 4  # of a task, where one right answer is known
@@ -42,7 +42,7 @@ def _page(results: Results, scale: int) -> Figure:
     side = tile_size(WIDTH - 5 * GUTTER, ACROSS, results.preset.resolution)
     heights = [TITLE + HEAD + len(groups[0].images) * (side + GAP) + BELOW for _, groups in blocks]
     what = f"seed {results.preset.seeds[0]}; first held-out inputs, first answers, uncurated"
-    foot = [part for line in footer(results, what) for part in wrap(line, int(WIDTH / 8.4))]
+    foot = wrapped(footer(results, what))
     total = sum(heights) + FOOTER * (len(foot) + 1)
     figure, top = new_figure(total, DPI * scale), 0
     for (title, groups), height in zip(blocks, heights, strict=True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,20 @@ from matplotlib.figure import Figure
 
 from workflow.rendering.notation import markdown_table
 from workflow.rendering.sheet import GAP, mosaic, tile_size
-from workflow.rendering.style import COLOURS, DPI, GREY, INK, LABEL, SMALL, TINY, WIDTH, new_figure, save, styled
+from workflow.rendering.style import (
+    COLOURS,
+    DPI,
+    GREY,
+    INK,
+    LABEL,
+    SMALL,
+    TINY,
+    WIDTH,
+    new_figure,
+    save,
+    styled,
+    wrapped,
+)
 
 DIRECTIONS = {"nn_gan": ("1-NN GAN", COLOURS[1]), "imle": ("IMLE", COLOURS[0])}
 STARTS = {"default": "default\nstart", "spread": "spread\nstart"}
@@ -66,7 +78,7 @@ def _page(means: pd.Series, arrays: Arrays, seeds: int, scale: int) -> Figure:
                 style: dict[str, Any] = {"size": SMALL, "weight": "bold", "color": colour, "ha": "center"}
                 axes.text(0.5, 1.2, f"{name}, {data}", transform=axes.transAxes, **style)
     _draw_faces(figure, means, arrays, scale)
-    legend = "\n".join(wrap(LEGEND.format(seeds=seeds), int(WIDTH / 8.4)))
+    legend = "\n".join(wrapped([LEGEND.format(seeds=seeds)]))
     figure.text(0.002, 8 / HEIGHT, legend, size=TINY, color=GREY, linespacing=1.4)
     return figure
 

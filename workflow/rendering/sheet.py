@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from workflow.rendering.style import DPI, GREY, LABEL, PALE, RULE, SMALL, TINY, WIDTH, new_figure, save, styled
+from workflow.rendering.style import DPI, GREY, LABEL, PALE, RULE, SMALL, TINY, WIDTH, new_figure, save, styled, wrapped
 
 # Pixels of the PNG.
 GUTTER = 16  # between the two panels of a band
@@ -89,7 +89,7 @@ def draw_sheet(bands: list[Band], footer: Sequence[str], png: Path | str, pdf: P
 def _sheet(bands: list[Band], footer: Sequence[str], scale: int) -> Figure:
     across = max(len(band.titles) for band in bands)
     width = (WIDTH - LABEL - GUTTER * (across - 1)) // across
-    foot = [part for line in footer for part in wrap(line, int(WIDTH / 8.4))]
+    foot = wrapped(footer)
     heights = [HEADER + sum(band.height(line, width) + line.gap for line in band.lines) + ROW_GAP for band in bands]
     figure = new_figure(sum(heights) + FOOTER * len(foot), DPI * scale)
     page = figure.add_axes((0, 0, 1, 1))

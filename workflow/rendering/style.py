@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -62,10 +63,15 @@ def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
     return figure
 
 
+def wrapped(lines: Iterable[str]) -> list[str]:
+    """Lines of TINY letters that are not longer than a figure is wide."""
+    return [part for line in lines for part in wrap(line, int(WIDTH / 8.4))]
+
+
 def finish(figure: Figure, footer: Sequence[str], png: Path | str, pdf: Path | str) -> None:
     """Write the last lines of a figure without pictures, and both files."""
     height = figure.get_size_inches()[1] * figure.dpi
-    figure.text(0.001, 4 / height, "\n".join(footer), size=TINY, color=GREY)
+    figure.text(0.001, 4 / height, "\n".join(wrapped(footer)), size=TINY, color=GREY)
     for path in (png, pdf):
         save(figure, path)
 

@@ -16,7 +16,7 @@ from workflow.rendering.style import COLOURS, INK, SMALL, WIDTH, finish, new_fig
 
 SHOWN = ("fid", "precision", "recall_equal", "coverage")
 LEFT, GAP, RIGHT = 200, 44, 20  # pixels left of the first panel, between two, right of the last one
-HEAD, ROW, BETWEEN, FOOT = 60, 30, 108, 66  # pixels; BETWEEN: from the axis of one group to the top of the next
+HEAD, ROW, BETWEEN, FOOT = 60, 30, 108, 78  # pixels; BETWEEN: from the axis of one group to the top of the next
 
 
 @styled
