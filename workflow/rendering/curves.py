@@ -23,6 +23,7 @@ ROW, PANEL = 205, 130  # the height of a row, and of the axes in it
 HEAD, FOOT = 72, 80
 LEFT, GAP = LABEL + 68, 76  # left of the first panel and between two: room for the numbers of the vertical axes
 LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
+SMALLEST = 0.002  # an axis that ends below has numbers like 4.5e-4, which do not reach into the next panel
 SMOOTH = 25  # the solid line is a moving average over this fraction of a training
 
 # One training: the number of its dataset, and what it logged.
@@ -91,17 +92,12 @@ def _draw_panel(axes: Axes, runs: list[Run], scalar: str) -> None:
         axes.tick_params(axis="y", which="minor", length=0)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        if axes.get_ylim()[1] < SMALLEST:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}".replace("e-0", "e-"))
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.set_title(scalar.replace("_", " "), loc="left", pad=3)
     axes.margins(x=0.01)
-
-
-def _short(value: float) -> str:
-    """At most six letters for the usual values: "0.0006", "4.5e-4", "30000"."""
-    text = f"{value:.6g}"
-    return text if len(text) <= 6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _legend(figure: Figure, titles: list[str]) -> None:

@@ -45,10 +45,13 @@ def caption(analysis: Analysis) -> str:
     reference = analysis.reference.title if analysis.reference else "none"
     if analysis.methods[:1] != [analysis.reference]:
         reference += " (without a number: nothing is compared with it)"
+    least = analysis.scores.groupby(["dataset", "method"]).size().min()
+    fewer = f", of some methods {least}" if least < len(preset.seeds) else ""
     return (
         f"**Statistics.** {scale(preset)} Stated in the preset before the runs: primary metric {metric.head} (protocol "
         f"{metric.protocol(preset).name}), reference method {reference}, test of all pairs {preset.statistics.test}, "
-        f"level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}; datasets: {len(preset.datasets)}."
+        f"level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}{fewer}; "
+        f"datasets: {len(preset.datasets)}."
     )
 
 
