@@ -82,6 +82,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+
+
 class Progress:
     """A tqdm bar with the remaining time on a terminal; in a log, one plain line every `every` seconds.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import UserError, command, positive, run
+from common.console import UserError, add_config, add_device, add_threads, command, positive, run
 from common.files import atomic_path, read_sealed, write_json, write_sealed
 from common.hashing import sha256_file
 from networks.names import DINOV2, FEATURE_NETWORKS
@@ -73,20 +73,20 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument("--limit", type=positive, help="take the first LIMIT images (default: all)")
     features.add_argument("--batch", type=positive, default=32, help="images at a time; bounds memory (default: 32)")
     features.add_argument("--out", type=Path, required=True, help="the feature file (.npz) to write")
-    _threads(features)
-    _device(features)
+    add_threads(features)
+    add_device(features)
 
     summary = "All metrics but backtracking of one sample set, or of halves of the training images."
     evaluate = command(commands, "evaluate", _evaluate, summary, EVALUATE_EXAMPLES)
-    _config(evaluate)
+    add_config(evaluate)
     evaluate.add_argument("--images", type=Path, required=True, help="images.npy of the prepared dataset")
     evaluate.add_argument("--real", type=Path, nargs="+", required=True, help="its features, a file a network")
     evaluate.add_argument("--samples", type=Path, help="a sample file (.npz); default: halves of the images")
     evaluate.add_argument("--fake", type=Path, nargs="+", default=[], help="its features, a file a network")
     evaluate.add_argument("--full", type=Path, help="Inception features of metrics.full_set: FID against it too")
     evaluate.add_argument("--out", type=Path, required=True, help="the folder of the metric files")
-    _threads(evaluate)
-    _device(evaluate)
+    add_threads(evaluate)
+    add_device(evaluate)
 
     score = command(commands, "score", _score, "All metrics but backtracking of samples made anywhere.", SCORE_EXAMPLES)
     score.add_argument("folder", type=Path, help="the samples")
@@ -99,18 +99,18 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--frechet", nargs="+", default=[], choices=tuple(DINOV2), help="further Fréchet distances")
     score.add_argument("--sscd", action="store_true", help="copy rate by SSCD too; needs two further packages")
     score.add_argument("--json", type=Path, help="also write the numbers to this file")
-    _threads(score)
-    _device(score)
+    add_threads(score)
+    add_device(score)
 
     backtrack = command(
         commands, "backtrack", _backtrack, "LPIPS backtracking of a run's held-out images.", BACKTRACK_EXAMPLES
     )
-    _config(backtrack)
+    add_config(backtrack)
     backtrack.add_argument("--run", type=Path, required=True, help="folder of a finished train90 run")
     backtrack.add_argument("--batch", type=positive, default=32, help="latents at a time; bounds memory (default: 32)")
     backtrack.add_argument("--out", type=Path, required=True, help="the metric file to write")
-    _threads(backtrack)
-    _device(backtrack)
+    add_threads(backtrack)
+    add_device(backtrack)
 
     codes = command(
         commands, "codes", _codes, "Samples of assigned codes against the prior's, of IMLE runs.", CODES_EXAMPLES
@@ -118,21 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     codes.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run's folder, of a method of the family")
     codes.add_argument("--state", type=Path, default=Path("state"), help="where saved states are (default: state)")
     codes.add_argument("--out", type=Path, required=True, help="the table to write or to extend (.csv)")
-    _threads(codes)
-    _device(codes)
+    add_threads(codes)
+    add_device(codes)
     return parser
-
-
-def _config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
-
-
-def _threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
-
-
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
 
 
 def _features(arguments: argparse.Namespace) -> None:

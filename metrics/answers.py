@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import UserError, positive, run
+from common.console import UserError, add_config, add_device, add_threads, run
 from common.files import atomic_path, read_sealed, write_sealed
 from common.hashing import sha256_file
 from data.tasks import Examples, SuperResolution, TaskKind, load_task
@@ -153,13 +153,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m metrics.answers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+    add_config(parser)
     parser.add_argument("--run", type=Path, help="folder of a finished conditional run")
     parser.add_argument("--task", help="of a control")
     parser.add_argument("--control", help="; ".join(f"{kind}: {', '.join(c)}" for kind, c in ANSWER_CONTROLS.items()))
     parser.add_argument("--out", type=Path, required=True, help="the metric file to write")
-    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+    add_threads(parser)
+    add_device(parser)
     arguments = parser.parse_args()
     if (arguments.run is None) == (arguments.control is None) or (arguments.task is None) != (
         arguments.control is None

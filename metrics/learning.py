@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.console import positive, run
+from common.console import add_config, add_device, add_threads, run
 from common.files import read_sealed, write_sealed
 from common.hashing import derive_seed, sha256_file
 from data.load import load
@@ -43,11 +43,11 @@ def main() -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
+    add_config(parser)
     parser.add_argument("--run", type=Path, required=True, help="the run's folder")
     parser.add_argument("--out", type=Path, required=True, help="the file to write (.json)")
-    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
+    add_threads(parser)
+    add_device(parser)
     arguments = parser.parse_args()
 
     from threadpoolctl import threadpool_limits

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.console import UserError, command, positive, run
+from common.console import UserError, add_config, add_device, command, positive, run
 from common.files import read_sealed
 from training.config import Preset, RunConfig, read_preset
 from training.registry import method_info
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     train = command(commands, "train", _train, "Train one method on one dataset.", TRAIN_EXAMPLES)
-    _config(train)
+    add_config(train)
     train.add_argument(
         "--method", required=True, help="a row under `methods:` of the preset, such as fastgan or fastgan-wide"
     )
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
-    _device(train)
+    add_device(train)
     train.add_argument("--resume", type=Path, help="continue the run in this folder; an error if it is another run")
 
     sample = command(
@@ -77,31 +77,23 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--rows", type=positive, default=3, help="interpolations (default: 3)")
     sample.add_argument("--steps", type=positive, default=8, help="images per interpolation (default: 8)")
     sample.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
-    _device(sample)
+    add_device(sample)
 
     describe = command(
         commands, "describe", _describe, "Print sizes and schedule of each method of a preset.", DESCRIBE_EXAMPLES
     )
-    _config(describe)
+    add_config(describe)
     describe.add_argument("--json", action="store_true", help="print JSON")
 
     plan = command(commands, "plan", _plan, "Estimate the hours of the trainings that are left to do.", PLAN_EXAMPLES)
-    _config(plan)
+    add_config(plan)
     plan.add_argument("--minutes", type=float, help="also print how many steps of each method take so long")
-    _device(plan)
+    add_device(plan)
 
     prune = command(commands, "prune", _prune, "List saved states that the preset no longer asks for.", PRUNE_EXAMPLES)
-    _config(prune)
+    add_config(prune)
     prune.add_argument("--delete", action="store_true", help="remove them")
     return parser
-
-
-def _config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, help="a preset's name or file (demo means config/demo.yaml)")
-
-
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto, the GPU if any)")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -170,12 +170,9 @@ def check(preset: Preset) -> None:
     """Raises `UserError` if a dataset, a method or a field of one does not exist, or a value contradicts another."""
     if preset.preset in RESERVED:
         raise UserError(f"preset: {preset.preset!r} is the name of another folder of results/; choose a different one")
-    for key, listed in {
-        "datasets": preset.datasets,
-        "seeds": preset.seeds,
-        "metrics.precision_recall": preset.metrics.precision_recall,
-        "metrics.frechet": preset.metrics.frechet,
-    }.items():
+    lists = {"datasets": preset.datasets, "seeds": preset.seeds}
+    lists |= {f"metrics.{key}": getattr(preset.metrics, key) for key in ("precision_recall", "frechet")}
+    for key, listed in lists.items():
         if len(set(listed)) < len(listed):
             raise UserError(f"{key}: a value occurs twice; remove one")
     for dataset in preset.datasets:
