@@ -15,6 +15,7 @@ from pathlib import Path
 
 from common.console import run, say
 from common.files import read_json, write_text
+from training.sections import SPLITS
 from workflow.rendering import answers, figures, multimodal, notation, published, report, statistics, tables
 from workflow.rendering.contents import figures_of
 from workflow.rendering.results import DUPLICATES, Results, open_results
@@ -39,7 +40,9 @@ def save(results: Results, out: Path) -> None:
     Sheets of pictures are copied for the data sets whose licence allows it, figures that show pictures if all do.
     """
     paths = {name: results.prepared / name / "manifest.json" for name in results.datasets}
-    manifests = {name: path for name, path in paths.items() if path.is_file()}  # not of sets that `skip` leaves out
+    used = {name for split in SPLITS for name, _, _ in results.preset.cells(split)}
+    left_out = {name for name in results.preset.datasets if name not in used and not paths[name].is_file()}
+    manifests = {name: path for name, path in paths.items() if name not in left_out}
     shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
     sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
     everything = PICTURES if len(shareable) == len(manifests) else ()
