@@ -59,15 +59,19 @@ def test_pictures_are_saved_where_every_licence_allows_it(finished: Path) -> Non
 
 
 def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> None:
-    """Neither as a file nor in the page; figures show all sets together."""
+    """Neither as a file nor in the page nor in a figure, which is as if there were no images."""
     forbid_copies(finished)
     names = files(saved(finished))
+    for path in [*finished.glob("*/dots/images.npy"), *finished.glob("results/*/dots/**/*.npz")]:
+        path.unlink()
+    for name in PICTURES:
+        figures.draw(name, Results(finished / "results", finished / "prepared"), finished / "f.png", finished / "f.pdf")
+        assert (finished / "f.png").read_bytes() == names[f"figures/{name}.png"]
+        assert (finished / "f.pdf").read_bytes() == names[f"figures/{name}.pdf"]
     assert {"figures/curves.png", "tables/table1.md", "prepared/dots/manifest.json", "report.html"} <= names.keys()
     pictures = {name for name in names if name.endswith((".png", ".pdf", ".webp", ".npz", ".npy", ".safetensors"))}
-    assert {name for name in pictures if not name.startswith("pictures/rings/")} == {
-        "figures/curves.png",
-        "figures/curves.pdf",
-    }
+    drawn = {f"figures/{name}.{suffix}" for name in (*PICTURES, "curves") for suffix in ("png", "pdf")}
+    assert {name for name in pictures if not name.startswith("pictures/rings/")} == drawn
     page = names["report.html"].decode()
     assert page.count("data:image/webp") == len([name for name in pictures if name.endswith(".webp")]) > 0
     assert "no licence allows copies of these photographs" in page

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from common.console import run, say
@@ -30,14 +31,14 @@ RECORDS = (
     DUPLICATES.format(dataset="*"),
 )
 RENDERED = ("tables/*", "statistics.*", *(f"figures/{name}.*" for name in figures.DIAGRAMS))
-PICTURES = ("figures/*", "multimodal.html", "report.html")  # the report is written again, but not that of tasks alone
+OF_TASKS = ("figures/figure4.*", "figures/figure5.*", "multimodal.html", "report.html")
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
 
 def save(results: Results, out: Path) -> None:
     """Copy a preset's numbers, each training's record, tables and curves, and write the report.
 
-    Sheets of pictures are copied for the data sets whose licence allows it, figures that show pictures if all do.
+    Pictures are those of the data sets whose licence allows copies; the pages of tasks need that all allow it.
     """
     paths = {name: results.prepared / name / "manifest.json" for name in results.datasets}
     used = {name for split in SPLITS for name, _, _ in results.preset.cells(split)}
@@ -45,11 +46,14 @@ def save(results: Results, out: Path) -> None:
     manifests = {name: path for name, path in paths.items() if name not in left_out}
     shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
     sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
-    everything = PICTURES if len(shareable) == len(manifests) else ()
-    _copy(results.folder, out, (*RECORDS, *RENDERED, *sheets, *everything))
+    of_tasks = OF_TASKS if len(shareable) == len(manifests) else ()
+    _copy(results.folder, out, (*RECORDS, *RENDERED, *sheets, *of_tasks))
     for name in manifests:
         _copy(results.prepared, out / "prepared", (f"{name}/manifest.json",))
     if results.preset.datasets:
+        for name in figures.IMAGES:
+            png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+            figures.draw(name, replace(results, shareable=True), png, pdf)
         write_text(out / "report.html", report.page(open_results(out)))
     say(f"{out}: saved with pictures of {', '.join(shareable) or 'no data set'}; add a README.md")
 

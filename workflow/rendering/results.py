@@ -31,11 +31,13 @@ class Results:
     """The results of one preset, finished or in part.
 
     folder: results/<preset>, which holds config.json.  prepared: data/prepared/<resolution>.
+    shareable: leave out pictures of data sets whose licence forbids copies, and of models trained on them.
     Every reader of pictures returns None if the file is missing; `why` gives the text to print instead.
     """
 
     folder: Path
     prepared: Path
+    shareable: bool = False
 
     @cached_property
     def preset(self) -> Preset:
@@ -127,7 +129,7 @@ class Results:
     def real(self, dataset: str) -> np.ndarray | None:
         """All images of a dataset, uint8 (n, H, W, 3)."""
         path = self.prepared / dataset / "images.npy"
-        return np.load(path) if path.is_file() else None
+        return np.load(path) if path.is_file() and not self._hidden(dataset) else None
 
     def samples(self, dataset: str, row: Entry) -> Arrays | None:
         """`images`, uint8 (n, H, W, 3) in the order drawn; of methods also `interpolation`, (rows, steps, H, W, 3)."""
@@ -167,9 +169,12 @@ class Results:
 
     def _arrays(self, dataset: str, row: Entry, split: str, kind: str, name: str = "") -> Arrays | None:
         seed = self._seed(row)
-        if self.preset.why_left_out(dataset, row.id, split, seed):
-            return None  # a file here belongs to an earlier configuration
+        if self._hidden(dataset) or self.preset.why_left_out(dataset, row.id, split, seed):
+            return None  # if it is left out, a file here belongs to an earlier configuration
         return read_arrays(self.folder / kind / dataset / row.id / f"seed{seed}{name}.npz")
+
+    def _hidden(self, dataset: str) -> bool:
+        return self.shareable and not self.manifest(dataset).get("shareable")
 
     def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split
