@@ -59,15 +59,16 @@ def test_pictures_are_saved_where_every_licence_allows_it(finished: Path) -> Non
 
 
 def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> None:
-    """Neither as a file nor in the page nor in a figure, which is as if there were no images."""
+    """Neither as a file nor in the page nor in a figure."""
     forbid_copies(finished)
     names = files(saved(finished))
-    for path in [*finished.glob("*/dots/images.npy"), *finished.glob("results/*/dots/**/*.npz")]:
-        path.unlink()
+    results = Results(finished / "results", finished / "prepared", shareable=True)
     for name in PICTURES:
-        figures.draw(name, Results(finished / "results", finished / "prepared"), finished / "f.png", finished / "f.pdf")
+        assert [band.titles for band in figures.IMAGES[name](results)[0]] == [("rings",)]
+        figures.draw(name, results, finished / "f.png", finished / "f.pdf")
         assert (finished / "f.png").read_bytes() == names[f"figures/{name}.png"]
         assert (finished / "f.pdf").read_bytes() == names[f"figures/{name}.pdf"]
+    assert results.attributions()[-1] == "Not shown, for want of a licence: dots."
     assert {"figures/curves.png", "tables/table1.md", "prepared/dots/manifest.json", "report.html"} <= names.keys()
     pictures = {name for name in names if name.endswith((".png", ".pdf", ".webp", ".npz", ".npy", ".safetensors"))}
     drawn = {f"figures/{name}.{suffix}" for name in (*PICTURES, "curves") for suffix in ("png", "pdf")}

@@ -23,7 +23,7 @@ Source = Callable[
 
 def figure2(results: Results) -> tuple[list[Band], str]:
     """Training images at even intervals, then the first samples of each method: no image is chosen."""
-    columns, rows = _columns(results), 2 if len(results.preset.datasets) <= 2 else 1
+    columns, rows = _columns(results), 2 if len(results.pictured) == 2 else 1
 
     def training(dataset: str) -> Block:
         real = results.real(dataset)
@@ -72,7 +72,7 @@ def memorisation(results: Results) -> tuple[list[Band], str]:
 
 def figure3(results: Results) -> tuple[list[Band], str]:
     """Held-out images above each method's reconstructions, with their LPIPS below."""
-    bands = [_reconstructions(results, dataset) for dataset in results.preset.datasets]
+    bands = [_reconstructions(results, dataset) for dataset in results.pictured]
     return bands, "held-out images in order, without selection; LPIPS below, lower is better"
 
 
@@ -105,7 +105,7 @@ def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> Line:
 
 def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "") -> list[Band]:
     """A line for each title, a panel for each dataset, two panels to a band."""
-    datasets = results.preset.datasets
+    datasets = results.pictured
     bands = []
     for start in range(0, len(datasets), 2):
         band = datasets[start : start + 2]
@@ -115,7 +115,8 @@ def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "
 
 
 def _columns(results: Results) -> int:
-    return 8 if results.preset.resolution <= 64 else 5
+    """Images in a row of a panel; a data set alone has the whole width."""
+    return (8 if results.preset.resolution <= 64 else 5) * (2 if len(results.pictured) == 1 else 1)
 
 
 def _in_rows(images: np.ndarray, rows: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from common.files import read_json
 from metrics.collect import TEXTS
 from training.config import Preset, load_preset
 from training.sections import ALL_SPLITS
-from workflow.rendering.contents import HALVES, Entry, entries
+from workflow.rendering.contents import HALVES, Entry, dataset_title, entries
 
 NOT_RUN = "not run"
 DUPLICATES = "metrics/{dataset}/floor/seed0/diversity.json"
@@ -121,10 +121,17 @@ class Results:
         path = self.prepared / dataset / "manifest.json"
         return dict(read_json(path)) if path.is_file() else {}
 
+    @property
+    def pictured(self) -> tuple[str, ...]:
+        """The data sets whose pictures figures show; all, with the reason in their place, if none may be copied."""
+        return tuple(name for name in self.preset.datasets if not self._hidden(name)) or self.preset.datasets
+
     def attributions(self) -> list[str]:
-        """The lines that the licences of the datasets require."""
-        lines = (self.manifest(dataset).get("attribution") for dataset in self.datasets)
-        return list(dict.fromkeys(line for line in lines if line))
+        """The lines that the licences of the datasets require, and which of them are not shown."""
+        hidden = [name for name in self.preset.datasets if name not in self.pictured]
+        lines = (self.manifest(name).get("attribution") for name in self.datasets if name not in hidden)
+        missing = f"Not shown, for want of a licence: {', '.join(map(dataset_title, hidden))}." if hidden else None
+        return [line for line in dict.fromkeys([*lines, missing]) if line]
 
     def real(self, dataset: str) -> np.ndarray | None:
         """All images of a dataset, uint8 (n, H, W, 3)."""
