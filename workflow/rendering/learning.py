@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from training.config import Preset
 from workflow.rendering.checkpoints import checkpoints, samples
 from workflow.rendering.contents import dataset_title
-from workflow.rendering.lines import Lines, Look
+from workflow.rendering.lines import Lines, Look, logarithmic
 from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 from workflow.rendering.style import GREY, styled
@@ -35,7 +35,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         axes.set_title(f"{dataset_title(dataset)}: {metric.head}", loc="left", pad=3)
         _draw_panel(axes, points, lines.looks)
         if any(_wide(other["value"]) for _, same, other in panels if same is metric):
-            _logarithmic(axes)
+            logarithmic(axes, "y")
     if not panels:
         lines.figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
     lines.finish(
@@ -66,10 +66,3 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: dict[str, Look]) -> Non
 
 def _wide(values: pd.Series[float]) -> bool:
     return bool(values.max() > LOG_FROM * values.min() > 0)
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_locator(NullLocator())

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
@@ -76,6 +76,15 @@ class Lines:
                 handles=handles, loc="upper left", bbox_to_anchor=(0, 1), ncols=IN_LINE, borderpad=0.3,
                 borderaxespad=0, handlelength=2.2, columnspacing=1.6,
             )  # fmt: skip
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis, with plain numbers at 1, 2 and 5."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def draw_counts(axes: Axes, table: pd.DataFrame, looks: dict[str, Look], unit: str) -> None:
