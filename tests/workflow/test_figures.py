@@ -22,7 +22,7 @@ from workflow.rendering import captions, counts, figures, learning, ranking, she
 from workflow.rendering.contents import figures_of
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
-from workflow.rendering.style import LABEL, WIDTH
+from workflow.rendering.style import COLOURS, LABEL, WIDTH
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = ("figure2", "figure3", "interpolation", "memorisation", "curves", "ranking")
@@ -133,6 +133,8 @@ def test_long_names_of_the_ranking_are_inside_the_page(make, tmp_path, monkeypat
     assert "StyleGAN2 +\nDiffAugment" in labels and min(labels.values()) > 0
     ranked = [text.get_window_extent() for text in drawn[0].axes[1].texts]
     assert len(ranked) == 5 and all(0 < box.x0 < box.x1 < drawn[0].bbox.width for box in ranked)
+    bars = [list(line.get_xdata()) for line in drawn[0].axes[1].lines if line.get_color() == COLOURS[1]]
+    assert bars == [sorted(bar) for bar in bars] != [], "otherwise the bytes differ from process to process"
 
 
 def test_curves_have_a_line_for_each_dataset(make, tmp_path):

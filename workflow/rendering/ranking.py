@@ -60,7 +60,7 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
     if analysis.why_no_ranks:
         return _explain(axes, analysis.why_no_ranks)
     titles = {row.id: fill(row.title, NAME) for row in analysis.methods}
-    scikit_posthocs.critical_difference_diagram(
+    drawn = scikit_posthocs.critical_difference_diagram(
         analysis.ranks.rename(titles),
         analysis.pairs.rename(index=titles, columns=titles),
         alpha=ALPHA,
@@ -71,6 +71,8 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
         crossbar_props={"color": COLOURS[1], "linewidth": 2},
         text_h_margin=0.05,
     )
+    for [line] in drawn["crossbars"]:  # of a set, whose order changes from process to process
+        line.set_xdata(sorted(line.get_xdata()))
     axes.grid(visible=False)
     return None
 
