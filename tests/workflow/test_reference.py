@@ -68,7 +68,7 @@ def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> 
         figures.draw(name, results, finished / "f.png", finished / "f.pdf")
         assert (finished / "f.png").read_bytes() == names[f"figures/{name}.png"]
         assert (finished / "f.pdf").read_bytes() == names[f"figures/{name}.pdf"]
-    assert results.attributions()[-1] == "Not shown, for want of a licence: dots."
+    assert results.attributions()[-1] == "Not shown, because no licence allows copies: dots."
     assert {"figures/curves.png", "tables/table1.md", "prepared/dots/manifest.json", "report.html"} <= names.keys()
     pictures = {name for name in names if name.endswith((".png", ".pdf", ".webp", ".npz", ".npy", ".safetensors"))}
     drawn = {f"figures/{name}.{suffix}" for name in (*PICTURES, "curves") for suffix in ("png", "pdf")}

@@ -130,7 +130,9 @@ class Results:
         """The lines that the licences of the datasets require, and which of them are not shown."""
         hidden = [name for name in self.preset.datasets if name not in self.pictured]
         lines = (self.manifest(name).get("attribution") for name in self.datasets if name not in hidden)
-        missing = f"Not shown, for want of a licence: {', '.join(map(dataset_title, hidden))}." if hidden else None
+        missing = (
+            f"Not shown, because no licence allows copies: {', '.join(map(dataset_title, hidden))}." if hidden else None
+        )
         return [line for line in dict.fromkeys([*lines, missing]) if line]
 
     def real(self, dataset: str) -> np.ndarray | None:
