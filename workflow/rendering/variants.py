@@ -15,7 +15,7 @@ from workflow.rendering.numbers import METRICS, Metric, cell
 from workflow.rendering.results import Results
 from workflow.rendering.style import COLOURS, INK, SMALL, WIDTH, finish, new_figure, styled
 
-LOG_FROM = 3  # ratio of the largest to the smallest value from which an axis is logarithmic
+LOG_FROM = 3  # ratio of the largest to the smallest distance from which an axis is logarithmic
 SHOWN = ("fid", "precision", "recall_equal", "coverage")
 LEFT, GAP, RIGHT = 200, 44, 20  # pixels left of the first panel, between two, right of the last one
 HEAD, ROW, BETWEEN, FOOT = 60, 30, 108, 78  # pixels; BETWEEN: from the axis of one group to the top of the next
@@ -55,7 +55,7 @@ def _draw_panel(axes: Axes, results: Results, dataset: str, rows: list[Entry], m
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_title(metric.head, loc="left", pad=3)
     shown = [value for values in found for value in values]
-    if shown and max(shown) > LOG_FROM * min(shown) > 0:
+    if metric.better == "lower" and shown and max(shown) > LOG_FROM * min(shown):  # of distances, not of shares
         logarithmic(axes, "x")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
