@@ -62,5 +62,11 @@ def test_equal_steps_change_nothing_but_the_schedule():
     assert {key for key in equal if equal[key] != adaptive.get(key)} <= {"reassign_every"}
 
 
-def test_the_factors_start_from_the_study():
-    assert settings("factors", "adaptive_imle") == settings("study", "adaptive_imle")
+@pytest.mark.parametrize("name", ["factors", "crowding"])
+def test_changes_of_one_setting_start_from_the_study(name):
+    assert settings(name, "adaptive_imle") == settings("study", "adaptive_imle")
+
+
+def test_rejection_changes_epsilon_alone():
+    rejecting, plain = settings("crowding", "rs_imle-rejecting"), settings("study", "rs_imle")
+    assert {key for key in plain if plain[key] != rejecting[key]} == {"epsilon"}
