@@ -21,14 +21,14 @@ from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 
 PUBLISHED = Path(__file__).parents[1] / "published.csv"
-ICML, ECCV = "ICML 2023", "ECCV 2024"
+ICML = "ICML 2023"
+PUBLICATIONS = ("NeurIPS 2020", ICML, "ECCV 2024")  # columns; one without a value is left out
 COMPARED = ("fid", "lpips_backtracking", "precision", "recall")
 HEADS = {
     "title": "Dataset",
     "method": "Method",
     "metric": "Metric",
-    ICML: ICML,
-    ECCV: ECCV,
+    **{paper: paper for paper in PUBLICATIONS},
     "measured": "Measured",
     "delta": "Δ",
     "copies": "Copies",
@@ -66,15 +66,18 @@ def build(results: Results) -> pd.DataFrame:
     for dataset in results.preset.datasets:
         for row in results.ranked:
             for metric in (METRICS[name] for name in COMPARED):
-                known, later = (published.get((paper, dataset, row.id, metric.id)) for paper in (ICML, ECCV))
-                rows.append(_row(results, dataset, row, metric, known, later))
+                known = {paper: published.get((paper, dataset, row.id, metric.id)) for paper in PUBLICATIONS}
+                rows.append(_row(results, dataset, row, metric, known))
     table = pd.DataFrame(rows)
-    return table if numbers.measured(results, METRICS["copy_rate"]) else table.drop(columns="copies")
+    empty = [column for column in PUBLICATIONS if table[column].isna().all()]
+    if not numbers.measured(results, METRICS["copy_rate"]):
+        empty.append("copies")
+    return table.drop(columns=empty)
 
 
-def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any, later: Any) -> dict[str, Any]:
-    """known, later: the values of ICML 2023 and ECCV 2024, or None.  A number measured as in 2023 is preferred."""
-    frame = results.metrics
+def _row(results: Results, dataset: str, row: Entry, metric: Metric, values: dict[str, Any]) -> dict[str, Any]:
+    """values: what each of `PUBLICATIONS` has, or None.  A number measured as in ICML 2023 is preferred."""
+    frame, known = results.metrics, values[ICML]
     measured = set(frame.loc[frame["metric"] == metric.id, "protocol"])
     protocol = metric.protocol(results.preset).name
     if known is not None and known.protocol in measured:
@@ -88,8 +91,7 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, known: Any,
         "title": dataset_title(dataset),
         "method": row.title,
         "metric": metric.head,
-        ICML: None if known is None else metric.format(known.value),
-        ECCV: None if later is None else metric.format(later.value),
+        **{paper: found and metric.format(found.value) for paper, found in values.items()},
         "measured": " ".join([cell.text, *cell.uncertainty]),
         "mean": cell.mean,
         "std": cell.std,
