@@ -10,7 +10,7 @@ import ast
 import io
 import json
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -60,10 +60,15 @@ def loss_weights(run: RunConfig) -> str | None:
 
     A run without its weights ends when it loads them.
     """
-    if run.config.get("lpips_weight") == 0 and run.config.get("search", "exact") in PIXEL_SEARCHES:
+    if pixels_alone(run.config):
         return None
     record = Path("data/raw/weights", f"lpips_{run.config.get('perceptual')}.json")
     return str(read_json(record)["sha256"]) if record.is_file() else None
+
+
+def pixels_alone(config: Mapping[str, Any]) -> bool:
+    """Does a row of the IMLE family, whose distance usually contains LPIPS, compare pixels alone?"""
+    return config.get("lpips_weight") == 0 and config.get("search", "exact") in PIXEL_SEARCHES
 
 
 def config_hash(run: RunConfig) -> str:

@@ -158,6 +158,12 @@ def test_caption_carries_protocol_and_origin(build):
     assert "k = 5, Inception features" in build(2).caption
 
 
+def test_a_row_that_compares_pixels_alone_uses_no_outside_knowledge(build):
+    alone = {"steps": 1500, "lpips_weight": 0.0, "search": "exact"}
+    table = build(1, methods={"adaptive_imle": {"steps": 1500}, "adaptive_imle-pixels": alone})
+    assert [row.track for row in table.rows][:2] == ["loss", "none"]
+
+
 def test_published_scale_carries_no_warning(build):
     table = build(1, lambda frame: frame.assign(preset="paper"), preset="paper")
     assert "Not comparable" not in table.caption and "Preset paper" in table.caption

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from networks.names import NETWORK_TITLES
 from training.config import Preset
+from training.identity import pixels_alone
 from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import ALL, Entry, dataset_title, paper_scale
@@ -102,7 +103,8 @@ def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) ->
 def _trained_with(network: str, results: Results, cells: list[Cell]) -> str:
     """Which measured methods have the network of the score in their training loss."""
     measured = {cell.row.id: cell.row.title for cell in cells if cell.metric.id == "lpips_backtracking"}
-    found = {run["method"] for run in results.runs if run["config"].get("perceptual") == network}
+    trained = (run for run in results.runs if not pixels_alone(run["config"]))
+    found = {run["method"] for run in trained if run["config"].get("perceptual") == network}
     titles = [title for method, title in measured.items() if method in found]
     return f"Their training loss has the same network: {', '.join(titles)}." if titles else ""
 

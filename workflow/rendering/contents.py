@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from common.console import UserError
 from data.datasets import dataset_info
 from training.config import Preset, is_conditional
+from training.identity import pixels_alone
 from training.protocols import PrecisionRecall
-from training.registry import find_method
-from training.sections import SPLITS
+from training.registry import MethodInfo, find_method
+from training.sections import SPLITS, MethodEntry
 
 FIGURES = {
     "figure2": "Figure 2",
@@ -90,8 +91,15 @@ def entries(preset: Preset, conditional: bool = False) -> list[Entry]:
         info = find_method(name)
         trains = info.trains if info else settings.steps > 0
         kind: Literal["method", "control"] = "method" if trains else "control"
-        found.append(Entry(name, info.title if info else name, kind, info.track if info and trains else ""))
+        track = _track(info, settings) if info and trains else ""
+        found.append(Entry(name, info.title if info else name, kind, track))
     return found
+
+
+def _track(info: MethodInfo, settings: MethodEntry) -> str:
+    """The method's; `none` for a row whose settings leave the pretrained network out of the loss."""
+    config = {field.name: field.default for field in fields(info.config)} | (settings.model_extra or {})
+    return "none" if pixels_alone(config) else info.track
 
 
 def variants(preset: Preset) -> dict[str, list[Entry]]:

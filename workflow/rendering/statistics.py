@@ -48,7 +48,7 @@ def caption(analysis: Analysis) -> str:
     least = analysis.scores.groupby(["dataset", "method"]).size().min()
     fewer = f", of some methods {least}" if least < len(preset.seeds) else ""
     return (
-        f"**Statistics.** {scale(preset)} Stated in the preset before the runs: primary metric {metric.head} (protocol "
+        f"**Statistics.** {scale(preset)} Fixed by the preset (`statistics:`, or its defaults): primary metric {metric.head} (protocol "
         f"{metric.protocol(preset).name}), reference method {reference}, test of all pairs {preset.statistics.test}, "
         f"level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}{fewer}; "
         f"datasets: {len(preset.datasets)}."
