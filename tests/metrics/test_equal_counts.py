@@ -31,6 +31,15 @@ def test_coverage_has_its_expectation() -> None:
     assert precision_recall(gaussian(100, 0), gaussian(1000, 10), 5)["coverage"] > 0.999
 
 
+def test_a_collapsed_model_is_seen() -> None:
+    """Samples 0.6 times as wide: coverage of 1,000 is still 1, but density is far above 1.2 and recall low."""
+    real, fake = gaussian(100, 0), gaussian(1000, 1, width=0.6)
+    assert precision_recall(real, fake, 5)["coverage"] > 0.99
+    measured = values(fake, real)
+    assert measured["density"] > 1.2
+    assert measured["recall"] < 0.5
+
+
 def test_all_samples_once_if_there_are_as_many_and_nothing_if_there_are_fewer() -> None:
     real, fake = gaussian(100, 0), gaussian(100, 1)
     assert values(fake, real) == precision_recall(real, fake, 5)

@@ -25,6 +25,21 @@ def test_equals_prdc_whatever_the_tile(tile: int, k: int, monkeypatch: pytest.Mo
     assert precision_recall(real, fake, k) == pytest.approx(compute_prdc(real, fake, k), abs=1e-15)
 
 
+@pytest.mark.parametrize(("k", "expected"), [(1, (0.75, 1, 1.25, 1)), (2, (0.75, 1, 1.125, 1))])
+def test_points_on_a_line(k: int, expected: tuple[float, ...]) -> None:
+    """Values of prdc 0.2, which can be counted by hand."""
+    real, fake = np.array([[0.0], [1], [3], [7], [15]]), np.array([[0.25], [2], [8], [40]])
+    assert tuple(precision_recall(real, fake, k).values()) == expected
+
+
+@pytest.mark.parametrize(("k", "expected"), [(3, (0.782, 0.84, 0.888, 0.99)), (5, (0.894, 0.90, 0.8752, 1.0))])
+def test_a_perfect_model_does_not_reach_1(k: int, expected: tuple[float, ...]) -> None:
+    """Values of prdc 0.2 for 100 and 500 points of one Gaussian."""
+    state = np.random.RandomState(0)
+    real, fake = state.randn(100, 16), state.randn(500, 16)
+    assert tuple(precision_recall(real, fake, k).values()) == pytest.approx(expected, abs=1e-9)
+
+
 def test_five_copies_of_each_real_point() -> None:
     """Values of prdc 0.2; distances rounded to float32 would give 1.085 instead of 1.0976."""
     state = np.random.RandomState(0)

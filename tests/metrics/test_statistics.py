@@ -151,6 +151,15 @@ def test_the_interval_of_the_interquartile_mean_needs_two_runs() -> None:
     assert 1 < low < estimate < high < 4
 
 
+def test_at_most_one_null_table_in_twenty_is_called_different() -> None:
+    """Methods without any difference: the adjusted tests must not find more than ALPHA of them."""
+    draw, tables, found = np.random.default_rng(0), 400, 0
+    for _ in range(tables):
+        means = pd.DataFrame(draw.lognormal(3, 0.5, (9, 3)), columns=list("abc"))
+        found += statistics.wilcoxon_holm(means, ratio=True).to_numpy().min() <= statistics.ALPHA
+    assert 0 < found / tables <= statistics.ALPHA
+
+
 def test_one_held_out_image_gives_a_difference_and_no_test() -> None:
     """Ten pictures leave one image out."""
     found = statistics.compare_paired(np.array([0.3]), np.array([0.5]))

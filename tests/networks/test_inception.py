@@ -1,4 +1,4 @@
-"""Inception's features give the published FID and KID, and those of the original network."""
+"""Inception's features give the published FID and MiFID, and those of the original network."""
 
 from __future__ import annotations
 

@@ -80,6 +80,16 @@ def test_level_by_level_each_code_is_the_argmin_at_its_own_level_given_those_bef
         assert torch.equal(chosen.z[0], torch.cat(z))
 
 
+def test_with_one_level_hierarchical_selection_is_joint_selection() -> None:
+    chosen = []
+    for select in ("joint", "hierarchical"):
+        method = imle(select=select, levels=1)
+        method.begin(3)
+        chosen.append(method.assigned)
+    assert torch.equal(chosen[0].z, chosen[1].z)
+    assert torch.equal(chosen[0].noise["0"], chosen[1].noise["0"])
+
+
 def test_the_choice_does_not_depend_on_how_many_images_are_generated_at_once() -> None:
     chosen = []
     for pool_batch in (3, 50):
