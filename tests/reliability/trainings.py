@@ -36,6 +36,7 @@ IMLE |= {"pool_factor": 1.0, "search": "exact", "sample_from": "ema", "ema_decay
 IMLE |= {"learning_rate": 3e-3, "warmup_steps": 0}
 FASTGAN = {"nz": 4, "ngf": 2, "ndf": 2, "decoder_width": 4, "perceptual": "alex", "bn_latents": 10, "ema_decay": 0.9}
 MIXDL = {"style_dim": 8, "mapping_depth": 1, "channel_base": 64, "channel_max": 4, "ema_decay": 0.9}
+STYLEGAN2 = {**MIXDL, "ema_start": 0, "batch": 4}
 # Schedules so tight that within four steps thresholds, ages and pools all move and all regularisers run.
 RUNS: dict[str, dict[str, Any]] = {
     # Every step is an epoch; in the third eight images, in the fourth two take from the same pool.
@@ -44,6 +45,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "vanilla_imle": {**IMLE, "reassign_every": 1},
     "fastgan": {**FASTGAN, "batch": 4},
     "mixdl": {**MIXDL, "r1_every": 3, "path_every": 2},
+    "rs_imle": {**IMLE, "search": "l2", "proj_dim": 16, "chunk": 8, "epsilon": 0.9, "reassign_every": 1},
+    "stylegan2": {**STYLEGAN2, "augment": "ada", "ada_kimg": 0.05, "ada_target": -2.0, "ada_every": 2},
+    "edm": {"width": 4, "multipliers": [1, 2], "blocks": 1, "attention": [], "batch": 4, "sampler_steps": 4},
 }
 RESOLUTION = {"fastgan": 32}  # the others' is 16
 
