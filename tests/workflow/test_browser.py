@@ -100,6 +100,14 @@ def test_the_table_sorts_filters_and_exports_what_it_shows(opened, tmp_path):
     expect(page.locator("#results tr[data-dataset=rings]:visible")).to_have_count(8)  # it waits: a reset comes later
 
 
+def test_the_time_of_a_row_leads_to_the_record_of_its_training(opened):
+    page = opened()
+    page.locator("#dots-mixdl td a").click()
+    row = page.locator("#run-dots-mixdl-seed0-full")
+    assert row.is_visible(), "its table was closed"
+    assert row.get_by_role("link").get_attribute("href") == "runs/dots/mixdl/seed0/full/run.json"
+
+
 def test_a_sample_opens_beside_its_nearest_training_image(opened):
     page = opened()
     sheet = page.locator("#samples-dots-mixdl .sheet").first
