@@ -69,10 +69,10 @@ def build(results: Results) -> pd.DataFrame:
                 known = {paper: published.get((paper, dataset, row.id, metric.id)) for paper in PUBLICATIONS}
                 rows.append(_row(results, dataset, row, metric, known))
     table = pd.DataFrame(rows)
-    empty = [column for column in PUBLICATIONS if table[column].isna().all()]
+    empty = [column for column in PUBLICATIONS if column not in table or table[column].isna().all()]
     if not numbers.measured(results, METRICS["copy_rate"]):
         empty.append("copies")
-    return table.drop(columns=empty)
+    return table.drop(columns=empty, errors="ignore")  # no columns at all without ranked rows
 
 
 def _row(results: Results, dataset: str, row: Entry, metric: Metric, values: dict[str, Any]) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def caption(analysis: Analysis) -> str:
     least = analysis.scores.groupby(["dataset", "method"]).size().min()
     fewer = f", of some methods {least}" if least < len(preset.seeds) else ""
     return (
-        f"**Statistics.** {scale(preset)} Fixed by the preset (`statistics:`, or its defaults): primary metric {metric.head} (protocol "
-        f"{metric.protocol(preset).name}), reference method {reference}, test of all pairs {preset.statistics.test}, "
-        f"level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}{fewer}; "
+        f"**Statistics.** {scale(preset)} Fixed by the preset (`statistics:`, or its defaults): primary metric "
+        f"{metric.head} (protocol {metric.protocol(preset).name}), reference method {reference}, test of all pairs "
+        f"{preset.statistics.test}, level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}{fewer}; "
         f"datasets: {len(preset.datasets)}."
     )
 
