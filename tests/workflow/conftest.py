@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metrics.copy_rate import compare_pixels, references
-from training.identity import sources_hash
+from common.files import write_sealed
+from metrics.diversity import pixel_rows
+from training.identity import config_hash, recorded_run, run_hash, sources_hash
 from workflow.rendering import tables
 from workflow.rendering.results import Results
 
@@ -88,7 +89,8 @@ def _line(
     return {
         "preset": "demo", "dataset": dataset, "method": method, "split": split, "seed": seed, "metric": metric,
         "value": value, "protocol": protocol, "n_real": n_real, "n_fake": n_fake,
-        "steps": 1500 if method in METHODS else None, "run_hash": "0f3a", "item": item, "n": None,
+        "steps": 1500 if method in METHODS else None, "item": item, "n": None,
+        "run_hash": run_record(dataset, method)["run_hash"] if (seed, split) == (0, "full") else "0f3a",
     }  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def _write_samples(results: Path, dataset: str, method: str, fake: np.ndarray, r
     np.savez(folder / "seed0.npz", **arrays)
     measured = results / "metrics" / dataset / method / "seed0"
     measured.mkdir(parents=True)
-    np.savez(measured / "diversity.npz", **vars(compare_pixels(references(real), fake)))
+    np.savez(measured / "diversity.npz", **pixel_rows(real, fake)[1])
 
 
 def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
@@ -158,18 +160,23 @@ def _write_run(results: Path, dataset: str, method: str, offset: int) -> None:
     if method == "fastgan":
         history = {**history, "d_loss": np.sin(steps / 80), "reconstruction": 90 * np.exp(-steps / 200) + 0.5}
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
-    sources = sources_hash(method) if method == "mixdl" else "50" * 32
-    config = {"perceptual": "alex"} if method == "fastgan" else {}
+    write_sealed(folder / "run.json", run_record(dataset, method, 88.4 + offset))
+
+
+def run_record(dataset: str, method: str, seconds: float = 0.0) -> dict[str, Any]:
+    """The run.json of seed 0; the sources of MixDL alone are the present ones."""
     record = {
-        "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full", "steps": 1500,
-        "resolution": 32, "threads": 1, "run_hash": "0f3a", "config": config, "config_hash": "c0ffee" * 10,
-        "data_hash": "da7a" * 16, "sources_hash": sources,
+        "version": "0.4.0", "preset": "demo", "dataset": dataset, "method": method, "seed": 0, "split": "full",
+        "steps": 1500, "resolution": 32, "threads": 1, "config": {"perceptual": "alex"} if method == "fastgan" else {},
+        "data_hash": "da7a" * 16, "device": "cpu",
+        "sources_hash": sources_hash(method) if method == "mixdl" else "50" * 32,
         "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},
-        "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": 88.4 + offset,
+        "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": seconds, "processor_seconds": seconds,
         "peak_memory_mb": 912.5, "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",
     }  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(record))
+    record["config_hash"] = config_hash(recorded_run(record))
+    return {**record, "run_hash": run_hash(record)}
 
 
 def _write_backtracking(results: Path, dataset: str, target: np.ndarray, rng: np.random.Generator) -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from common.console import UserError
-from tests.workflow.conftest import config
+from tests.workflow.conftest import config, run_record
 from workflow.rendering import captions, counts, figures, learning, ranking, sheet, shots, variants
 from workflow.rendering.contents import figures_of
 from workflow.rendering.results import Results
@@ -51,8 +51,8 @@ def test_every_figure_is_written_and_the_same_data_give_the_same_bytes(benchmark
 
 def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_path, monkeypatch):
     results, drawn, off = make(training={"checkpoints": [0.5]}), [], []
-    row = {"dataset": "dots", "method": "mixdl", "split": "full", "step": 100, "seconds": 9.0, "run_hash": "0f3a"}
-    row |= {"n_fake": 500, "metric": "fid", "protocol": "inception-clean", "value": 80.0}
+    row = {"dataset": "dots", "method": "mixdl", "split": "full", "step": 100, "seconds": 9.0}
+    row |= {"run_hash": run_record("dots", "mixdl")["run_hash"], "n_fake": 500, "metric": "fid", "protocol": "inception-clean", "value": 80.0}
     times = [{"seed": seed, "processor_seconds": 7.0 + seed} for seed in (0, 1)]
     others = (
         {**row, "metric": "recall", "protocol": "inception-k5-n24"},
@@ -188,7 +188,7 @@ def test_six_datasets_fill_three_bands(make):
 def test_footers_say_scale_seed_commit_and_attribution(make):
     lines = captions.footer(make(), "seed 0; first drawn")
     assert lines == [
-        "Preset demo, 32 × 32 px, seed 0; first drawn; commits 0123456, 0123456 + changes.",
+        "Preset demo, 32 × 32 px, seed 0; first drawn; commits 0123456, 0123456 + changes (version 0.4.0).",
         "Dots: drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0",
     ]
 

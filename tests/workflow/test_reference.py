@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.files import read_json, write_json, write_sealed
+from tests.workflow.conftest import run_record
 from workflow.rendering import figures, notation, pictures, published, reference, site, statistics, tables
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
@@ -140,7 +142,7 @@ def test_saved_results_that_agree_are_intact_and_every_run_is_listed(kept: Path)
     [
         ("tables/table1.md", "81.0", "80.0", "table1.md is not what metrics.csv renders to"),
         ("metrics.csv", ",0.9,", ",0.8,", "table2.csv is not what metrics.csv renders to"),
-        ("metrics.csv", "0f3a", "0f3b", "holds numbers of another run than"),
+        ("metrics.csv", run_record("dots", "mixdl")["run_hash"], "0f3b", "holds numbers of another run than"),
         ("report.html", '"mean": 81.0', '"mean": 80.0', "report.html is not what metrics.csv renders to"),
         (
             "report.html",
@@ -148,12 +150,7 @@ def test_saved_results_that_agree_are_intact_and_every_run_is_listed(kept: Path)
             "image/webp;base64,AAAAA",
             "shows other pictures than pictures/dots/",
         ),
-        (
-            "runs/dots/mixdl/seed0/full/run.json",
-            '"preset": ',
-            '"digest": "0", "preset": ',
-            "run.json was damaged or edited",
-        ),
+        ("runs/dots/mixdl/seed0/full/run.json", '"threads": 1', '"threads": 2', "run.json was damaged or edited"),
     ],
 )
 def test_a_broken_link_of_saved_results_is_named(
@@ -164,4 +161,15 @@ def test_a_broken_link_of_saved_results_is_named(
     text = path.read_text()
     path.write_text(text.replace(old, new, 1) if old == ",0.9," else text.replace(old, new))
     assert path.read_text() != text
+    assert any(sentence in broken for broken in links(folder).broken)
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"), [(write_json, "was damaged or edited"), (write_sealed, "do not give its run_hash")]
+)
+def test_no_record_escapes_the_check_by_lacking_keys(kept: Path, tmp_path: Path, write, sentence: str) -> None:
+    folder = shutil.copytree(kept, tmp_path / "saved")
+    path = folder / "runs/dots/mixdl/seed0/full/run.json"
+    record = {key: value for key, value in read_json(path).items() if key not in ("digest", "version")}
+    write(path, {**record, "steps": 9000})
     assert any(sentence in broken for broken in links(folder).broken)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from common.files import read_json, write_json
+from tests.workflow.conftest import run_record
 from workflow.rendering import origin, pictures, report
 from workflow.rendering.results import Results
 
@@ -105,9 +106,9 @@ def test_it_tells_where_numbers_come_from(html):
         "snakemake --cores 2 --configfile config/demo.yaml",
         "These are not the paper’s numbers.",
         "0123456 + changes",
-        "c0ffeec0",
+        run_record("dots", "mixdl")["config_hash"][:8],
         "50505050 (changed since)",
-        "Numbers of commits 0123456, 0123456 + changes; the sources of",
+        "Numbers of commits 0123456, 0123456 + changes (version 0.4.0); the sources of",
         "1 min 28 s",
         "912 MiB",
         "AMD EPYC, 1 thread",

@@ -119,9 +119,8 @@ class SavedLinks(Links):
         return lines
 
     def _run(self, path: Path) -> None:
-        record = read_json(path)
-        if record.keys() & {"digest", "version"}:  # some records of version 0.1 are not sealed and have no version
-            _check_identity(read_sealed(path), path)
+        record = read_sealed(path)
+        _check_identity(record, path)
         frame = self.results.metrics
         for key in ("dataset", "method", "seed", "split"):
             frame = frame[frame[key] == record[key]]
