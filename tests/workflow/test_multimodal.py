@@ -25,7 +25,7 @@ from training.config import Preset, parse_preset
 from training.loop import train
 from training.protocols import ANSWER_CONTROLS
 from workflow.rendering import answers, figure4, multimodal, reference
-from workflow.rendering.answers import COLUMNS, Column
+from workflow.rendering.answers import COLUMNS
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -173,16 +173,13 @@ def test_a_run_of_another_task_is_refused(results, tmp_path):
         call("--config", str(tmp_path / "other.json"), "--run", str(folder), "--out", "no.json")
 
 
-def test_diversity_is_never_printed_alone(results):
-    for columns in ([Column("diversity", "Diversity", 3)], COLUMNS["layouts"][:2], COLUMNS["super_resolution"][:3]):
-        with pytest.raises(ValueError, match="diversity can be had by noise: print"):
-            answers.build("layouts", results, columns)
-    training = [
-        Column("diversity", "D", 3),
-        *(Column(name, name, 3, "train") for name in ("best_lpips", "consistency")),
-    ]
-    with pytest.raises(ValueError, match="diversity can be had by noise"):
-        answers.build("layouts", results, training)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_diversity_is_never_printed_alone(name):
+    """It can be had by noise: the distance to right answers and consistency stand beside it."""
+    printed = {column.metric for column in COLUMNS[name] if column.inputs == "heldout"}
+    assert "diversity" in printed
+    for beside in ({"best_lpips", "recall_distance"}, {"consistency", "precision_distance"}):
+        assert printed & beside
 
 
 def test_tables_have_mean_and_deviation_of_what_was_measured(results):

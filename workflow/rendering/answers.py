@@ -7,7 +7,6 @@ Diversity can be had by noise, so no table may print it without the distance to 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +58,6 @@ COLUMNS = {
         Column("mode_coverage", "Mode coverage, training inputs ↑", 2, "train"),
     ),
 }
-# Diversity is printed beside one of each.
-BESIDE = (("best_lpips", "recall_distance"), ("consistency", "precision_distance"))
 MEANING = {
     "super_resolution": "Diversity: mean LPIPS between two of the k answers to one input. Best and mean of the k "
     "answers against the truth; equal images have a PSNR of 100 here. Consistency: root mean squared difference, in "
@@ -116,11 +113,9 @@ def filled(preset: Preset) -> list[str]:
     return [name for name, kind in KINDS.items() if kind in kinds]
 
 
-def build(name: str, results: Results, columns: Sequence[Column] | None = None) -> AnswerTable:
-    """One table of a preset.  Raises ValueError for columns with diversity alone."""
-    columns = COLUMNS[name] if columns is None else columns
-    refuse_diversity_alone(columns)
-    rows, numbers = [], []
+def build(name: str, results: Results) -> AnswerTable:
+    """One table of a preset."""
+    columns, rows, numbers = COLUMNS[name], [], []
     for task, method in lines(results.preset, KINDS[name]):
         found = [_cell(results, task, method, column) for column in columns]
         steps, seconds, k = _training(results, task, method)
@@ -136,14 +131,6 @@ def write(table: AnswerTable, csv: Path | str, md: Path | str, tex: Path | str) 
     write_text(csv, table.numbers.to_csv(index=False))
     write_text(md, table.markdown())
     write_text(tex, table.latex())
-
-
-def refuse_diversity_alone(columns: Sequence[Column]) -> None:
-    """Raises ValueError for diversity without the distance to right answers and consistency beside it."""
-    printed = {column.metric for column in columns if column.inputs == "heldout"}
-    missing = [" or ".join(names) for names in BESIDE if not printed.intersection(names)]
-    if any(column.metric == "diversity" for column in columns) and missing:
-        raise ValueError(f"diversity can be had by noise: print {' and '.join(missing)} beside it")
 
 
 def lines(preset: Preset, kind: str) -> list[tuple[str, str]]:
