@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from common.console import UserError
 from common.files import read_json, read_yaml
+from data.split import Rule
 
 DATASETS = Path(__file__).with_name("datasets.yaml")
 MINE = "mine"  # the user's own pictures: `--config images=FOLDER`
@@ -164,7 +165,7 @@ class Dataset(Entry):
     citation: Text
     attribution: Text
     shareable: bool  # may figures that show its images be committed and published?
-    split: Literal["lexicographic", "seeded"]
+    split: Rule
     sources: tuple[Annotated[HttpSource | DriveSource | PackageSource | PeopleSource, Field(discriminator="kind")], ...]
     folders: tuple[Text, ...] = ()  # where archives keep it
     size: int | None = Field(None, ge=16, le=8192)  # side of every image in pixels, if known

@@ -17,6 +17,7 @@ from common.console import UserError
 from common.hashing import derive_seed, digest, sha256_bytes
 from data.datasets import Entry, Name, dataset_info
 from data.load import data_hash, load, load_labels
+from data.split import n_train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +37,10 @@ class SuperResolution(Entry):
 
     @property
     def pairs(self) -> int:
-        """That are trained on."""
+        """How many pairs are trained on."""
         info = dataset_info(self.dataset)
         answers, train = (info.layouts.answers, info.layouts.train) if info.layouts else (1, None)
-        return (train or 9 * (info.count // answers) // 10) * answers * (1 + self.mirror)
+        return n_train(info.count // answers, train) * answers * (1 + self.mirror)
 
     def title(self, resolution: int) -> str:
         return f"{dataset_info(self.dataset).title}, {resolution // self.factor} to {resolution} px"
@@ -55,11 +56,10 @@ class Layout(Entry):
 
     @property
     def pairs(self) -> int:
-        """That are trained on."""
+        """How many pairs are trained on."""
         info = dataset_info(self.dataset)
         assert info.layouts is not None
-        train = info.layouts.train or 9 * (info.count // info.layouts.answers) // 10
-        return train * (1 + self.mirror)
+        return n_train(info.count // info.layouts.answers, info.layouts.train) * (1 + self.mirror)
 
     def title(self, resolution: int) -> str:
         bias = f", {self.imbalance:.0%} in one appearance" if self.imbalance else ""
@@ -129,10 +129,7 @@ def stand_in(task: TaskKind, images: NDArray[np.uint8]) -> Examples:
     if isinstance(task, SuperResolution):
         return shrunk(images, task.factor)
     layouts = dataset_info(task.dataset).layouts
-    if layouts is None:
-        raise UserError(
-            f"{task.dataset} has no label maps; a task of `kind: layout` needs a set with the key `layouts`"
-        )
+    assert layouts is not None  # training.config.check
     classes = np.arange(images.shape[1] * images.shape[2]).reshape(1, *images.shape[1:3]) % len(layouts.classes)
     shares = np.eye(len(layouts.classes))[np.tile(classes, (len(images), 1, 1))]
     return Examples(_planes(shares), images[:, None], np.zeros(len(images), np.int64))

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from data.split import split
+from data.split import Rule, split
 
 
 @pytest.mark.parametrize(("n", "train"), [(100, 90), (389, 350), (160, 144), (4, 3)])
 @pytest.mark.parametrize("rule", ["lexicographic", "seeded"])
-def test_sizes_and_partition(n: int, train: int, rule: str) -> None:
+def test_sizes_and_partition(n: int, train: int, rule: Rule) -> None:
     parts = split(n, rule, "toy")
     assert (len(parts["train"]), len(parts["heldout"])) == (train, n - train)
     assert sorted(parts["train"] + parts["heldout"]) == list(range(n))

@@ -48,9 +48,7 @@ class Section:
 
 
 def sections(results: Results) -> list[Section]:
-    """Nothing for a preset without tasks."""
-    if not results.preset.tasks:
-        return []
+    """Tables, Figures 4 and 5, and the numbers of Figure 5."""
     found = []
     for name in answers.filled(results.preset):
         table = answers.build(name, results)

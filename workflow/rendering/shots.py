@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.console import UserError
 from workflow.rendering.contents import dataset_title
 from workflow.rendering.lines import Lines, draw_counts
 from workflow.rendering.numbers import METRICS
@@ -30,10 +29,9 @@ def points(results: Results) -> pd.DataFrame:
 
 @styled
 def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
-    """Draw both metrics.  Raises `UserError` for a preset without `metrics.full_set`."""
+    """Draw both metrics."""
     full = results.preset.metrics.full_set
-    if full is None:
-        raise UserError(f"{results.preset.preset} has no metrics.full_set, so its sizes of sets cannot be compared")
+    assert full is not None  # contents.figures_of
     table = points(results)
     heads = {"fid_full": f"FID against all {dataset_title(full)} ↓", "copy_rate": "Copies of training images ↓"}
     lines = Lines(results, table, len(heads), across=2)
