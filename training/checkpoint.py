@@ -144,7 +144,7 @@ def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[flo
     record: its run.json, or what a stopped run has of it.  passed: the steps that a stopped run has trained; None: all.
     """
     asked = checkpoint_steps(record["steps"], shares)
-    exported = {checkpoint["step"] for checkpoint in record.get("checkpoints", [])}
+    exported = {checkpoint["step"] for checkpoint in record["checkpoints"]}
     if absent := {step for step in asked if passed is None or step <= passed} - exported:
         raise UserError(
             f"the run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed after this "
@@ -156,5 +156,5 @@ def check_weights(kept: Sequence[dict[str, Any]], folder: Path) -> None:
     """Raises `UserError` if weights of a checkpoint are damaged or lost: only a new training can make them again."""
     for checkpoint in kept:
         path = folder / checkpoint["file"]
-        if not path.is_file() or sha256_file(path) != checkpoint.get("sha256", sha256_file(path)):
+        if not path.is_file() or sha256_file(path) != checkpoint["sha256"]:
             raise UserError(f"{path} is damaged or missing; delete {folder} to train this run again")

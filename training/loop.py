@@ -129,11 +129,10 @@ class Loop:
         self.method.load_state_dict(state)
         self.history, self.meter = record["history"], record["meter"]
         self.seconds, self.started = record["seconds"], record["started"]
-        self.processor_seconds = record.get("processor_seconds", record["seconds"])  # older states have only these
-        self.checkpoints = record.get("checkpoints", [])
+        self.processor_seconds, self.checkpoints = record["processor_seconds"], record["checkpoints"]
         sofar = {"steps": self.run.steps, "checkpoints": self.checkpoints}
         check_checkpoints(sofar, self.state.folder, self.intervals.checkpoints, self.step)
-        self.segments = [*record.get("segments", []), segment(self.method.device, self.step)]
+        self.segments = [*record["segments"], segment(self.method.device, self.step)]
         self.equal_bits &= record.get("deterministic", self.method.device.type == "cpu")
         if warning := mixed_devices(self.segments):
             say(f"warning: {warning}")

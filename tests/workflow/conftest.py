@@ -173,7 +173,8 @@ def run_record(dataset: str, method: str, seconds: float = 0.0) -> dict[str, Any
         "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "git_dirty": method == "mixdl", "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "hardware": {"cpu": "AMD EPYC", "gpu": None, "threads": 1}, "seconds": seconds, "processor_seconds": seconds,
-        "peak_memory_mb": 912.5, "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",
+        "peak_memory_mb": 912.5, "mixed_devices": None,
+        "started": "2025-11-21T20:00:00+00:00", "finished": "2025-11-21T20:01:28+00:00",
     }  # fmt: skip
     record["config_hash"] = config_hash(recorded_run(record))
     return {**record, "run_hash": run_hash(record)}

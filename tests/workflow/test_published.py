@@ -46,7 +46,7 @@ def results(make: Callable[..., Results]) -> Callable[..., Results]:
         run = found.folder / "runs/obama/adaptive_imle/seed0/full/run.json"
         run.parent.mkdir(parents=True)
         record = {"dataset": "obama", "method": "adaptive_imle", "split": "full", "sources_hash": "0" * 64}
-        run.write_text(json.dumps({**record, "git_commit": "0123456789", "git_dirty": False}))
+        run.write_text(json.dumps({**record, "git_commit": "0123456789", "git_dirty": False, "version": "0.4.0"}))
         return found
 
     return prepare

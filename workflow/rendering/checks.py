@@ -132,14 +132,14 @@ def _runs(results: Results) -> Iterator[Check]:
     titles = {row.id: row.title for row in results.generators}
     runs = [record for record in results.runs if record["method"] in titles]
     for record in runs:
-        if mixed := record.get("mixed_devices"):
+        if mixed := record["mixed_devices"]:
             split = "" if record["split"] == "full" else ", 90% of the images"
             where = f"{titles[record['method']]} on {dataset_title(record['dataset'])}, seed {record['seed']}{split}"
             yield Check("Devices of a training", where, mixed, "one kind", "warning", f"{where}: {mixed}.")
     changed = dict.fromkeys(titles[record["method"]] for record in runs if stamp.sources_changed(record))
     value = ", ".join(changed) or "none"
     yield Check("Sources changed since the training", "all", value, "none", "note" if changed else "passed")
-    dirty = dict.fromkeys(titles[record["method"]] for record in runs if record.get("git_dirty"))
+    dirty = dict.fromkeys(titles[record["method"]] for record in runs if record["git_dirty"])
     value = ", ".join(dirty) or "none"
     yield Check("Uncommitted changes at the training", "all", value, "none", "note" if dirty else "passed")
 

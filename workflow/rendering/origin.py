@@ -58,14 +58,13 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
 
 
 def device(record: stamp.Record) -> str:
-    hardware = record.get("hardware", {})
-    threads = counted(hardware.get("threads", 1), "thread")
-    return str(hardware.get("gpu") or f"{hardware.get('cpu', 'CPU')}, {threads}")
+    hardware = record["hardware"]
+    return str(hardware["gpu"] or f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}")
 
 
 def repeatable(records: Sequence[stamp.Record]) -> str:
     """With what the runs can be repeated."""
-    versions = {f"{name} {version}" for record in records for name, version in record.get("versions", {}).items()}
+    versions = {f"{name} {version}" for record in records for name, version in record["versions"].items()}
     threads = ", ".join(sorted({str(record["threads"]) for record in records}))
     return (
         f"{', '.join(sorted(versions))}. Repeatable to the last bit with the same versions, type of processor and "

@@ -22,26 +22,21 @@ def sources_changed(record: Record) -> bool:
 
 
 def training_seconds(record: Record) -> float:
-    """Seconds of a processor; seconds of the clock for a training on a GPU, and for one before version 0.4."""
-    on_gpu = record.get("hardware", {}).get("gpu")
-    clock: float = record["seconds"]
-    return clock if on_gpu else record.get("processor_seconds", clock)
+    """Seconds of a processor; seconds of the clock for a training on a GPU."""
+    return float(record["seconds" if record["hardware"]["gpu"] else "processor_seconds"])
 
 
 def commit(record: Record) -> str:
     """The short commit of a run, with "+ changes" if its checkout had uncommitted changes."""
-    return (record.get("git_commit") or "unknown")[:7] + (" + changes" if record.get("git_dirty") else "")
+    return (record["git_commit"] or "unknown")[:7] + (" + changes" if record["git_dirty"] else "")
 
 
 def commits(records: Sequence[Record]) -> str:
-    """ "commit 5b552ba", "commits 3ff5cbb, 5b552ba (version 0.2.0)", or one of more than MANY and how many more.
-
-    Runs of version 0.1 do not record a version.
-    """
+    """ "commits 3ff5cbb, 5b552ba (version 0.4.0)", or one of more than MANY commits and how many more."""
     names = sorted({commit(record) for record in records})
-    versions = sorted({record["version"] for record in records if "version" in record})
+    versions = sorted({record["version"] for record in records})
     listed = ", ".join(names) if len(names) <= MANY else f"{names[0]} and {len(names) - 1} more"
-    return f"commit{'s' * (len(names) > 1)} {listed}" + (f" (version {', '.join(versions)})" if versions else "")
+    return f"commit{'s' * (len(names) > 1)} {listed} (version {', '.join(versions)})"
 
 
 def sentence(records: Sequence[Record], rows: Collection[Entry]) -> str:
