@@ -108,12 +108,6 @@ def references(real: NDArray[np.uint8]) -> References:
     return References(plain, mirrored, among_images(distances(plain, plain), distances(plain, mirrored)))
 
 
-def compare_pixels(real: References, fake: NDArray[np.uint8]) -> Copies:
-    """`compare` by Euclidean distance of pixels at 32 x 32.  fake: uint8 (n, H, W, 3)."""
-    points = pixels(fake)
-    return compare(distances(points, real.plain), distances(points, real.mirrored), real.among)
-
-
 def rows(copies: Copies, protocol: str, n_real: int) -> list[dict[str, Any]]:
     """Rates, interval and median ratio as rows of a metrics file."""
     n = len(copies.ratio)
