@@ -188,7 +188,7 @@ def test_tables_have_mean_and_deviation_of_what_was_measured(results):
     values = [number(results, "people", "cond_imle", "mode_coverage", seed=seed) for seed in (0, 1)]
     cell = table.rows[1][table.heads.index("Mode coverage ↑")]
     assert cell == f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
-    assert table.rows[1][2:5] == ("loss", "24", "4") and table.rows[2][2:6] == ("", "2", "", "")
+    assert table.rows[1][2:5] == ("none", "24", "4") and table.rows[2][2:6] == ("", "2", "", "")
     assert "k = 24" in table.caption and "n = 2 seeds" in table.caption and "of 2 held-out inputs" in table.caption
     assert len(answers.build("super_resolution", results).rows) == 4
 
