@@ -72,7 +72,7 @@ class Results:
 
     @property
     def generators(self) -> list[Entry]:
-        """The rows with a latent space: neither controls nor samples made elsewhere."""
+        """The trained methods: neither controls nor samples made elsewhere."""
         return [row for row in self.rows if row.kind == "method"]
 
     @property
@@ -89,7 +89,7 @@ class Results:
     def runs(self) -> list[dict[str, Any]]:
         """The run.json of every run of the preset, in the order of datasets, methods, seeds and splits."""
         paths = [
-            self._run(dataset, method, seed, split) / "run.json"
+            self.run_folder(dataset, method, seed, split) / "run.json"
             for dataset in (*self.preset.datasets, *self.preset.tasks)
             for method in self.preset.methods
             for seed in self.preset.seeds
@@ -97,6 +97,9 @@ class Results:
             if self.preset.why_left_out(dataset, method, split, seed) is None
         ]
         return [read_json(path) for path in paths if path.is_file()]
+
+    def run_folder(self, dataset: str, method: str, seed: int, split: str) -> Path:
+        return self.folder / "runs" / dataset / method / f"seed{seed}" / split
 
     def why_missing(self, dataset: str, row: Entry, split: str = "full", seed: int | None = None) -> str:
         """The text of a cell without a number: "n/a (reason)" if it cannot exist, otherwise "not run"."""
@@ -107,7 +110,7 @@ class Results:
         """Why pictures of a row are missing: left out, not run, or run but the pictures are not on this machine."""
         seed = self._seed(row)
         reason = self.why_missing(dataset, row, split, seed)
-        ran = (self._run(dataset, row.id, seed, split) / "run.json").is_file()
+        ran = (self.run_folder(dataset, row.id, seed, split) / "run.json").is_file()
         return self.why_no_images(dataset) if reason == NOT_RUN and ran else reason
 
     def why_no_images(self, dataset: str) -> str:
@@ -172,7 +175,7 @@ class Results:
 
     def history(self, dataset: str, row: Entry, seed: int) -> pd.DataFrame | None:
         """What a full-set training logged: a column `step`, `seconds`, and one for each scalar."""
-        path = self._run(dataset, row.id, seed, "full") / "history.csv"
+        path = self.run_folder(dataset, row.id, seed, "full") / "history.csv"
         left_out = self.preset.why_left_out(dataset, row.id, "full", seed)
         return pd.read_csv(path) if path.is_file() and not left_out else None
 
@@ -184,9 +187,6 @@ class Results:
 
     def _hidden(self, dataset: str) -> bool:
         return self.shareable and not self.manifest(dataset).get("shareable")
-
-    def _run(self, dataset: str, method: str, seed: int, split: str) -> Path:
-        return self.folder / "runs" / dataset / method / f"seed{seed}" / split
 
     def _seed(self, row: Entry) -> int:
         """The seed that figures show.  Samples made elsewhere have no seed and are stored as seed 0."""

@@ -39,6 +39,7 @@ from workflow.rendering.results import Results, open_results, sample_meta
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "mode_distance": "diversity", "fwv": "answers"}  # by metric
 FILE_OF["lpips_backtracking"] = "backtracking"
 TABLE = ("csv", "md", "tex")  # the suffixes of a table
+CELL = ("dataset", "method", "seed", "split")
 
 
 class Links:
@@ -61,6 +62,10 @@ class Links:
         except (UserError, OSError, ValueError, KeyError, TypeError) as error:
             known = isinstance(error, UserError)
             self.broken.append(str(error) if known else f"{path} cannot be read ({error!r})")
+
+    def _folder(self, record: dict[str, Any]) -> Path:
+        """The folder of the run that a run.json, or the meta of its samples, describes."""
+        return self.results.run_folder(*(record[key] for key in CELL))
 
     def check_tables(self) -> None:
         """Every table is what metrics.csv renders to, except for the caption's sentence about the present sources."""
@@ -106,8 +111,7 @@ class SavedLinks(Links):
         self.check_tables()
         self.check_statistics()
         for record in self.results.runs:
-            folder = self.folder / "runs" / record["dataset"] / record["method"] / f"seed{record['seed']}"
-            self.link("runs", folder / record["split"] / "run.json", self._run)
+            self.link("runs", self._folder(record) / "run.json", self._run)
 
     def listing(self) -> list[str]:
         """One line per run: its name, the commit that trained it, and whether its sources have changed since."""
@@ -122,19 +126,20 @@ class SavedLinks(Links):
         record = read_sealed(path)
         _check_identity(record, path)
         frame = self.results.metrics
-        for key in ("dataset", "method", "seed", "split"):
+        for key in CELL:
             frame = frame[frame[key] == record[key]]
         if set(frame["run_hash"]) - {record["run_hash"]}:
             raise UserError(f"{self.folder / 'metrics.csv'} holds numbers of another run than {path}")
 
 
 class Chain(Links):
-    """All links of a preset's results, down to the fetched images in `raw`."""
+    """All links of a preset's results, down to the fetched images and the user's files in data/."""
 
-    def __init__(self, results: Results, data: Path = Path("data")) -> None:
+    raw, manual, external = Path("data/raw"), Path("data/manual"), Path("data/external")
+
+    def __init__(self, results: Results) -> None:
         super().__init__(results)
         self.prepared = results.prepared
-        self.raw, self.manual, self.external = data / "raw", data / "manual", data / "external"
 
     def walk(self) -> None:
         self.check_tables()
@@ -149,13 +154,8 @@ class Chain(Links):
         frame = frame[(frame["method"] != HALVES.id) | (frame["metric"] != "precision")]  # in diversity.json
         found = frame[frame["metric"].isin(FILE_OF)].drop_duplicates(["dataset", "method", "seed", "metric"])
         files = [
-            self.folder
-            / "metrics"
-            / row["dataset"]
-            / row["method"]
-            / f"seed{row['seed']}"
-            / f"{FILE_OF[row['metric']]}.json"
-            for row in found.to_dict("records")
+            self.folder / f"metrics/{row.dataset}/{row.method}/seed{row.seed}/{row.file}.json"
+            for row in found.assign(file=found["metric"].map(FILE_OF)).itertuples()
         ]
         self.link("metrics.csv", self.folder / "metrics.csv", lambda path: _same_text(path, to_csv(files)))
         for file in files:
@@ -202,7 +202,7 @@ class Chain(Links):
                 raise UserError(f"{path} holds other images than those that were imported")
             self.link("folders of samples", self.external / meta["method"] / meta["dataset"], partial(_imported, meta))
             return
-        folder = self.folder / "runs" / meta["dataset"] / meta["method"] / f"seed{meta['seed']}" / meta["split"]
+        folder = self._folder(meta)
         _same(folder / "model.safetensors", meta["model_sha256"], path)
         self._from_run(path, meta["run_hash"], folder)
 
@@ -217,7 +217,7 @@ class Chain(Links):
         for name, sha256 in record["files"].items():
             _same(path.with_name(name), sha256, path)
         _check_identity(record, path)
-        asked = self.results.preset.run(*(record[key] for key in ("dataset", "method", "seed", "split")))
+        asked = self.results.preset.run(*(record[key] for key in CELL))
         if config_hash(asked) != record["config_hash"]:
             raise UserError(f"{path} was trained with other settings than config.json asks for; run snakemake again")
         if stamp.sources_changed(record):
