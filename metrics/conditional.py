@@ -45,15 +45,15 @@ def precision_distance(distances: Tensor) -> Tensor:
     return distances.amin(dim=2).mean()
 
 
-def fwv(drawn: Tensor, distances: Tensor, sigma: float = SIGMA) -> Tensor:
+def fwv(drawn: Tensor, distances: Tensor) -> Tensor:
     """Faithfulness-weighted variance, (): the variance of the embeddings, counted near right answers only.
 
-    The mean over inputs and answers of exp(-L / (2 sigma^2)) |phi - mean phi|^2, with L the LPIPS to the nearest right
+    The mean over inputs and answers of exp(-L / (2 SIGMA^2)) |phi - mean phi|^2, with L the LPIPS to the nearest right
     answer.  The idea is that of Peng and Li 2020 (arXiv 2011.01926); kernel and mean are this benchmark's, so values
     are not comparable with theirs.
     """
     deviations = (drawn - drawn.mean(dim=1, keepdim=True)).square().sum(dim=2)
-    return (torch.exp(-distances.amin(dim=2) / (2 * sigma**2)) * deviations).mean()
+    return (torch.exp(-distances.amin(dim=2) / (2 * SIGMA**2)) * deviations).mean()
 
 
 def psnr(drawn: Tensor, truth: Tensor) -> Tensor:

@@ -107,10 +107,10 @@ def resize_clean(image: NDArray[np.uint8], side: int = 299) -> NDArray[np.float3
 
 
 def resize_8bit(
-    image: NDArray[np.uint8], side: int = 224, sampling: Image.Resampling = Image.Resampling.BILINEAR
+    image: NDArray[np.uint8], sampling: Image.Resampling = Image.Resampling.BILINEAR
 ) -> NDArray[np.float32]:
     """PIL's antialiased filter with 8-bit output: torchvision's Resize, as users of VGG16 and (bicubic) DINOv2 do."""
-    resized = Image.fromarray(image).resize((side, side), sampling)
+    resized = Image.fromarray(image).resize((224, 224), sampling)
     return np.asarray(resized, dtype=np.float32)
 
 

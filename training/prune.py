@@ -42,10 +42,10 @@ class Saved:
         return total
 
 
-def survey(preset: Preset, state: Path = Path("state"), results: Path = Path("results")) -> list[Saved]:
+def survey(preset: Preset) -> list[Saved]:
     """Every saved state, kept or superseded."""
-    shown = {_run_hash(path) for path in results.glob("*/runs/*/*/*/*/run.json")}
-    folders = sorted(path for path in state.glob("*") if path.is_dir())
+    shown = {_run_hash(path) for path in Path("results").glob("*/runs/*/*/*/*/run.json")}
+    folders = sorted(path for path in Path("state").glob("*") if path.is_dir())
     return [_judge(folder, preset, shown) for folder in folders]
 
 

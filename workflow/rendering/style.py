@@ -56,9 +56,9 @@ matplotlib.rcdefaults()  # a matplotlibrc of the user must not matter
 styled = matplotlib.rc_context(STYLE)  # a decorator for drawing functions
 
 
-def new_figure(height: int, dpi: int = DPI, **options: Any) -> Figure:
+def new_figure(height: int, dpi: int = DPI) -> Figure:
     """An empty figure as wide as a page; `height` in pixels of a PNG."""
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=dpi, facecolor="white", **options)
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
