@@ -33,7 +33,7 @@ class Protocol:
 class Metric:
     """How a metric is selected and printed.  split: what the measured models were trained on.
 
-    Those with `absent` were added later than the others: saved results may lack them, and their columns are left out.
+    Those with `absent` are optional: a preset's results may lack them, and their columns are left out then.
     """
 
     id: str
@@ -113,8 +113,9 @@ METRICS = {
 class Cell:
     """One number of a table, or the reason why there is none.
 
-    values: one per seed.  interval: 95%, of backtracking by bootstrap over held-out images, of which there are
-    `items`, and of copies by Wilson.  counts: the distinct (n_real, n_fake) behind the values.
+    values: one per seed.  scores: of backtracking, one per held-out image in their order, the mean over seeds.
+    interval: 95%, of backtracking by bootstrap over these scores, of copies by Wilson.
+    counts: the distinct (n_real, n_fake) behind the values.
     """
 
     dataset: str
@@ -123,9 +124,14 @@ class Cell:
     values: tuple[float, ...] = ()
     reason: str = ""
     interval: tuple[float, float] | None = None
-    items: int = 0
+    scores: tuple[float, ...] = ()
     counts: tuple[tuple[int, int], ...] = ()
     steps: tuple[int, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """Held-out images."""
+        return len(self.scores)
 
     @cached_property
     def mean(self) -> float:
@@ -175,7 +181,7 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
         empty,
         values=tuple(found["value"].astype(float)),
         interval=wilson(found) if metric.id == "copy_rate" else interval,
-        items=len(scores),
+        scores=tuple(scores),
         counts=tuple(counts.itertuples(index=False, name=None)),
         steps=tuple(sorted(found["steps"].dropna().astype(int).unique().tolist())),
     )

@@ -48,7 +48,7 @@ def page(results: Results) -> str:
         seconds={
             (row.id, dataset): training_time(results, dataset, row) for row in table.rows for dataset in table.datasets
         },
-        winners=winners(results, table),
+        winners=winners(table),
         checks=checks(results, table),
         heat=heat(table),
         why_no_ranks=analyse(results).why_no_ranks,

@@ -43,7 +43,7 @@ def _listed(folder: Path) -> Listed:
         title=_title(folder) or results.preset.preset,
         facts=origin.facts(results, runs),
         datasets=list(table.datasets),
-        best=[(metric.head, found) for metric, _, found in winners(results, table)[:3]],
+        best=[(metric.head, found) for metric, _, found in winners(table)[:3]],
         warnings=sum(check.severity == "warning" for check in checks(results, table)),
         readme=(folder / "README.md").is_file(),
     )

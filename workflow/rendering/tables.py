@@ -85,7 +85,7 @@ def build(number: int, results: Results) -> Table:
 
 
 def columns(number: int, results: Results) -> tuple[Metric, ...]:
-    """The metrics of a table, without those that saved results of an earlier version lack."""
+    """The metrics of a table, without the optional ones that the results lack."""
     names = TABLES[number] if number != ALL else dict.fromkeys(chain(*TABLES.values()))
     metrics = (METRICS[name] for name in names)
     return tuple(metric for metric in metrics if not metric.absent or numbers.measured(results, metric))

@@ -9,7 +9,6 @@ import numpy as np
 
 from metrics.statistics import ALPHA, FEWEST, Comparison, compare_paired, compare_runs
 from workflow.rendering.numbers import Cell, Metric
-from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
 
 QUESTIONS = {
@@ -33,17 +32,17 @@ class Winner:
     verdict: str
 
 
-def winners(results: Results, table: Table) -> list[tuple[Metric, str, list[Winner | None]]]:
-    """For each question its metric and the winner on each data set of `table`; None where nothing was measured."""
+def winners(table: Table) -> list[tuple[Metric, str, list[Winner | None]]]:
+    """For each question its metric and the winner on each data set; None where nothing was measured."""
     metrics = {metric.id: metric for metric in table.metrics}
     return [
-        (metrics[name], question, [_winner(results, table, dataset, metrics[name]) for dataset in table.datasets])
+        (metrics[name], question, [_winner(table, dataset, metrics[name]) for dataset in table.datasets])
         for name, question in QUESTIONS.items()
         if name in metrics
     ]
 
 
-def _winner(results: Results, table: Table, dataset: str, metric: Metric) -> Winner | None:
+def _winner(table: Table, dataset: str, metric: Metric) -> Winner | None:
     cells = [cell for row in table.rows if row.ranked and (cell := table.cells[row.id, dataset, metric.id]).values]
     if not cells:
         return None
@@ -54,17 +53,17 @@ def _winner(results: Results, table: Table, dataset: str, metric: Metric) -> Win
     rest = cells[len(best) :]
     if len(best) > 1:
         return Winner(titles, best[0].text, "Equal to all digits shown.")
-    return Winner(titles, value, _verdict(results, cells[0], rest[0]) if rest else "The only method measured.")
+    return Winner(titles, value, _verdict(cells[0], rest[0]) if rest else "The only method measured.")
 
 
-def _verdict(results: Results, best: Cell, next_one: Cell) -> str:
+def _verdict(best: Cell, next_one: Cell) -> str:
     """How far the best method is ahead of the next one, and what the test says."""
     name, gap = next_one.row.title, best.metric.format(abs(best.mean - next_one.mean))
     ahead = f"Ahead of {name} by {gap}"
     if best.metric.id == "copy_rate" and best.interval and next_one.interval:
         apart = best.interval[1] < next_one.interval[0]
         return f"{ahead}: the intervals {'do not overlap' if apart else 'overlap: not told apart'}."
-    found = compared(results, *((next_one, best) if best.metric.better == "lower" else (best, next_one)))
+    found = compared(*((next_one, best) if best.metric.better == "lower" else (best, next_one)))
     if found is None:
         single = [cell.row.title for cell in (best, next_one) if len(cell.values) == 1]
         what = "One seed" if len(single) == 2 else f"One run of {single[0]}"
@@ -76,22 +75,13 @@ def _verdict(results: Results, best: Cell, next_one: Cell) -> str:
     return f"{ahead}{between}: {verdict} (p = {found.p:.2g})."
 
 
-def compared(results: Results, one: Cell, other: Cell) -> Comparison | None:
+def compared(one: Cell, other: Cell) -> Comparison | None:
     """`one` less `other`: over the same held-out images where both have scores of them, otherwise over seeds.
 
     None if there is nothing to test.
     """
-    images = [_image_scores(results, cell) for cell in (one, other)]
-    if all(len(scores) >= FEWEST for scores in images) and len(images[0]) == len(images[1]):
-        return compare_paired(*images)
+    if one.items == other.items >= FEWEST:
+        return compare_paired(np.array(one.scores), np.array(other.scores))
     if min(len(one.values), len(other.values)) < 2:
         return None
     return compare_runs(np.array(one.values), np.array(other.values))
-
-
-def _image_scores(results: Results, cell: Cell) -> np.ndarray:
-    """(k,) scores of the held-out images, means over seeds, in the order of the images; empty for other metrics."""
-    frame, protocol = results.metrics, cell.metric.protocol(results.preset).name
-    here = frame[(frame["dataset"] == cell.dataset) & (frame["method"] == cell.row.id)]
-    here = here[(here["protocol"] == protocol) & (here["metric"] == f"{cell.metric.id}_image")]
-    return here.groupby("item")["value"].mean().to_numpy()
