@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,13 +14,17 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from workflow.rendering.captions import footer
 from workflow.rendering.contents import Entry, dataset_title
 from workflow.rendering.results import Results
-from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, WIDTH, finish, new_figure, styled
+from workflow.rendering.style import COLOURS, GREY, LABEL, SMALL, finish, grid, new_figure, styled
 
 ACROSS = 4  # panels in a row
 # Pixels.
 ROW, PANEL = 205, 130  # the height of a row, and of the axes in it
 HEAD, FOOT = 72, 80
-LEFT, GAP = LABEL + 68, 76  # left of the first panel and between two: room for the numbers of the vertical axes
+LEFT, GAP, RIGHT = (
+    LABEL + 68,
+    76,
+    8,
+)  # left of the first panel and between two: room for the numbers of the vertical axes
 LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
 SMALLEST = 0.002  # an axis that ends below has numbers like 4.5e-4, which do not reach into the next panel
 SMOOTH = 25  # the solid line is a moving average over this fraction of a training
@@ -36,11 +39,10 @@ Row = tuple[str, list[Run], list[str]]
 def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     """Draw every history.csv of the full-set trainings; if there are none, the figure says so."""
     rows = [row for method in results.generators for row in _rows(results, method)]
-    height = HEAD + ROW * max(len(rows), 1) - (ROW - PANEL) + FOOT
-    figure = new_figure(height)
+    figure = new_figure(HEAD + ROW * max(len(rows), 1) - (ROW - PANEL) + FOOT)
     if rows:
-        grid = _grid(figure, len(rows), height)
-        for (label, runs, scalars), panels in zip(rows, grid, strict=True):
+        places = grid(figure, (len(rows), ACROSS), (ROW, PANEL), (LEFT, GAP, RIGHT), HEAD, FOOT)
+        for (label, runs, scalars), panels in zip(rows, places, strict=True):
             top = panels[0].get_position().y1
             figure.text(0, top, "\n".join(wrap(label, 10, break_long_words=False)), size=SMALL, va="top")
             for axes, scalar in zip(panels, scalars, strict=False):
@@ -54,15 +56,6 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     what = "full training set; horizontal axes: training steps; reassigned: images a step; tau: threshold"
     lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
-
-
-def _grid(figure: Figure, rows: int, height: int) -> np.ndarray:
-    """Axes (rows, ACROSS) at fixed positions, because matplotlib's constrained layout is not bit-exact."""
-    width = (WIDTH - LEFT - GAP * (ACROSS - 1) - 8) / ACROSS
-    return figure.add_gridspec(
-        rows, ACROSS, left=LEFT / WIDTH, right=1 - 8 / WIDTH, top=1 - HEAD / height, bottom=FOOT / height,
-        wspace=GAP / width, hspace=(ROW - PANEL) / PANEL,
-    ).subplots(squeeze=False)  # fmt: skip
 
 
 def _rows(results: Results, method: Entry) -> list[Row]:

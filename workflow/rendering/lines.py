@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
-from workflow.rendering.style import COLOURS, WIDTH, finish, new_figure
+from workflow.rendering.style import COLOURS, finish, grid, new_figure
 
 # Pixels.
 ROW, PANEL = 245, 165  # the height of a row, and of the axes in it
@@ -27,35 +24,20 @@ Look = tuple[str, Literal["-", "--"], str]
 LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
 
 
-@dataclass
 class Lines:
     """An empty figure of `panels` panels, `across` in a row, for the methods of `table` (column method)."""
 
-    results: Results
-    table: pd.DataFrame
-    panels: int
-    across: int
-    figure: Figure = field(init=False)
-    height: int = field(init=False)
-    looks: dict[str, Look] = field(init=False)
-
-    def __post_init__(self) -> None:
-        titles = {row.id: row.title for row in self.results.generators if row.id in set(self.table["method"])}
-        self.looks = dict(zip(titles, LOOKS * len(titles), strict=False))
+    def __init__(self, results: Results, table: pd.DataFrame, panels: int, across: int) -> None:
+        titles = {row.id: row.title for row in results.generators if row.id in set(table["method"])}
+        self.results, self.panels, self.shape = results, panels, (max(-(-panels // across), 1), across)
+        self.looks: dict[str, Look] = dict(zip(titles, LOOKS * len(titles), strict=False))
         self.head = ABOVE + LEGEND_LINE * -(-len(titles) // IN_LINE)
-        self.rows = max(-(-self.panels // self.across), 1)
-        self.height = self.head + ROW * self.rows - (ROW - PANEL) + FOOT
-        self.figure = new_figure(self.height)
+        self.figure = new_figure(self.head + ROW * self.shape[0] - (ROW - PANEL) + FOOT)
         self._legend(titles)
 
     def axes(self) -> list[Axes]:
         """The axes of all panels, from left to right and from top to bottom."""
-        width = (WIDTH - LEFT - GAP * (self.across - 1) - RIGHT) / self.across
-        grid = self.figure.add_gridspec(
-            self.rows, self.across, left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, top=1 - self.head / self.height,
-            bottom=FOOT / self.height, wspace=GAP / width, hspace=(ROW - PANEL) / PANEL,
-        ).subplots(squeeze=False)  # fmt: skip
-        panels = list(np.ravel(grid))
+        panels = list(grid(self.figure, self.shape, (ROW, PANEL), (LEFT, GAP, RIGHT), self.head, FOOT).flat)
         for axes in panels:
             axes.yaxis.set_major_locator(MaxNLocator(4))
         for axes in panels[self.panels :]:

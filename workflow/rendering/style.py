@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -61,6 +62,22 @@ def new_figure(height: int, dpi: int = DPI) -> Figure:
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def grid(
+    figure: Figure, shape: tuple[int, int], down: tuple[int, int], across: tuple[int, int, int], top: int, bottom: int
+) -> np.ndarray:
+    """Axes (rows, columns) at fixed positions, because matplotlib's constrained layout is not bit-exact.
+
+    All in pixels.  down: the height of a row, and of the axes in it; across: left of the first column, between two,
+    right of the last; top, bottom: above the first row and below the last.
+    """
+    (row, panel), (left, gap, right), height = down, across, round(figure.get_figheight() * DPI)
+    width = (WIDTH - left - gap * (shape[1] - 1) - right) / shape[1]
+    return figure.add_gridspec(
+        *shape, left=left / WIDTH, right=1 - right / WIDTH, top=1 - top / height, bottom=bottom / height,
+        wspace=gap / width, hspace=(row - panel) / panel,
+    ).subplots(squeeze=False)  # fmt: skip
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
