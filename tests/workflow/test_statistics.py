@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflow.conftest import run_record
 from workflow.rendering import report, statistics, tables
-from workflow.rendering.analysis import analyse, rows
+from workflow.rendering.analysis import Analysis, rows
 
 
 def written(results: Any, folder: Path) -> tuple[pd.DataFrame, str]:
@@ -58,7 +58,7 @@ def test_images_of_backtracking_are_paired(make, tmp_path):
 
 
 def test_a_method_without_a_number_has_the_worst_rank(make):
-    found = analyse(make()).ranks
+    found = Analysis(make()).ranks
     assert found["mixdl"] == (3 + 4.5) / 2, "third on dots; tied with FastGAN for the last two places on rings"
     assert found["adaptive_imle"] == 1
 
@@ -84,7 +84,7 @@ def test_another_primary_metric_and_reference(make, tmp_path):
     table, text = written(make(statistics=chosen), tmp_path)
     assert "primary metric Recall ↑" in text
     assert set(table["against"].dropna()) == {"mixdl"}
-    assert analyse(make(statistics=chosen)).ranks["adaptive_imle"] == 1, "the highest recall is the best"
+    assert Analysis(make(statistics=chosen)).ranks["adaptive_imle"] == 1, "the highest recall is the best"
 
 
 def test_methods_are_compared_on_the_datasets_that_both_have(make, tmp_path):
@@ -108,11 +108,11 @@ def test_a_number_that_could_not_be_computed_is_no_number(make):
         mine = (frame["method"] == "fake_clr") & (frame["metric"] == "fid")
         return frame.assign(value=frame["value"].mask(mine), reason="too few samples")
 
-    assert "fake_clr" not in analyse(make(unknown)).means.columns
+    assert "fake_clr" not in Analysis(make(unknown)).means.columns
 
 
 def test_a_preset_without_any_number_has_empty_statistics(make):
-    assert rows(analyse(make(lambda frame: frame[frame["metric"] == "precision"]))) == []
+    assert rows(Analysis(make(lambda frame: frame[frame["metric"] == "precision"]))) == []
 
 
 def test_the_report_ranks_a_method_without_a_number_last(make):
@@ -120,6 +120,6 @@ def test_the_report_ranks_a_method_without_a_number_last(make):
     results = make()
     mean, dots, rings = report.heat(tables.build(1, results))
     fid = [{title: ranks[0] for title, ranks in rows} for _, _, rows in (mean, dots, rings)]
-    ours = analyse(results).ranks
+    ours = Analysis(results).ranks
     assert fid[0] == {row.title: ours[row.id] for row in results.ranked}
     assert fid[1]["MixDL"] == 3 and fid[2]["MixDL"] is None

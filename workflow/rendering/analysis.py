@@ -29,7 +29,10 @@ class Analysis:
     """All statistics of a preset's primary metric."""
 
     results: Results
-    metric: Metric
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.results.preset.statistics.metric]
 
     @property
     def reference(self) -> Entry | None:
@@ -99,10 +102,6 @@ class Analysis:
             str(method): {str(name): runs["value"] for name, runs in found.groupby("dataset", sort=False)}
             for method, found in table.groupby("method", sort=False)
         }
-
-
-def analyse(results: Results) -> Analysis:
-    return Analysis(results, METRICS[results.preset.statistics.metric])
 
 
 def rows(analysis: Analysis) -> list[Row]:

@@ -15,6 +15,8 @@ from workflow.rendering.tables import Table
 
 COPIES = 0.05  # docs/protocol.md: no setting with a higher copy rate may win
 SAMPLES = 5000  # docs/protocol.md: of FID
+COPIED = "{where}: {value:.0%} of the samples are copies of training images, which lower its FID."
+CROWDED = "{where}: density {value:.2f}. The samples crowd together, a sign of collapse."
 EQUAL_TIME = 1.25  # longest to shortest mean training time of the methods on a data set
 
 
@@ -36,8 +38,8 @@ def checks(results: Results, table: Table) -> list[Check]:
         *_preset(results, table),
         *_cells(results, table),
         *_controls(table),
-        *_copies(table),
-        *_density(table),
+        *_at_most(table, "copy_rate", COPIES, COPIED),
+        *_at_most(table, "density", DENSE, CROWDED),
         *_time(results),
         *_runs(results),
         *_duplicates(results),
@@ -92,16 +94,6 @@ def _controls(table: Table) -> Iterator[Check]:
 
 def _severity(passed: bool) -> Literal["warning", "passed"]:
     return "passed" if passed else "warning"
-
-
-def _copies(table: Table) -> Iterator[Check]:
-    sentence = "{where}: {value:.0%} of the samples are copies of training images, which lower its FID."
-    return _at_most(table, "copy_rate", COPIES, sentence)
-
-
-def _density(table: Table) -> Iterator[Check]:
-    sentence = "{where}: density {value:.2f}. The samples crowd together, a sign of collapse."
-    return _at_most(table, "density", DENSE, sentence)
 
 
 def _at_most(table: Table, metric: str, limit: float, sentence: str) -> Iterator[Check]:

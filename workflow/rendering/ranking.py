@@ -10,7 +10,7 @@ import scikit_posthocs
 from matplotlib.axes import Axes
 
 from metrics.statistics import ALPHA, interquartile_mean
-from workflow.rendering.analysis import Analysis, analyse
+from workflow.rendering.analysis import Analysis
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
 from workflow.rendering.style import COLOURS, GREY, INK, SMALL, finish, new_figure, styled
@@ -24,7 +24,7 @@ NAME = 18  # letters in a line of a method's name
 @styled
 def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     """Draw both panels; one that cannot be drawn says why."""
-    analysis = analyse(results)
+    analysis = Analysis(results)
     height = HEAD + BASE + ROW * max(len(analysis.methods), 3) + FOOT
     figure = new_figure(height)
     bottom, tall = FOOT / height, 1 - (HEAD + FOOT) / height
@@ -40,7 +40,8 @@ def _scores(axes: Axes, analysis: Analysis) -> None:
     axes.set_title("Scaled score (0: noise, 1: real halves)", loc="left")
     shown = [row for row in analysis.methods if row.id in analysis.scaled]
     if not shown:
-        return _explain(axes, "A scaled score needs the control control_noise and the real halves.")
+        _explain(axes, "A scaled score needs the control control_noise and the real halves.")
+        return
     for place, row in enumerate(shown):
         runs = [found.to_numpy() for found in analysis.scaled[row.id].values()]
         estimate, low, high = interquartile_mean(runs)
@@ -52,13 +53,13 @@ def _scores(axes: Axes, analysis: Analysis) -> None:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
-    return None
 
 
 def _ranks(axes: Axes, analysis: Analysis) -> None:
     axes.set_title("Average rank (1: best)", loc="left")
     if analysis.why_no_ranks:
-        return _explain(axes, analysis.why_no_ranks)
+        _explain(axes, analysis.why_no_ranks)
+        return
     titles = {row.id: fill(row.title, NAME) for row in analysis.methods}
     drawn = scikit_posthocs.critical_difference_diagram(
         analysis.ranks.rename(titles),
@@ -74,7 +75,6 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
     for [line] in drawn["crossbars"]:  # of a set, whose order changes from process to process
         line.set_xdata(sorted(line.get_xdata()))
     axes.grid(visible=False)
-    return None
 
 
 def _explain(axes: Axes, text: str) -> None:

@@ -21,11 +21,11 @@ from common.files import read_json
 from data.datasets import MINE
 from metrics import statistics
 from workflow.rendering import charts, checkpoints, notation, origin, stamp, tables
-from workflow.rendering.analysis import analyse
+from workflow.rendering.analysis import Analysis
 from workflow.rendering.browser import Browser
 from workflow.rendering.checks import checks, training_time
 from workflow.rendering.contents import ALL, dataset_title, entries
-from workflow.rendering.numbers import METRICS
+from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
 from workflow.rendering.winners import winners
@@ -35,10 +35,15 @@ LAST = ("control_noise",)  # rows at the lower end of the table; the other contr
 
 def page(results: Results) -> str:
     """The whole report as HTML."""
-    table, browser, preset = tables.build(ALL, results), Browser(results), results.preset
+    table, browser, preset, analysis = tables.build(ALL, results), Browser(results), results.preset, Analysis(results)
     trained = {row.id: row.title for row in results.generators}
     runs = [record for record in results.runs if record["method"] in trained]
-    drawn = {name: chart for name, chart in _charts(results, table).items() if chart}
+    drawn = {
+        "ranks": charts.ranks(analysis),
+        "cost": charts.cost(cost_points(results, table)),
+        "learning": charts.learning(learning_points(results)),
+    }
+    shown = {name: embedded(chart) for name, chart in drawn.items() if chart}
     return template("report.html.j2").render(
         preset=preset,
         own=own_pictures(results),
@@ -51,10 +56,10 @@ def page(results: Results) -> str:
         winners=winners(table),
         checks=checks(results, table),
         heat=heat(table),
-        why_no_ranks=analyse(results).why_no_ranks,
+        why_no_ranks=analysis.why_no_ranks,
         learning_samples=checkpoints.samples(checkpoints.checkpoints(results)),
-        charts={name: embedded(chart) for name, chart in drawn.items()},
-        vega=Markup(charts.script()) if drawn else "",
+        charts=shown,
+        vega=Markup(charts.script()) if shown else "",
         browser=browser,
         run_columns=origin.RUN_COLUMNS,
         runs=[origin.run_row(record, trained[record["method"]]) for record in runs],
@@ -118,37 +123,22 @@ def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float 
     """
     metrics = [metric for metric in table.metrics if metric.better]
     ranked = [row for row in table.rows if row.ranked]
-    found = {}
-    for metric in metrics:
-        means = pd.DataFrame(
-            {row.id: [table.cells[row.id, name, metric.id].mean for name in table.datasets] for row in ranked},
-            index=list(table.datasets),
-        )
-        found[metric.id] = means, statistics.ranks(means, metric.better == "lower")
     heads = [metric.head for metric in metrics]
 
-    def rows(datasets: list[str]) -> list[tuple[str, list[float | None]]]:
+    def column(metric: Metric, datasets: list[str]) -> list[float | None]:
         """Mean ranks; a method that lacks a number of a data set has the worst rank there."""
-        lines = []
-        for row in ranked:
-            line = []
-            for means, ranks in found.values():
-                measured = means.loc[datasets].notna()
-                rank = ranks.loc[datasets].loc[measured.any(axis=1), row.id].mean()
-                line.append(float(rank) if measured[row.id].any() else None)
-            lines.append((row.title, line))
-        return lines
+        means = pd.DataFrame(
+            {row.id: [table.cells[row.id, name, metric.id].mean for name in datasets] for row in ranked}
+        ).dropna(how="all")
+        ranks = statistics.ranks(means, metric.better == "lower").mean().where(means.notna().any())
+        return [None if pd.isna(rank) else float(rank) for rank in ranks]
+
+    def rows(datasets: list[str]) -> list[tuple[str, list[float | None]]]:
+        columns = [column(metric, datasets) for metric in metrics]
+        return [(row.title, list(line)) for row, *line in zip(ranked, *columns, strict=True)]
 
     one = [(dataset_title(name), heads, rows([name])) for name in table.datasets]
     return one if len(one) == 1 else [("Mean rank over the data sets", heads, rows(list(table.datasets))), *one]
-
-
-def _charts(results: Results, table: Table) -> dict[str, charts.Specification | None]:
-    return {
-        "ranks": charts.ranks(analyse(results)),
-        "cost": charts.cost(cost_points(results, table)),
-        "learning": charts.learning(learning_points(results)),
-    }
 
 
 def cost_points(results: Results, table: Table) -> pd.DataFrame:

@@ -5,27 +5,14 @@ The folder of the page is a static site: every address in it is relative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workflow.rendering import origin, report, tables
 from workflow.rendering.checks import checks
 from workflow.rendering.contents import ALL
 from workflow.rendering.results import open_results
-from workflow.rendering.winners import Winner, winners
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One report.  best: the heads of the first questions, and the winner of each on each data set."""
-
-    folder: str
-    title: str
-    facts: list[tuple[str, str]]
-    datasets: list[str]
-    best: list[tuple[str, list[Winner | None]]]
-    warnings: int
-    readme: bool
+from workflow.rendering.winners import winners
 
 
 def index(folders: list[Path]) -> str:
@@ -33,20 +20,21 @@ def index(folders: list[Path]) -> str:
     return str(report.template("site.html.j2").render(reports=[_listed(folder) for folder in folders]))
 
 
-def _listed(folder: Path) -> Listed:
+def _listed(folder: Path) -> dict[str, Any]:
+    """One report.  best: the heads of the first questions, and the winner of each on each data set."""
     results = open_results(folder)
     table = tables.build(ALL, results)
     trained = {row.id for row in (*results.generators, *results.answerers)}
     runs = [record for record in results.runs if record["method"] in trained]
-    return Listed(
-        folder=folder.name,
-        title=_title(folder) or results.preset.preset,
-        facts=origin.facts(results, runs),
-        datasets=list(table.datasets),
-        best=[(metric.head, found) for metric, _, found in winners(table)[:3]],
-        warnings=sum(check.severity == "warning" for check in checks(results, table)),
-        readme=(folder / "README.md").is_file(),
-    )
+    return {
+        "folder": folder.name,
+        "title": _title(folder) or results.preset.preset,
+        "facts": origin.facts(results, runs),
+        "datasets": list(table.datasets),
+        "best": [(metric.head, found) for metric, _, found in winners(table)[:3]],
+        "warnings": sum(check.severity == "warning" for check in checks(results, table)),
+        "readme": (folder / "README.md").is_file(),
+    }
 
 
 def _title(folder: Path) -> str:

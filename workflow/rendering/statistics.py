@@ -9,7 +9,7 @@ import pandas as pd
 from common.files import write_text
 from metrics import statistics
 from metrics.statistics import ALPHA, EXACT_PAIRS
-from workflow.rendering.analysis import COLUMNS, Analysis, analyse, rows
+from workflow.rendering.analysis import COLUMNS, Analysis, rows
 from workflow.rendering.captions import scale
 from workflow.rendering.checkpoints import checkpoints, samples
 from workflow.rendering.contents import dataset_title
@@ -18,7 +18,7 @@ from workflow.rendering.results import Results
 
 
 def write(results: Results, csv: Path | str, md: Path | str) -> None:
-    analysis = analyse(results)
+    analysis = Analysis(results)
     table = pd.DataFrame(rows(analysis), columns=list(COLUMNS))
     write_text(csv, table.to_csv(index=False, float_format="%.6g"))
     write_text(md, markdown(analysis, table))
