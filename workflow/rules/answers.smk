@@ -3,7 +3,7 @@
 
 rule answers:
     input:
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        LPIPS_WEIGHTS,
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train/model.safetensors",
     output:
@@ -35,7 +35,7 @@ rule answers:
 
 use rule answers as answers_of_control with:
     input:
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        LPIPS_WEIGHTS,
         lambda wildcards: f"{PREPARED}/{images_of(wildcards.dataset)}/manifest.json",
     output:
         scores=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/answers.json",

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)
-
 from common.console import explained, say
 from common.files import read_json
 from common.hashing import digest

@@ -83,6 +83,7 @@ PREPARED = f"data/prepared/{PRESET.resolution}"
 CONFIG = f"{P}/config.json"  # the preset with every default; what jobs read
 ASKED = f"{P}/logs/config.json"  # the same of a command that may make no results: `plan`, `prune`, `verify`, `fetch`
 THREADS = PRESET.training.threads
+LPIPS_WEIGHTS = f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json"  # of the metrics, not of a training
 OWN_PICTURES = MINE in PRESET.datasets and MINE not in dataset_names()
 ESTIMATE = f"{P}/estimate.txt"  # of the training time; only for the user's own pictures
 UNUSED = f"{P}/unused.json"  # what data/external holds that gives no row; for the report

@@ -18,16 +18,17 @@ rule real_features:
         mem_mb=PRESET.training.memory_mb,
         runtime=240,
     params:
+        whose=lambda wildcards, input: f"--images {input.images}",
         threads=THREADS,
         code=code("metrics/features.py"),
     message:
         "{wildcards.network} features of {wildcards.dataset}"
     shell:
-        "python -m metrics features --images {input.images} --network {wildcards.network}"
+        "python -m metrics features {params.whose} --network {wildcards.network}"
         " --out {output} --threads {params.threads} > {log} 2>&1"
 
 
-rule sample_features:
+use rule real_features as sample_features with:
     input:
         "data/raw/weights/{network}.json",
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
@@ -35,62 +36,15 @@ rule sample_features:
         f"{P}/features/{{network}}/{{dataset}}/{{method}}/seed{{seed}}.npz",
     log:
         f"{P}/logs/features/{{network}}_{{dataset}}_{{method}}_seed{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
-        runtime=240,
     params:
-        threads=THREADS,
-        code=code("metrics/features.py"),
+        whose=lambda wildcards, input: f"--samples {input.samples}",
     message:
         "{wildcards.network} features of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
-    shell:
-        "python -m metrics features --samples {input.samples} --network {wildcards.network}"
-        " --out {output} --threads {params.threads} > {log} 2>&1"
-
-
-rule evaluate:
-    input:
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
-        images=f"{PREPARED}/{{dataset}}/images.npy",
-        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
-        samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
-        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
-        full=[f"{P}/features/inception/{PRESET.metrics.full_set}/real.npz"] if PRESET.metrics.full_set else [],
-    output:
-        fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
-        precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
-        diversity=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.json",
-        copies=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.npz",
-    log:
-        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=gpus,
-        mem_mb=PRESET.training.memory_mb,
-        runtime=240,
-    params:
-        folder=lambda wildcards, output: str(Path(output.fid).parent),
-        threads=THREADS,
-        n=PRESET.sampling.n,
-        settings=diversity_settings(),
-        code=code("metrics/diversity.py", "training/protocols.py"),  # which imports metrics/evaluate.py
-    message:
-        "FID, recall, copies and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
-    shell:
-        f"python -m metrics evaluate --config {CONFIG} --images {{input.images}} --real {{input.real}}"
-        " --samples {input.samples} --fake {input.fake} --out {params.folder} --threads {params.threads}"
-        f"{' --full {input.full}' if PRESET.metrics.full_set else ''} > {{log}} 2>&1"
 
 
 rule floor:
     input:
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        LPIPS_WEIGHTS,
         images=f"{PREPARED}/{{dataset}}/images.npy",
         real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
     output:
@@ -106,20 +60,44 @@ rule floor:
         mem_mb=PRESET.training.memory_mb,
         runtime=240,
     params:
+        samples="",
         folder=lambda wildcards, output: str(Path(output.fid).parent),
         threads=THREADS,
         settings=diversity_settings(),
-        code=code("metrics/diversity.py", "training/protocols.py"),
+        code=code("metrics/diversity.py", "training/protocols.py"),  # which imports metrics/evaluate.py
     message:
         "FID, copies and diversity between the halves of {wildcards.dataset}"
     shell:
         f"python -m metrics evaluate --config {CONFIG} --images {{input.images}} --real {{input.real}}"
-        " --out {params.folder} --threads {params.threads} > {log} 2>&1"
+        " {params.samples} --out {params.folder} --threads {params.threads} > {log} 2>&1"
+
+
+use rule floor as evaluate with:
+    input:
+        LPIPS_WEIGHTS,
+        images=f"{PREPARED}/{{dataset}}/images.npy",
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+        samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
+        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
+        full=[f"{P}/features/inception/{PRESET.metrics.full_set}/real.npz"] if PRESET.metrics.full_set else [],
+    output:
+        fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",
+        precision_recall=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/precision_recall.json",
+        diversity=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.json",
+        copies=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/diversity.npz",
+    log:
+        f"{P}/logs/evaluate/{{dataset}}_{{method}}_seed{{seed}}.log",
+    params:
+        samples=lambda wildcards, input: f"--samples {input.samples} --fake {input.fake}"
+        + (f" --full {input.full}" if input.full else ""),
+        n=PRESET.sampling.n,
+    message:
+        "FID, recall, copies and diversity of {wildcards.method} on {wildcards.dataset} (seed {wildcards.seed})"
 
 
 rule backtrack:
     input:
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        LPIPS_WEIGHTS,
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/run.json",
         model=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/train90/model.safetensors",
     output:

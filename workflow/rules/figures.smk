@@ -1,5 +1,4 @@
-# Figures 2 and 3 of the paper, its latent interpolation, a memorisation check, the training curves, the ranking and, with
-# checkpoints, quality against time: one job, which imports matplotlib once.
+# All figures of a preset (`contents.FIGURES`): one job, which imports matplotlib once.
 
 
 rule figures:

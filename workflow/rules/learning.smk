@@ -5,7 +5,7 @@ from workflow.rendering.contents import learning_files
 rule learning:
     input:
         expand("data/raw/weights/{network}.json", network=feature_networks()),
-        f"data/raw/weights/lpips_{PRESET.metrics.backtracking.net}.json",
+        LPIPS_WEIGHTS,
         f"{PREPARED}/{{dataset}}/manifest.json",
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/run.json",
     output:
@@ -49,4 +49,4 @@ rule collect_learning:
     message:
         "collecting the metrics of all checkpoints into {output}"
     script:
-        "../scripts/collect_learning.py"
+        "../scripts/collect.py"
