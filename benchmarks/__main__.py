@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cases import CASES, Case
-from common.console import UserError, positive, run, say
+from common.console import UserError, add_threads, positive, run, say
 from training.provenance import cpu_model
 
 EXAMPLES = """examples:
@@ -31,7 +31,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {known()}")
     parser.add_argument("--repetitions", type=positive, default=5, help="timed runs of each side, in turn (default: 5)")
-    parser.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
+    add_threads(parser)
     arguments = parser.parse_args()
     say(f"{cpu_model()}, {arguments.threads} threads, medians of {arguments.repetitions}")
     torch.set_num_threads(arguments.threads)

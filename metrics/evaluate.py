@@ -61,13 +61,8 @@ def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
     dataset = real.meta["samples"]["dataset"]
     generator = np.random.default_rng(derive_seed(seed, dataset, "floor"))
     one, other = fid.halves(real.values, generator)
-    what = {"preset": preset, "dataset": dataset, "method": "floor", "seed": seed, "split": "full"}
-    return {
-        **what,
-        "steps": None,
-        "run_hash": None,
-        "rows": computed_fid(one, other, generator),
-    }
+    what = {"dataset": dataset, "method": "floor", "seed": seed, "split": "full", "steps": None, "run_hash": None}
+    return {"preset": preset, **what, "rows": computed_fid(one, other, generator)}
 
 
 def computed_fid(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.console import UserError, add_config, add_device, command, positive, run
+from common.console import UserError, add_config, add_device, add_threads, command, positive, run
 from common.files import read_sealed
 from training.config import Preset, RunConfig, read_preset
 from training.registry import method_info
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("-n", type=positive, default=5000, help="how many samples (default: 5000)")
     sample.add_argument("--rows", type=positive, default=3, help="interpolations (default: 3)")
     sample.add_argument("--steps", type=positive, default=8, help="images per interpolation (default: 8)")
-    sample.add_argument("--threads", type=positive, default=1, help="CPU threads (default: 1)")
+    add_threads(sample)
     add_device(sample)
 
     describe = command(

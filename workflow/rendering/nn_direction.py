@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.console import Progress
-from common.files import atomic_path
+from common.files import atomic_path, write_text
 from methods.api import Streams, to_float
 
 Direction = Literal["nn_gan", "imle"]
@@ -221,7 +221,6 @@ def write(images: Path | str | None, numbers: Path | str, samples: Path | str) -
     else:
         task = faces(np.load(images))
         measured, arrays = compare([lambda seed: task], measure_faces)
-    with atomic_path(numbers) as temporary:
-        measured.to_csv(temporary, index=False, float_format="%.5g")
+    write_text(numbers, measured.to_csv(index=False, float_format="%.5g"))
     with atomic_path(samples) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)

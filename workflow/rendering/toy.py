@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from common.console import Progress
-from common.files import atomic_path
+from common.files import atomic_path, write_text
 from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Streams
 from methods.imle.family import IMLE
@@ -151,7 +151,6 @@ def race(seeds: Sequence[int] = SEEDS, snapshots: Sequence[int] = SNAPSHOTS) -> 
 def write(coverage: Path | str, samples: Path | str) -> None:
     """Train, and write all measurements as CSV and the contents of the figure's panels as NPZ."""
     measured, arrays = race()
-    with atomic_path(coverage) as temporary:
-        measured.to_csv(temporary, index=False, float_format="%.5f")
+    write_text(coverage, measured.to_csv(index=False, float_format="%.5f"))
     with atomic_path(samples) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)

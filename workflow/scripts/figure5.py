@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from common.console import script
-from common.files import atomic_path, write_text
+from common.files import write_text
 from workflow.rendering import figure5
 
 with script(snakemake.log[0]):
@@ -13,7 +13,6 @@ with script(snakemake.log[0]):
     for path in snakemake.input.samples:
         with np.load(path) as file:
             arrays |= dict(file)
-    with atomic_path(snakemake.output.numbers) as temporary:
-        numbers.to_csv(temporary, index=False)
+    write_text(snakemake.output.numbers, numbers.to_csv(index=False))
     write_text(snakemake.output.table, figure5.markdown(numbers))
     figure5.draw(numbers, arrays, snakemake.output.png, snakemake.output.pdf)
