@@ -18,6 +18,8 @@ ORIENTATION = 0x0112  # the EXIF tag
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF that Pillow ignores at 16 bits, and its value for inverted grey
 BITS, PLANES, SEPARATE = 258, 284, 2  # two tags of TIFF, and the value of PLANES for all red values first
 NARROW = 2**14  # 16-bit values that stay below this use at most a quarter of their range
+DARK = "is a 16-bit picture"  # the beginnings of two notes
+UNUSED_PROFILE = "has a colour profile that cannot be used"
 DEPTHS = (8, 10, 12, 14)  # usual depths of cameras and scanners whose values are stored in 16 bits
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
 GREY = ("1", "L", "LA", "La")
@@ -62,7 +64,7 @@ def _apply(profile: bytes, image: Image.Image, notes: list[str]) -> Image.Image:
         transform = _transform(profile, mode)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        notes.append(f"has a colour profile that cannot be used ({reason}); its colours are read as sRGB")
+        notes.append(f"{UNUSED_PROFILE} ({reason}); its colours are read as sRGB")
         return image.convert("RGB")
     image = image.convert(mode)
     if transform is None:
@@ -115,8 +117,7 @@ def eight_bits(
     if depth is None and 0 < peak < NARROW:
         likely = next(bits for bits in DEPTHS if peak < 2**bits)
         notes.append(
-            f"is a 16-bit picture without a value above {2**likely - 1} (`depth: {likely}`), so it becomes dark; save "
-            "it with 8 bits"
+            f"{DARK} without a value above {2**likely - 1} (`depth: {likely}`), so it becomes dark; save it with 8 bits"
         )
     pixels = _scaled(colours, depth or 16)
     if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:

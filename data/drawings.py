@@ -17,17 +17,22 @@ RASTER_SIDE = 256  # pixels at which drawings are rasterised: the resolution of 
 
 def rasterise(wheel: Path, folder: str, codepoints: Sequence[str], staged: Path) -> None:
     """Draw <folder>/<code point>.svg of the wheel for each code point, on white, to a PNG file."""
-    import resvg_py
-
     with zipfile.ZipFile(wheel) as archive:
         for codepoint in expand(codepoints):
             try:
                 drawing = archive.read(f"{folder}/{codepoint}.svg").decode("utf-8")
             except KeyError:
                 raise SourceError(f"it has no drawing {codepoint}.svg") from None
-            png = resvg_py.svg_to_bytes(svg_string=drawing, width=RASTER_SIDE, height=RASTER_SIDE)
-            with Image.open(io.BytesIO(png)) as image:
-                to_srgb(image, []).save(staged / f"{codepoint}.png")
+            draw(drawing).save(staged / f"{codepoint}.png")
+
+
+def draw(drawing: str) -> Image.Image:
+    """An SVG drawing on white, RGB, RASTER_SIDE pixels a side."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=drawing, width=RASTER_SIDE, height=RASTER_SIDE)
+    with Image.open(io.BytesIO(png)) as image:
+        return to_srgb(image, [])
 
 
 def expand(codepoints: Sequence[str]) -> list[str]:

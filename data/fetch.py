@@ -29,7 +29,7 @@ from data.drawings import rasterise
 from data.images import FORMAT_NAMES, MAX_IMAGE_BYTES, BadImage, list_images
 from data.pairs import verified_labels
 from data.people import rasterise_people
-from data.supplied import PARTS, manual_digest
+from data.supplied import PARTS, listed, manual_digest, visible
 from data.verify import LABELS, compare_digests, manifest_sha256, verified
 
 Record = dict[str, Any]
@@ -94,22 +94,22 @@ def _intact_record(dataset: Dataset, folder: Path, supplied: str | None) -> Reco
     """
     try:
         record = json.loads((folder / ".complete.json").read_text(encoding="utf-8"))
-        listed = record["source"]["kind"] == "manual" or record["source"] in [s.record() for s in dataset.sources]
+        known = record["source"]["kind"] == "manual" or record["source"] in [s.record() for s in dataset.sources]
         files = [(folder / entry["file"], entry["sha256"]) for entry in record["files"]]
         if dataset.layouts:
             files += [(folder / "labels" / entry["file"], entry["sha256"]) for entry in record["labels"]]
         intact = all(sha256_file(path) == sha256 for path, sha256 in files)
         complete = len(record["files"]) == dataset.count and "pixels_sha256" in record
         same = record.get("supplied") == supplied
-        return record if listed and intact and complete and same else None
+        return record if known and intact and complete and same else None
     except (OSError, ValueError, KeyError, TypeError):  # never fetched, or damaged: fetch again
         return None
 
 
 def _from_manual(dataset: Dataset, place: Path, use: Callable[[Source], Record]) -> Record:
     """The record of manual/<name>/: images and nothing else, or one archive and nothing else."""
-    visible = [path for path in place.iterdir() if not path.name.startswith(".")]
-    path = visible[0] if len(visible) == 1 and _is_archive(visible[0]) else place
+    there = visible(place)
+    path = there[0] if len(there) == 1 and _is_archive(there[0]) else place
     try:
         return use(ManualSource(kind="manual", path=str(path)))
     except (SourceError, BadImage) as error:
@@ -191,7 +191,7 @@ def _copy(dataset: Dataset, place: Path, staged: Path) -> None:
     """The images of a folder or, of a set of pairs, those of its two sub-folders."""
     if not dataset.layouts:
         return _copy_images(place, staged, dataset.count)
-    if sorted(path.name for path in place.iterdir() if path.name[0] != ".") != sorted(PARTS):
+    if {path.name for path in visible(place)} != set(PARTS):
         raise SourceError("it must hold the folders images/ and labels/ and nothing else")
     (staged / "labels").mkdir()
     _copy_images(place / "images", staged, dataset.count)
@@ -200,10 +200,8 @@ def _copy(dataset: Dataset, place: Path, staged: Path) -> None:
 
 def _copy_images(place: Path, staged: Path, count: int) -> None:
     images = list_images(place)
-    strays = sorted({path.name for path in place.iterdir() if path.name[0] != "."} - {path.name for path in images})
-    if strays:
-        named = ", ".join(name if name.isprintable() else ascii(name) for name in strays[:5])
-        raise SourceError(f"only {FORMAT_NAMES} images are allowed there, not {named}")
+    if strays := sorted({path.name for path in visible(place)} - {path.name for path in images}):
+        raise SourceError(f"only {FORMAT_NAMES} images are allowed there, not {listed(strays)}")
     if len(images) != count:  # before any is copied
         raise SourceError(f"{len(images)} images were found{_where(place)}, {count} are expected")
     for path in images:
@@ -228,9 +226,9 @@ def _contents(dataset: Dataset) -> str:
 
 def _advice(dataset: Dataset, manual: Path, reasons: list[str]) -> str:
     """The message of a failed fetch: every source with its reason, and what the user can do."""
-    listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
+    tried = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
     text = (
-        f"no source of {dataset.name} could be used:{listed}\n"
+        f"no source of {dataset.name} could be used:{tried}\n"
         f"place its {_contents(dataset)} or its zip or tar archive in {manual / dataset.name}/,\n"
         f"or an archive of several sets in {manual}/, and run the same command again"
     )

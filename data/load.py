@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SPLITS = ("full", "train90", "heldout")
+PARTS = ("full", "train90", "heldout")  # of a dataset; "train90" is "train" in the manifest
 
 
 def load(
@@ -23,8 +23,8 @@ def load(
 
     Raises `UserError` if the images are missing or do not match the manifest.
     """
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    if split not in PARTS:
+        raise UserError(f"unknown split {split!r}; known: {', '.join(PARTS)}")
     folder = Path(root) / str(resolution) / dataset
     redo = _redo(dataset, resolution)
     if not (folder / "manifest.json").exists():

@@ -22,7 +22,7 @@ from PIL import ExifTags, Image, ImageFile
 from common.console import Progress, UserError, say
 from common.files import read_json, write_json
 from common.hashing import digest, sha256_bytes, sha256_file
-from data.colour import raw_mode
+from data.colour import UNUSED_PROFILE, raw_mode
 from data.datasets import MINE, MINE_RECORD, dataset_names
 from data.images import FORMATS, SUFFIXES, BadImage, decode, usable_name
 from data.mine_report import Record, counted, left_out_lines
@@ -200,27 +200,28 @@ def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
     pictures: dict[tuple[str, ...], str] = {}  # pixels and size: the path of the first file that shows them
     with Progress(total=len(contents), label=f"reading {place.name}") as progress:
         for path, sha256 in contents.items():
-            twin = None
             name = path.relative_to(place).as_posix()
-            reason = _why_not(path)
-            if reason is None:
-                try:
-                    picture = _picture(path)
-                except BadImage as error:
-                    reason = str(error).removeprefix("is ")
-                else:
-                    shown = (picture["pixels_sha256"], *map(str, picture["size"]))
-                    if (original := pictures.setdefault(shown, name)) != name:
-                        reason, twin = TWIN, original
-            if reason is None:
-                taken.append({"path": name, "file": _copy_name(len(taken), name), "sha256": sha256, **picture})
+            found = _read_one(path, name, pictures)
+            if "reason" in found:
+                left_out.append({"path": name if usable_name(name) else ascii(name)[1:-1], **found})
             else:
-                path_shown = name if usable_name(name) else ascii(name)[1:-1]
-                left_out.append({"path": path_shown, "reason": reason, "twin": twin})
+                taken.append({"path": name, "file": _copy_name(len(taken), name), "sha256": sha256, **found})
             progress.advance()
     pixels = sha256_bytes("\n".join(picture["pixels_sha256"] for picture in taken).encode())
     entry = {**_entry(place), "count": len(taken), "pixels_sha256": pixels}
     return {"folder": str(place), "digest": current, "entry": entry, "taken": taken, "left_out": left_out}
+
+
+def _read_one(path: Path, name: str, pictures: dict[tuple[str, ...], str]) -> Record:
+    """A picture, or the reason to leave the file out and the name of the same picture, if that is the reason."""
+    if reason := _why_not(path):
+        return {"reason": reason, "twin": None}
+    try:
+        picture = _picture(path)
+    except BadImage as error:
+        return {"reason": str(error).removeprefix("is "), "twin": None}
+    original = pictures.setdefault((picture["pixels_sha256"], *map(str, picture["size"])), name)
+    return picture if original == name else {"reason": TWIN, "twin": original}
 
 
 def _picture(path: Path) -> Record:
@@ -241,7 +242,7 @@ def _changes(image: ImageFile.ImageFile, notes: list[str]) -> Iterator[str]:
         yield "several frames or pages, only the first taken"
     if image.has_transparency_data:
         yield "transparent parts set on white"
-    if "icc_profile" in image.info and not any("colour profile" in note for note in notes):
+    if "icc_profile" in image.info and not any(note.startswith(UNUSED_PROFILE) for note in notes):
         yield "has a colour profile, converted to sRGB"
     if image.mode != "RGB":
         yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"

@@ -107,7 +107,7 @@ def prepare_labels(dataset: Dataset, folder: Path, resolution: int) -> tuple[NDA
 
 
 def describe_labels(dataset: Dataset, labels: NDArray[np.uint8], files: list[dict[str, str]]) -> dict[str, Any]:
-    """The images of one label map are on the same side of the split."""
+    """What the manifest says of label maps.  The images of one are on the same side of the split."""
     layouts = _layouts(dataset)
     parts = split(len(labels), dataset.split, dataset.name, layouts.train)
     about = {

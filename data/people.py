@@ -7,21 +7,18 @@ modifier of skin and hair colour, so a label map has as many right answers.
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import numpy as np
-import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
 from data.archive import SourceError
-from data.colour import to_srgb
 from data.datasets import PeopleSource
-from data.drawings import RASTER_SIDE, expand
+from data.drawings import draw, expand
 from data.labels import Palette, classes_of
 
 SAME = 0.002  # label maps that differ in a smaller share of their pixels count as one
@@ -52,8 +49,7 @@ def rasterise_people(wheel: Path, source: PeopleSource, palette: Palette, staged
             kept.append(labels)
             Image.fromarray(colours[labels]).save(staged / "labels" / f"{person}.png")
             for number, name in enumerate(names, start=1):
-                image = to_srgb(draw(archive.read(drawings[name]).decode("utf-8")), [])
-                image.save(staged / f"{person}_{number}.png")
+                draw(archive.read(drawings[name]).decode("utf-8")).save(staged / f"{person}_{number}.png")
     if not kept:
         raise SourceError(f"{source.folder} in it has no drawing with {', '.join(source.groups)} and all modifiers")
 
@@ -97,7 +93,7 @@ def label_map(drawing: str, groups: Groups, palette: Palette) -> NDArray[np.uint
         for element in group.iter():
             _paint(element, colour)
     root.set("shape-rendering", "crispEdges")
-    return classes_of(np.asarray(to_srgb(draw(ElementTree.tostring(root, encoding="unicode")), [])), palette)
+    return classes_of(np.asarray(draw(ElementTree.tostring(root, encoding="unicode"))), palette)
 
 
 def _paint(element: ElementTree.Element, colour: str) -> None:
@@ -106,10 +102,3 @@ def _paint(element: ElementTree.Element, colour: str) -> None:
             element.set(key, colour)
     for key in ("opacity", "fill-opacity", "stroke-opacity"):
         element.attrib.pop(key, None)
-
-
-def draw(drawing: str) -> Image.Image:
-    png = resvg_py.svg_to_bytes(svg_string=drawing, width=RASTER_SIDE, height=RASTER_SIDE)
-    with Image.open(io.BytesIO(png)) as image:
-        image.load()
-        return image

@@ -10,6 +10,7 @@ import numpy as np
 from common.console import Progress, UserError, say
 from common.files import atomic_path, read_json, write_json
 from common.hashing import sha256_bytes, sha256_file
+from data.colour import DARK
 from data.datasets import Dataset, dataset_info
 from data.images import RESIZE, BadImage, decode, to_square
 from data.load import data_hash
@@ -43,7 +44,9 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
             progress.advance()
     for note, names in assumed.items():
         others = f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
-        advice = f", or set this `depth` of {name} in datasets.yaml (16: it stays dark)" if "16-bit" in note else ""
+        advice = (
+            f", or set this `depth` of {name} in datasets.yaml (16: it stays dark)" if note.startswith(DARK) else ""
+        )
         say(f"warning: {name}: {names[0]}{others} {note}{advice}")
     folder = Path(out) / str(resolution) / name
     with atomic_path(folder / "images.npy") as temporary:

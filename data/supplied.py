@@ -18,10 +18,14 @@ MAX_NAMED = 5
 PARTS = ("images", "labels")  # folders of a set of pairs
 
 
+def visible(folder: Path) -> list[Path]:
+    """What a folder contains besides hidden files, in lexicographic order; nothing if it cannot be read."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+
+
 def contents(folder: Path) -> dict[str, str]:
     """The sha256 of every visible file of a folder by name, in lexicographic order; sub-folders are not entered."""
-    visible = sorted(path for path in folder.glob("*") if not path.name.startswith("."))  # none if not readable
-    return {path.name: _sha256(path) for path in visible}
+    return {path.name: _sha256(path) for path in visible(folder)}
 
 
 def _sha256(path: Path) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 from common.console import UserError
 from common.hashing import sha256_bytes
 from data.images import FORMAT_NAMES, FORMATS, BadImage, list_files, list_images
-from data.supplied import listed
+from data.supplied import listed, visible
 
 LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")  # Pillow's names of compressions
 
@@ -61,8 +61,7 @@ def survey(folder: Path) -> Survey:
     except BadImage as error:
         raise UserError(f"{folder} cannot be used: {error}") from None
     samples = {*images, *archives}
-    others = [path for path in folder.iterdir() if path.name[0] != "." and path not in samples]
-    left_out = _left_out(others)
+    left_out = _left_out([path for path in visible(folder) if path not in samples])
     if bool(images) == bool(archives) or len(archives) > 1:
         more = f" ({'; '.join(left_out)})" if left_out else ""
         raise UserError(

@@ -91,9 +91,9 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
         equal = [key for key in known if record[key] == known[key]]
         if known and not equal:
             raise SourceError(_difference(name, record, known, "data/datasets.yaml" if pins else str(path)))
-        labels = {} if accept else {key: value for key, value in entries.get(name, {}).items() if key == LABELS}
-        if labels and record.get(LABELS) != labels[LABELS]:
-            raise SourceError(_difference(name, record, labels, str(path), "label maps"))
+        labels = None if accept else entries.get(name, {}).get(LABELS)
+        if labels and record.get(LABELS) != labels:
+            raise SourceError(_difference(name, record, {LABELS: labels}, str(path), "label maps"))
         if (pins or accept or name not in entries) and entries.get(name) != own:
             entries[name] = own
             write_json(path, entries)

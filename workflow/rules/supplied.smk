@@ -2,7 +2,7 @@
 from functools import cache
 
 from data.datasets import RESERVED
-from data.supplied import contents, manual_digest
+from data.supplied import contents, manual_digest, visible
 
 
 def check_externals():
@@ -13,11 +13,6 @@ def check_externals():
         with explained():
             for dataset, name, _ in externals():
                 survey(Path("data/external", name, dataset))
-
-
-def visible(folder):
-    """What a folder contains besides hidden files; nothing if there is no such folder."""
-    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
 
 
 @cache
