@@ -108,10 +108,11 @@ class SavedLinks(Links):
     """Results saved in the repository: tables, metrics.csv and run.json, without the files that they were made from."""
 
     def walk(self) -> None:
-        self.check_tables()
-        self.check_statistics()
         for record in self.results.runs:
             self.link("runs", self._folder(record) / "run.json", self._run)
+        if not self.broken:  # captions and pages are made from these records too
+            self.check_tables()
+            self.check_statistics()
 
     def listing(self) -> list[str]:
         """One line per run: its name, the commit that trained it, and whether its sources have changed since."""
