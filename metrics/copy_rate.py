@@ -20,6 +20,7 @@ from common.console import UserError
 from metrics.features import check_pair, resize_clean
 from metrics.intervals import wilson
 from metrics.precision_recall import distances
+from metrics.rows import Row, metric_rows
 from training.protocols import COPY_SIDE
 
 RATIO = 1 / 2
@@ -108,22 +109,19 @@ def references(real: NDArray[np.uint8]) -> References:
     return References(plain, mirrored, among_images(distances(plain, plain), distances(plain, mirrored)))
 
 
-def rows(copies: Copies, protocol: str, n_real: int) -> list[dict[str, Any]]:
+def rows(copies: Copies, protocol: str, n_real: int) -> list[Row]:
     """Rates, interval and median ratio as rows of a metrics file."""
-    n = len(copies.ratio)
-    found = int((copies.ratio < RATIO).sum())
+    values = rates(copies.ratio < RATIO)
+    values["copy_rate_third"] = float((copies.ratio < STRICT_RATIO).mean())
+    values["copy_ratio_median"] = float(np.median(copies.ratio))
+    return metric_rows(values, protocol, n_real, len(copies.ratio))
+
+
+def rates(is_copy: NDArray[np.bool_]) -> dict[str, float]:
+    """The share of copies among samples (n,), with its interval."""
+    n, found = len(is_copy), int(is_copy.sum())
     low, high = wilson(found, n)
-    values = {
-        "copy_rate": found / n,
-        "copy_rate_low": low,
-        "copy_rate_high": high,
-        "copy_rate_third": float((copies.ratio < STRICT_RATIO).mean()),
-        "copy_ratio_median": float(np.median(copies.ratio)),
-    }
-    return [
-        {"metric": name, "value": value, "protocol": protocol, "n_real": n_real, "n_fake": n}
-        for name, value in values.items()
-    ]
+    return {"copy_rate": found / n, "copy_rate_low": low, "copy_rate_high": high}
 
 
 def authenticity(real: Matrix, fake: Matrix) -> float:

@@ -20,14 +20,13 @@ from metrics import copy_rate, equal_counts, fid, sscd
 from metrics.evaluate import computed_precision_recall
 from metrics.features import Features
 from metrics.precision_recall import distances
+from metrics.rows import Row, metric_rows
 from training.config import Preset
 from training.protocols import FID, FID_LEAST, PIXELS, RUN_KEYS
 from training.sections import Metrics
 
 if TYPE_CHECKING:
     from networks.lpips import LPIPS
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,14 @@ def feature_rows(real: ImageSet, fake: ImageSet, settings: Metrics, seed: int) -
         measured += equal_counts.precision_recall_rows(*pair, protocol, _generator(seed, "equal counts"))
     inception = (real.features["inception"], fake.features["inception"])
     measured += equal_counts.vendi_rows(*inception, _generator(seed, "vendi"))
-    counts = {"n_real": len(real.images), "n_fake": len(fake.images)}
-    if min(counts.values()) < FID_LEAST:
+    counts = len(real.images), len(fake.images)
+    if min(counts) < FID_LEAST:
         return measured
-    for name, value in (("authpct", copy_rate.authenticity(*inception)), ("mifid", fid.mifid(*inception))):
-        measured.append({"metric": name, "value": value, "protocol": FID, **counts})
+    alike = {"authpct": copy_rate.authenticity(*inception), "mifid": fid.mifid(*inception)}
+    measured += metric_rows(alike, FID, *counts)
     for network in settings.frechet:
         value = fid.frechet_distance(real.features[network], fake.features[network])
-        measured.append({"metric": "fd", "value": value, "protocol": network, **counts})
+        measured += metric_rows({"fd": value}, network, *counts)
     return measured
 
 
@@ -129,7 +128,7 @@ def pixel_rows(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> tuple[list[R
     to_real = distances(points, references.plain)
     mirrored = distances(points, references.mirrored)
     distance = float(to_real.min(axis=0).mean() / points.shape[1] ** 0.5)
-    measured = [_row("mode_distance", distance, PIXELS, real, fake)]
+    measured = metric_rows({"mode_distance": distance}, PIXELS, len(real), len(fake))
     found, copies = _copies(to_real, mirrored, references.among, PIXELS, real)
     return measured + found, copies
 
@@ -143,10 +142,11 @@ def lpips_rows(real: NDArray[np.uint8], fake: NDArray[np.uint8], lpips: LPIPS, s
     plain, flipped, samples = np.split(np.arange(len(everything)), [len(real), 2 * len(real)])
     to_real, protocol = matrix[np.ix_(samples, plain)], settings.backtracking.perceptual
     among = copy_rate.among_images(matrix[np.ix_(plain, plain)], matrix[np.ix_(plain, flipped)])
-    measured = [_row("mode_distance", mode_distance(to_real), protocol, real, fake)]
+    values = {"mode_distance": mode_distance(to_real)}
     intra = intra_cluster(to_real, matrix[np.ix_(samples, samples)])
     if intra is not None:
-        measured.append(_row("intra_lpips", intra, protocol, real, fake))
+        values["intra_lpips"] = intra
+    measured = metric_rows(values, protocol, len(real), len(fake))
     return measured + _copies(to_real, matrix[np.ix_(samples, flipped)], among, protocol, real)[0]
 
 
@@ -158,10 +158,6 @@ def _copies(
     except UserError:  # one image repeated: no rate, and everything else is still measured
         return [], dict.fromkeys(("ratio", "nearest", "mirrored"), np.empty(0))
     return copy_rate.rows(copies, protocol, len(real)), vars(copies)
-
-
-def _row(metric: str, value: float, protocol: str, real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> Row:
-    return {"metric": metric, "value": value, "protocol": protocol, "n_real": len(real), "n_fake": len(fake)}
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:

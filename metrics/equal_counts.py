@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.precision_recall import precision_recall
+from metrics.rows import Row, metric_rows
 from metrics.vendi import cosine_similarity, vendi
 from training.protocols import DRAWS, VENDI, PrecisionRecall
-
-Row = dict[str, Any]
 
 
 def draws(n: int, samples: NDArray[Any], generator: np.random.Generator) -> Iterator[NDArray[Any]]:
@@ -39,7 +38,7 @@ def precision_recall_rows(
     if len(fake) < len(real):
         return []
     means = mean_of_draws(lambda drawn: precision_recall(real, drawn, protocol.k), len(real), fake, generator)
-    return _rows(means, protocol.equal_counts, len(real))
+    return metric_rows(means, protocol.equal_counts, len(real), len(real))
 
 
 def vendi_rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[Row]:
@@ -51,9 +50,4 @@ def vendi_rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Gene
     if len(fake) < len(real):
         return []
     means = mean_of_draws(lambda drawn: {"vendi": vendi(cosine_similarity(drawn))}, len(real), fake, generator)
-    return _rows(means, VENDI, len(real))
-
-
-def _rows(values: dict[str, float], protocol: str, n: int) -> list[Row]:
-    counts = {"n_real": n, "n_fake": n}
-    return [{"metric": name, "value": value, "protocol": protocol, **counts} for name, value in values.items()]
+    return metric_rows(means, VENDI, len(real), len(real))

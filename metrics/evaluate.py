@@ -16,6 +16,7 @@ from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable, check_network
+from metrics.rows import Row, metric_rows
 from training.protocols import FID, FID_LEAST, RUN_KEYS, PrecisionRecall
 
 
@@ -65,9 +66,7 @@ def floor(real: Features, preset: str, seed: int) -> dict[str, Any]:
     return {"preset": preset, **what, "rows": computed_fid(one, other, generator)}
 
 
-def computed_fid(
-    real: NDArray[np.float32], fake: NDArray[np.float32], generator: np.random.Generator
-) -> list[dict[str, Any]]:
+def computed_fid(real: NDArray[np.float32], fake: NDArray[np.float32], generator: np.random.Generator) -> list[Row]:
     if min(len(real), len(fake)) >= FID_LEAST:
         return fid.rows(real, fake, generator)
     reason = f"FID needs at least {FID_LEAST} images on each side, not {len(real)} and {len(fake)}"
@@ -76,7 +75,7 @@ def computed_fid(
 
 def computed_precision_recall(
     real: NDArray[np.float32], fake: NDArray[np.float32], protocol: PrecisionRecall
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     reasons = [protocol.why_not(len(real), "real images"), protocol.why_not(len(fake), "samples")]
     if reason := next(filter(None, reasons), None):
         return _not_computed(dict.fromkeys(precision_recall.NAMES, str(protocol)), reason, real, fake)
@@ -85,12 +84,12 @@ def computed_precision_recall(
 
 def _not_computed(
     protocols: dict[str, str], reason: str, real: NDArray[np.float32], fake: NDArray[np.float32]
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Rows without a number.  protocols: of each metric."""
-    counts = {"n_real": len(real), "n_fake": len(fake)}
     return [
-        {"metric": metric, "value": None, "protocol": protocol, **counts, "reason": reason}
+        row
         for metric, protocol in protocols.items()
+        for row in metric_rows({metric: None}, protocol, len(real), len(fake), reason=reason)
     ]
 
 

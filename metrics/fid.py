@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
+from metrics.rows import Row, metric_rows
 from training.protocols import FID
 
 # FID and KID also depend on the numbers of images, which are stored with every value; the name of KID's protocol is
@@ -108,12 +109,11 @@ def halves(real: NDArray[Any], generator: np.random.Generator) -> tuple[NDArray[
     return real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
 
 
-def rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[dict[str, Any]]:
+def rows(real: NDArray[Any], fake: NDArray[Any], generator: np.random.Generator) -> list[Row]:
     """FID and KID as rows of a metrics file."""
     mean, std = kid(real, fake, generator)
-    counts = {"n_real": len(real), "n_fake": len(fake)}
+    counts = len(real), len(fake)
     return [
-        {"metric": "fid", "value": frechet_distance(real, fake), "protocol": FID, **counts},
-        {"metric": "kid", "value": mean, "protocol": KID, **counts, "n": KID_SUBSETS},
-        {"metric": "kid_std", "value": std, "protocol": KID, **counts, "n": KID_SUBSETS},
+        *metric_rows({"fid": frechet_distance(real, fake)}, FID, *counts),
+        *metric_rows({"kid": mean, "kid_std": std}, KID, *counts, n=KID_SUBSETS),
     ]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import check_pair
+from metrics.rows import Row, metric_rows
 from training.protocols import PrecisionRecall
 
 NAMES = ("precision", "recall", "density", "coverage")
@@ -84,11 +85,7 @@ def parts(points: NDArray[Any]) -> list[slice]:
     return [slice(start, start + TILE) for start in range(0, len(points), TILE)]
 
 
-def rows(real: NDArray[Any], fake: NDArray[Any], protocol: PrecisionRecall) -> list[dict[str, Any]]:
+def rows(real: NDArray[Any], fake: NDArray[Any], protocol: PrecisionRecall) -> list[Row]:
     """The four numbers as rows of a metrics file, of all real images and the protocol's first `n_fake` fakes."""
     fake = fake[: protocol.n_fake]
-    counts = {"n_real": len(real), "n_fake": len(fake)}
-    return [
-        {"metric": name, "value": value, "protocol": str(protocol), **counts}
-        for name, value in precision_recall(real, fake, protocol.k).items()
-    ]
+    return metric_rows(precision_recall(real, fake, protocol.k), str(protocol), len(real), len(fake))

@@ -17,7 +17,8 @@ from common.hashing import derive_seed
 from data.external import ARRAYS, read_samples
 from data.images import BadImage, decode, list_images, to_square
 from metrics import diversity, evaluate, features, sscd
-from metrics.diversity import ImageSet, Row
+from metrics.diversity import ImageSet
+from metrics.rows import Row
 from networks.lpips import LPIPS
 from networks.weights import fetch
 from training.protocols import DENSE, Backtracking, PrecisionRecall

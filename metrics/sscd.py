@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from common.console import UserError
-from metrics.copy_rate import mirror
-from metrics.intervals import wilson
+from metrics.copy_rate import mirror, rates
+from metrics.rows import Row, metric_rows
 from training.protocols import SSCD, SSCD_SMALLEST
 
 SIDE = 288
@@ -60,13 +59,9 @@ def _resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def rows(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> list[dict[str, Any]]:
+def rows(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> list[Row]:
     """The copy rate by SSCD as rows of a metrics file: samples as similar as `COPY` to an image or its mirror image."""
     points, plain, mirrored = (embed(images) for images in (fake, real, mirror(real)))
     similarity = np.maximum(points @ plain.T, points @ mirrored.T).max(axis=1)
-    found = int((similarity >= COPY).sum())
-    low, high = wilson(found, len(fake))
-    values = {"copy_rate": found / len(fake), "copy_rate_low": low, "copy_rate_high": high}
-    values["copy_similarity_median"] = float(np.median(similarity))
-    counts = {"n_real": len(real), "n_fake": len(fake)}
-    return [{"metric": name, "value": value, "protocol": SSCD, **counts} for name, value in values.items()]
+    values = {**rates(similarity >= COPY), "copy_similarity_median": float(np.median(similarity))}
+    return metric_rows(values, SSCD, len(real), len(fake))
