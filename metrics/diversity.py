@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from common.console import UserError
 from common.hashing import derive_seed
 from metrics import copy_rate, equal_counts, fid, sscd
-from metrics.evaluate import computed_precision_recall
+from metrics.evaluate import computed_fid, computed_precision_recall
 from metrics.features import Features
 from metrics.precision_recall import distances
 from metrics.rows import Row, metric_rows
@@ -26,6 +26,8 @@ from training.protocols import FID, FID_LEAST, PIXELS, RUN_KEYS
 from training.sections import Metrics
 
 if TYPE_CHECKING:
+    import torch
+
     from networks.lpips import LPIPS
 
 
@@ -42,6 +44,13 @@ class ImageSet:
 
 def image_set(images: NDArray[np.uint8], features: Iterable[Features]) -> ImageSet:
     return ImageSet(images, {part.meta["network"]: part.values for part in features})
+
+
+def extracted(images: NDArray[np.uint8], settings: Metrics, device: torch.device | str) -> ImageSet:
+    """Images with their features by all networks that the settings need."""
+    from metrics.features import extract
+
+    return ImageSet(images, {name: extract(images, name, device=device) for name in settings.networks})
 
 
 def of_samples(
@@ -63,6 +72,27 @@ def of_halves(real: ImageSet, dataset: str, preset: Preset, lpips: LPIPS) -> dic
     duplicates = copy_rate.near_duplicates(copy_rate.references(real.images).among)
     measured = halves(real, preset.metrics, lpips, 0, dataset)
     return {"preset": preset.preset, **what, "rows": measured, "near_duplicates": duplicates}
+
+
+def all_rows(
+    real: ImageSet, fake: ImageSet, settings: Metrics, lpips: LPIPS, generator: np.random.Generator, seed: int
+) -> list[Row]:
+    """FID, KID, precision and recall of each protocol, and `rows`.  generator: of KID's subsets."""
+    measured = frechet_rows(real, fake, generator) + precision_recall_rows(real, fake, settings)
+    return measured + rows(real, fake, settings, lpips, seed)[0]
+
+
+def frechet_rows(real: ImageSet, fake: ImageSet, generator: np.random.Generator) -> list[Row]:
+    return computed_fid(real.features["inception"], fake.features["inception"], generator)
+
+
+def precision_recall_rows(real: ImageSet, fake: ImageSet, settings: Metrics) -> list[Row]:
+    """By the preset's own protocols."""
+    return [
+        row
+        for protocol in settings.precision_recall
+        for row in computed_precision_recall(real.features[protocol.network], fake.features[protocol.network], protocol)
+    ]
 
 
 def rows(
@@ -90,10 +120,7 @@ def halves(real: ImageSet, settings: Metrics, lpips: LPIPS, seed: int, dataset: 
         return []
     one, other = (real[part] for part in half_indices(len(real.images), seed, dataset))
     measured, _ = rows(one, other, settings, lpips, seed)
-    for protocol in settings.precision_recall:
-        pair = one.features[protocol.network], other.features[protocol.network]
-        measured += computed_precision_recall(*pair, protocol)
-    return measured
+    return measured + precision_recall_rows(one, other, settings)
 
 
 def half_indices(n: int, seed: int, dataset: str) -> tuple[NDArray[Any], NDArray[Any]]:

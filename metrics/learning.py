@@ -7,7 +7,6 @@ metrics of `metrics.evaluate` and `metrics.diversity`; runs on 90 % are backtrac
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ from common.files import read_sealed, write_sealed
 from common.hashing import derive_seed, sha256_file
 from data.load import load
 from metrics import diversity
-from metrics.evaluate import computed_fid, computed_precision_recall
 from training.config import Preset, read_preset
 from training.protocols import RUN_KEYS
 from training.sections import Metrics
@@ -94,24 +92,18 @@ class Checkpoints:
         self.settings = limited(preset.metrics, self.n)
         part = "full" if record["split"] == "full" else "heldout"
         self.images, self.manifest = load(record["dataset"], record["resolution"], part)
-        self.real = self._measurable(self.images) if part == "full" else None
+        self.real = diversity.extracted(self.images, self.settings, device) if part == "full" else None
 
     def rows(self, method: Any) -> list[Row]:
-        return self.backtracked(method) if self.real is None else list(self.sampled(method, self.real))
+        return self.backtracked(method) if self.real is None else self.sampled(method, self.real)
 
-    def sampled(self, method: Any, real: diversity.ImageSet) -> Iterator[Row]:
+    def sampled(self, method: Any, real: diversity.ImageSet) -> list[Row]:
         """FID, KID, precision, recall, copies and diversity of the first samples."""
         from training.sampling import draw
 
-        fake = self._measurable(draw(method, self.n, self.record["method"]))
+        fake = diversity.extracted(draw(method, self.n, self.record["method"]), self.settings, self.device)
         seed = derive_seed(self.record["seed"], self.record["dataset"], self.record["method"], "learning")
-        inception = real.features["inception"], fake.features["inception"]
-        yield from computed_fid(*inception, np.random.default_rng(seed))
-        for protocol in self.settings.precision_recall:
-            yield from computed_precision_recall(
-                real.features[protocol.network], fake.features[protocol.network], protocol
-            )
-        yield from diversity.rows(real, fake, self.settings, self.lpips, seed)[0]
+        return diversity.all_rows(real, fake, self.settings, self.lpips, np.random.default_rng(seed), seed)
 
     def backtracked(self, method: Any) -> list[Row]:
         """The mean over held-out images."""
@@ -124,12 +116,6 @@ class Checkpoints:
         targets = to_float(torch.from_numpy(self.images)).to(self.device)
         result = backtrack(method, targets, items, self.lpips, protocol)
         return [row for row in rows(result, items, protocol) if row["metric"] == "lpips_backtracking"]
-
-    def _measurable(self, images: np.ndarray) -> diversity.ImageSet:
-        from metrics.features import extract
-
-        networks = {"inception", *(protocol.network for protocol in self.settings.precision_recall)}
-        return diversity.ImageSet(images, {name: extract(images, name, device=self.device) for name in networks})
 
 
 def limited(settings: Metrics, n: int) -> Metrics:

@@ -16,8 +16,7 @@ from common.console import UserError
 from common.hashing import derive_seed
 from data.external import ARRAYS, read_samples
 from data.images import BadImage, decode, list_images, to_square
-from metrics import diversity, evaluate, features, sscd
-from metrics.diversity import ImageSet
+from metrics import diversity, features, sscd
 from metrics.rows import Row
 from networks.lpips import LPIPS
 from networks.weights import fetch
@@ -95,27 +94,18 @@ def score(
     real: NDArray[np.uint8], fake: NDArray[np.uint8], settings: Metrics, device: torch.device | str
 ) -> dict[str, list[Row]]:
     """`samples`: the rows of the samples.  `halves`: those of one half of the real images against the other."""
-    networks = sorted({"inception", *settings.frechet, *(part.network for part in settings.precision_recall)})
-    for name in (*networks, f"lpips_{settings.backtracking.net}"):
+    for name in (*settings.networks, f"lpips_{settings.backtracking.net}"):
         fetch(name)
     lpips = LPIPS(settings.backtracking.net).to(device)
-    training, generated = (
-        ImageSet(images, {name: features.extract(images, name, device=device) for name in networks})
-        for images in (real, fake)
-    )
-    samples = _frechet_rows(training, generated)
-    for protocol in settings.precision_recall:
-        network = protocol.network
-        samples += evaluate.computed_precision_recall(training.features[network], generated.features[network], protocol)
-    samples += diversity.rows(training, generated, settings, lpips, derive_seed("score"))[0]
+    training, generated = (diversity.extracted(images, settings, device) for images in (real, fake))
+    samples = diversity.all_rows(training, generated, settings, lpips, _generator(), derive_seed("score"))
     one, other = (training[part] for part in diversity.half_indices(len(real), 0, "score"))
-    halves = _frechet_rows(one, other) + diversity.halves(training, settings, lpips, 0, "score")
+    halves = diversity.frechet_rows(one, other, _generator()) + diversity.halves(training, settings, lpips, 0, "score")
     return {"samples": samples, "halves": halves}
 
 
-def _frechet_rows(real: ImageSet, fake: ImageSet) -> list[Row]:
-    generator = np.random.default_rng(derive_seed("score", "kid"))
-    return evaluate.computed_fid(real.features["inception"], fake.features["inception"], generator)
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(derive_seed("score", "kid"))
 
 
 def text(scored: dict[str, Any]) -> str:

@@ -29,6 +29,11 @@ class Metrics(Section):
     sscd: bool = False
     full_set: str | None = None  # a data set of the preset, of which the others are parts
 
+    @property
+    def networks(self) -> list[str]:
+        """FID's Inception, and the networks of precision and recall and of further Fréchet distances."""
+        return sorted({"inception", *self.frechet, *(protocol.network for protocol in self.precision_recall)})
+
 
 class Training(Section):
     threads: int = Field(1, ge=1)

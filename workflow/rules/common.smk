@@ -153,13 +153,6 @@ def per_cell(pattern, chosen):
     return [pattern.format(P=P, dataset=d, method=m, seed=s) for d, m, s in chosen]
 
 
-def feature_networks():
-    """FID's Inception, and the networks of the precision and recall protocols and of further Fréchet distances."""
-    return sorted(
-        {"inception", *PRESET.metrics.frechet, *(protocol.network for protocol in PRESET.metrics.precision_recall)}
-    )
-
-
 def diversity_settings():
     """The settings of copy rate and diversity, and of precision and recall."""
     metrics = PRESET.metrics
@@ -185,7 +178,7 @@ def weights():
     """All fixed networks that the preset needs."""
     runs = [PRESET.run(*cell, split) for split in ALL_SPLITS for cell in PRESET.cells(split)]
     losses = {network for run in runs for network in loss_networks(run)}
-    features = feature_networks() if PRESET.datasets else []
+    features = PRESET.metrics.networks if PRESET.datasets else []
     return sorted({*features, *losses, f"lpips_{PRESET.metrics.backtracking.net}"})
 
 

@@ -46,7 +46,7 @@ rule floor:
     input:
         LPIPS_WEIGHTS,
         images=f"{PREPARED}/{{dataset}}/images.npy",
-        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in PRESET.metrics.networks],
     output:
         fid=f"{P}/metrics/{{dataset}}/floor/seed0/fid.json",
         diversity=f"{P}/metrics/{{dataset}}/floor/seed0/diversity.json",
@@ -76,9 +76,9 @@ use rule floor as evaluate with:
     input:
         LPIPS_WEIGHTS,
         images=f"{PREPARED}/{{dataset}}/images.npy",
-        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in feature_networks()],
+        real=[f"{P}/features/{network}/{{dataset}}/real.npz" for network in PRESET.metrics.networks],
         samples=f"{P}/samples/{{dataset}}/{{method}}/seed{{seed}}.npz",
-        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in feature_networks()],
+        fake=[f"{P}/features/{network}/{{dataset}}/{{method}}/seed{{seed}}.npz" for network in PRESET.metrics.networks],
         full=[f"{P}/features/inception/{PRESET.metrics.full_set}/real.npz"] if PRESET.metrics.full_set else [],
     output:
         fid=f"{P}/metrics/{{dataset}}/{{method}}/seed{{seed}}/fid.json",

@@ -4,7 +4,7 @@ from workflow.rendering.contents import learning_files
 
 rule learning:
     input:
-        expand("data/raw/weights/{network}.json", network=feature_networks()),
+        expand("data/raw/weights/{network}.json", network=PRESET.metrics.networks),
         LPIPS_WEIGHTS,
         f"{PREPARED}/{{dataset}}/manifest.json",
         run=f"{P}/runs/{{dataset}}/{{method}}/seed{{seed}}/{{split}}/run.json",
