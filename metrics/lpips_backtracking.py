@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from common.console import Progress, UserError
 from methods.api import Latents, Method
+from metrics.perceptual import check_side, enlarged
 from networks.lpips import LPIPS, SMALLEST
 from training.protocols import Backtracking
 
@@ -56,9 +57,7 @@ class Distance:
     def _embed(self, images: Tensor) -> Tensor:
         if self.protocol.pool > 1:
             images = F.avg_pool2d(images, self.protocol.pool)
-        if self.protocol.upsample > 1:
-            images = F.interpolate(images, scale_factor=self.protocol.upsample, mode="bilinear", align_corners=False)
-        return self.lpips.embed(images)
+        return self.lpips.embed(enlarged(images, self.protocol.upsample))
 
 
 def backtrack(
@@ -72,12 +71,7 @@ def backtrack(
 
     Raises `UserError` if an image is too small for LPIPS or a score becomes NaN.
     """
-    side, least = targets.shape[-1], SMALLEST[protocol.net]
-    if side // protocol.pool * protocol.upsample < least:
-        raise UserError(
-            f"LPIPS ({protocol.net}) needs {least} pixels, but images of {side} pooled by {protocol.pool} and enlarged "
-            f"{protocol.upsample} times have fewer: raise metrics.backtracking.upsample, or lower pool"
-        )
+    check_side(targets.shape[-1], protocol.net, protocol.upsample, protocol.pool)
     pairs = [(position, restart) for position in range(len(items)) for restart in range(protocol.restarts)]
     start = Latents.cat([_prior(method, items[position], restart) for position, restart in pairs])
     mirrored = torch.stack([_coins(method, items[position], restart, protocol) for position, restart in pairs])

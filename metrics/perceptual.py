@@ -24,12 +24,7 @@ def lpips_matrix(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: 
     Each image passes through the network once if all embeddings fit into `MEMORY`; otherwise they are computed again
     for each pair of tiles.  Raises `UserError` for images that are too small for the network.
     """
-    side = images.shape[1] * upsample
-    if side < SMALLEST[lpips.net]:
-        raise UserError(
-            f"LPIPS ({lpips.net}) needs {SMALLEST[lpips.net]} pixels, but images of {images.shape[1]} enlarged "
-            f"{upsample} times have fewer: raise metrics.backtracking.upsample"
-        )
+    check_side(images.shape[1], lpips.net, upsample)
     width = embed(images[:1], lpips, upsample, batch).shape[1]
     tile = max(MEMORY // width // 2, 1)
     starts = range(0, len(images), tile if len(images) > 2 * tile else 2 * tile)
@@ -53,11 +48,25 @@ def embed(images: NDArray[np.uint8], lpips: LPIPS, upsample: int, batch: int = 3
     """(n, D) vectors whose squared distances are LPIPS, of images (n, H, W, 3), on the device of `lpips`."""
     pieces = []
     for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch):
-        x = to_float(part).to(lpips.shift.device)
-        if upsample > 1:
-            x = F.interpolate(x, scale_factor=upsample, mode="bilinear", align_corners=False)
-        pieces.append(lpips.embed(x))
+        pieces.append(lpips.embed(enlarged(to_float(part).to(lpips.shift.device), upsample)))
     return torch.cat(pieces)
+
+
+def enlarged(images: Tensor, upsample: int) -> Tensor:
+    """Images (n, C, H, W) with `upsample` times their sides."""
+    if upsample == 1:
+        return images
+    return F.interpolate(images, scale_factor=upsample, mode="bilinear", align_corners=False)
+
+
+def check_side(side: int, net: str, upsample: int, pool: int = 1) -> None:
+    """Raises `UserError` if images of this side are too small for LPIPS after they were pooled and enlarged."""
+    if side // pool * upsample < SMALLEST[net]:
+        pooled, lower = (f"pooled by {pool} and ", ", or lower pool") if pool > 1 else ("", "")
+        raise UserError(
+            f"LPIPS ({net}) needs {SMALLEST[net]} pixels, but images of {side} {pooled}enlarged {upsample} times have "
+            f"fewer: raise metrics.backtracking.upsample{lower}"
+        )
 
 
 def intra_cluster(to_real: NDArray[Any], among: NDArray[Any]) -> float | None:
