@@ -84,6 +84,10 @@ class Examples:
     shown: NDArray[np.int64]
     inside: NDArray[np.bool_] | None = None
 
+    def __getitem__(self, which: slice) -> Examples:
+        parts = (self.conditions[which], self.answers[which], self.shown[which])
+        return Examples(*parts, None if self.inside is None else self.inside[which])
+
     @property
     def images(self) -> NDArray[np.uint8]:
         """The answers that training shows, uint8 (n, H, W, 3)."""

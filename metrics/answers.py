@@ -54,15 +54,10 @@ def rows(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsam
     n, k, a = *drawn.shape[:2], examples.answers.shape[1]
     about = {"n_real": n * a, "n_fake": n * k, "n": n}
     # One input at a time: at 256 px, the embeddings of all answers would take 20 GB.
-    single = [
-        _of_one(task, one(examples, place), drawn[place : place + 1], lpips, upsample) for place in range(len(drawn))
-    ]
+    places = [slice(place, place + 1) for place in range(len(drawn))]
+    single = [_of_one(task, examples[place], drawn[place], lpips, upsample) for place in places]
     found = [{"metric": name, "value": float(np.mean([row[name] for row in single])), **about} for name in single[0]]
     return found + _modes(examples, drawn)
-
-
-def one(examples: Examples, place: int) -> Examples:
-    return first(Examples(examples.conditions[place:], examples.answers[place:], examples.shown[place:]), 1)
 
 
 def _of_one(task: TaskKind, examples: Examples, drawn: Answers, lpips: LPIPS, upsample: int) -> dict[str, float]:
@@ -133,20 +128,15 @@ def measure(task: TaskKind, preset: Preset, draw: Draw, lpips: LPIPS) -> tuple[l
     arrays: dict[str, NDArray[Any]] = {}
     settings = preset.metrics.backtracking
     heldout = load_task(task, preset.resolution, "heldout")
-    training = first(load_task(task, preset.resolution, "train"), len(heldout.answers))
+    training = load_task(task, preset.resolution, "train")[: len(heldout.answers)]
     for inputs, examples, purpose in (("heldout", heldout, "sample"), ("train", training, "sample train")):
         drawn = draw(examples, purpose)
         protocol = f"{inputs}-k{drawn.shape[1]}-{settings.perceptual}"
         measured += [{**row, "protocol": protocol} for row in rows(task, examples, drawn, lpips, settings.upsample)]
         if inputs == "heldout":
-            shown = first(examples, SHOWN)
+            shown = examples[:SHOWN]
             arrays = {"conditions": shown.conditions, "answers": shown.answers, "drawn": drawn[:SHOWN]}
     return measured, arrays
-
-
-def first(examples: Examples, n: int) -> Examples:
-    inside = None if examples.inside is None else examples.inside[:n]
-    return Examples(examples.conditions[:n], examples.answers[:n], examples.shown[:n], inside)
 
 
 def main() -> None:
@@ -215,8 +205,9 @@ def _task(preset: Preset, name: str, of_control: str | None) -> TaskKind:
     if name not in preset.tasks:
         raise UserError(f"the preset {preset.preset} has no task {name!r}; its tasks: {', '.join(preset.tasks)}")
     task = preset.tasks[name]
-    if of_control and of_control not in ANSWER_CONTROLS[task.kind]:
-        raise UserError(f"--control {of_control}: {name} has {', '.join(ANSWER_CONTROLS[task.kind])}")
+    controls = ANSWER_CONTROLS[task.kind]
+    if of_control and of_control not in controls:
+        raise UserError(f"--control {of_control}: the task {name} has the controls {', '.join(controls)}")
     return task
 
 

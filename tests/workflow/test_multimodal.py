@@ -158,7 +158,7 @@ def test_a_control_needs_its_task_and_a_task_of_its_kind(results):
     out = ("--config", "results/toy/config.json", "--out", "no.json")
     with pytest.raises(UserError, match=r"either a finished run .* or a control with its task"):
         call(*out, "--control", "bicubic")
-    with pytest.raises(UserError, match="--control bicubic: people has real_answers"):
+    with pytest.raises(UserError, match="--control bicubic: the task people has the controls real_answers"):
         call(*out, "--control", "bicubic", "--task", "people")
     with pytest.raises(UserError, match="no task 'dogs'; its tasks: small, people"):
         call(*out, "--control", "truth", "--task", "dogs")
