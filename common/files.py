@@ -111,7 +111,8 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             content = yaml.load(file, _UniqueKeyLoader)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
+        known = ", ".join(sorted(file.name for file in Path(path).parent.glob("*.yaml")))
+        raise UserError(f"{path} does not exist" + (f"; its folder holds {known}" if known else "")) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

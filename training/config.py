@@ -88,7 +88,7 @@ class Preset(Section):
         conditional = is_conditional(method)
         _check_listed("--dataset", dataset, self.tasks if conditional else self.datasets)
         if conditional != (split == "train"):
-            raise UserError(f"--split {split}: {method} has {'train alone' if conditional else 'full and train90'}")
+            raise UserError(f"--split {split}: {method} needs {'train' if conditional else 'full or train90'}; name it")
         values = self.methods[method].resolved(dataset)
         steps = values.pop("steps")
         return RunConfig(
@@ -181,33 +181,32 @@ def check(preset: Preset) -> None:
     for name, entry in preset.methods.items():
         if not re.fullmatch("[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?", name):
             raise UserError(f"methods.{name}: name a method, or a method and a suffix, as in fastgan-wide")
-        for dataset in entry.by_dataset:
-            _check_listed(f"methods.{name}.by_dataset", dataset, preset.datasets)
-        for task in entry.by_task:
-            _check_listed(f"methods.{name}.by_task", task, preset.tasks)
         if method_info(name).trains and "steps" not in entry.model_fields_set:
             raise UserError(f"methods.{name}.steps: this key is required")
         for place, values in _entries(name, entry):
             _check_entry(name, place, values)
-    if preset.statistics.reference is not None:
-        _check_listed("statistics.reference", preset.statistics.reference, preset.methods)
-        if not method_info(preset.statistics.reference).trains:
-            raise UserError(f"statistics.reference: {preset.statistics.reference} is a control; name a method")
-    for position, skip in enumerate(preset.skip):
-        if skip.dataset is not None:
-            _check_listed(f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks])
-        if skip.method is not None:
-            _check_listed(f"skip.{position}.method", skip.method, preset.methods)
-    for dataset in preset.tables.ablation_datasets:
-        _check_listed("tables.ablation_datasets", dataset, preset.datasets)
-    if preset.metrics.full_set is not None:
-        _check_listed("metrics.full_set", preset.metrics.full_set, preset.datasets)
-    n = preset.sampling.n
+    for reference in _references(preset):
+        _check_listed(*reference)
+    if (compared := preset.statistics.reference) and not method_info(compared).trains:
+        raise UserError(f"statistics.reference: {compared} is a control; name a method")
     for protocol in preset.metrics.precision_recall:
-        if protocol.n_fake > n:
+        if protocol.n_fake > (n := preset.sampling.n):
             raise UserError(f"metrics.precision_recall: {protocol} needs sampling.n of {protocol.n_fake}, not {n}")
     if preset.metrics.sscd and preset.resolution < SSCD_SMALLEST:
         raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {preset.resolution}")
+
+
+def _references(preset: Preset) -> Iterator[tuple[str, str | None, Iterable[str]]]:
+    """Each key that names a row or a data set of the preset, what it names, and what it may name."""
+    yield "statistics.reference", preset.statistics.reference, preset.methods
+    yield "metrics.full_set", preset.metrics.full_set, preset.datasets
+    yield from (("tables.ablation_datasets", dataset, preset.datasets) for dataset in preset.tables.ablation_datasets)
+    for position, skip in enumerate(preset.skip):
+        yield f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks]
+        yield f"skip.{position}.method", skip.method, preset.methods
+    for name, entry in preset.methods.items():
+        yield from ((f"methods.{name}.by_dataset", dataset, preset.datasets) for dataset in entry.by_dataset)
+        yield from ((f"methods.{name}.by_task", task, preset.tasks) for task in entry.by_task)
 
 
 def _check_tasks(preset: Preset) -> None:
@@ -250,8 +249,8 @@ def _check_entry(name: str, place: str, values: dict[str, Any]) -> None:
     method_config(name, fields, place)
 
 
-def _check_listed(where: str, name: str, listed: Iterable[str]) -> None:
-    if name not in listed:
+def _check_listed(where: str, name: str | None, listed: Iterable[str]) -> None:
+    if name is not None and name not in listed:
         raise UserError(f"{where}: {name!r} is not in the preset, which has {', '.join(listed)}")
 
 
@@ -293,7 +292,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
 
 
 def _fields_at(model: type[BaseModel] | None, keys: tuple[int | str, ...]) -> list[str]:
-    """The keys that a section of the preset has."""
+    """The keys that a section of the preset has; of the only list of sections, those of `skip`."""
     for key in keys:
         annotation = model.model_fields[str(key)].annotation if model and str(key) in model.model_fields else None
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Skip

@@ -30,7 +30,9 @@ def pick_device(name: str) -> torch.device:
         raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= found:
-        raise UserError(f"--device {name}: torch {torch.__version__} sees {found or 'no'} GPU; use --device cpu")
+        known = f"{found} GPU{'s' * (found > 1)}; use --device cuda:0" if found else "no GPU; use --device cpu"
+        known += f" to cuda:{found - 1}" if found > 1 else ""
+        raise UserError(f"--device {name}: torch {torch.__version__} sees {known}")
     return device
 
 

@@ -22,6 +22,9 @@ def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.Mon
         pick_device("cuda")
     with pytest.raises(UserError, match=r"--device tpu: expected auto, cpu, cuda or cuda:N"):
         pick_device("tpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"--device cuda:5: .* sees 2 GPUs; use --device cuda:0 to cuda:1"):
+        pick_device("cuda:5")
 
 
 @pytest.mark.parametrize(("visible", "job", "waits"), [(1, True, False), (1, False, True), (2, True, True)])
