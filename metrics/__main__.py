@@ -128,7 +128,7 @@ def _features(arguments: argparse.Namespace) -> None:
     from training.device import measuring_device, memory_advice
 
     source = arguments.samples or arguments.images
-    images, described = features.read_samples(source) if arguments.samples else features.read_prepared(source)
+    images, described = features.read_sample_file(source) if arguments.samples else features.read_prepared(source)
     _refuse_other_sources(source, described)
     device = measuring_device(arguments.device, arguments.threads)
     with memory_advice(f"{arguments.network} features", _less_memory(arguments.batch)):
@@ -165,9 +165,9 @@ def _measure_samples(
     """The contents of the metric files, by name; writes diversity.npz, of which one has the digest."""
     from metrics import diversity
     from metrics.evaluate import evaluate
-    from metrics.features import load, read_samples
+    from metrics.features import load, read_sample_file
 
-    samples, described = read_samples(arguments.samples)
+    samples, described = read_sample_file(arguments.samples)
     _refuse_other_sources(arguments.samples, described)
     fake = [load(path, arguments.samples) for path in arguments.fake]
     full, protocols = arguments.full and load(arguments.full), preset.metrics.precision_recall

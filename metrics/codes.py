@@ -132,8 +132,8 @@ def compare(
 
 def spread(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> dict[str, float]:
     """Standard deviations over samples as shares of those over training images: of pixels, and of the mean colour."""
-    kinds = {"pixel_spread": lambda images: images, "colour_spread": lambda images: images.mean(axis=(1, 2))}
-    return {name: float(deviation(of(fake)) / deviation(of(real))) for name, of in kinds.items()}
+    parts = {"pixel_spread": lambda images: images, "colour_spread": lambda images: images.mean(axis=(1, 2))}
+    return {name: float(deviation(of(fake)) / deviation(of(real))) for name, of in parts.items()}
 
 
 def deviation(values: NDArray[Any]) -> float:

@@ -114,7 +114,7 @@ def resize_8bit(
     return np.asarray(resized, dtype=np.float32)
 
 
-def read_samples(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+def read_sample_file(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """The images of a sample file and its meta, which states their origin.  Raises `UserError` naming the file."""
     try:
         with np.load(path, allow_pickle=False) as file:

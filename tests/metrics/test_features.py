@@ -97,7 +97,7 @@ def test_features_that_cannot_be_right_are_refused(tmp_path: Path, changes: dict
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
-    for what, read in (("sample", features.read_samples), ("feature", load)):
+    for what, read in (("sample", features.read_sample_file), ("feature", load)):
         path.unlink(missing_ok=True)
         with pytest.raises(UserError, match=r"s\.npz does not exist"):
             read(path)

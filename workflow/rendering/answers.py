@@ -197,7 +197,7 @@ def _caption(name: str, results: Results) -> str:
     settings = preset.metrics.backtracking
     frame = results.metrics.query("metric == 'diversity'")
     here = frame["protocol"].str.startswith("heldout") & frame["dataset"].map(
-        lambda name: name in preset.tasks and preset.tasks[name].kind == kind
+        lambda task: task in preset.tasks and preset.tasks[task].kind == kind
     )
     held_out = ", ".join(map(str, sorted(frame.loc[here, "n"].astype(int).unique())))
     enlarged = f", images enlarged {settings.upsample} times" if settings.upsample > 1 else ""

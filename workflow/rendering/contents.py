@@ -112,7 +112,7 @@ def variants(preset: Preset) -> dict[str, list[Entry]]:
 
 
 def counted(preset: Preset) -> list[PrecisionRecall]:
-    """The protocols of precision and recall that differ from the tables' only in the number of samples, and that."""
+    """The tables' protocol of precision and recall, and those that differ from it only in the number of samples."""
     protocols = preset.metrics.precision_recall
     return [one for one in protocols if (one.network, one.k) == (protocols[0].network, protocols[0].k)]
 

@@ -49,16 +49,15 @@ def _page(results: Results, scale: int) -> Figure:
         figure.text(0, 1 - (top + TITLE - 8) / total, title, size=SMALL + 1, weight="bold")
         left = 0
         for group in groups:
-            pixels = mosaic(
-                group.images, side * scale, GAP * scale, scale, framed=group.images.min(axis=(2, 3, 4)) < 255
-            )
+            framed = group.images.min(axis=(2, 3, 4)) < 255  # not the white ones that fill a group up
+            pixels = mosaic(group.images, side * scale, GAP * scale, scale, framed=framed)
             bottom = (total - top - TITLE - HEAD) * scale - len(pixels)
             figure.figimage(pixels, left * scale, bottom, origin="upper")
             width = pixels.shape[1] // scale
-            lines = wrap(group.head, max(width // 9, 8), break_long_words=False)
-            size = TINY * min(1, width / (9 * max(map(len, lines))))  # a letter is at most nine pixels wide
+            head = wrap(group.head, max(width // 9, 8), break_long_words=False)
+            size = TINY * min(1, width / (9 * max(map(len, head))))  # a letter is at most nine pixels wide
             place = left / WIDTH, 1 - (top + TITLE + HEAD - 8) / total
-            figure.text(*place, "\n".join(lines), size=size, color=GREY, va="bottom")
+            figure.text(*place, "\n".join(head), size=size, color=GREY, va="bottom")
             left += width + GUTTER
         top += height
     figure.text(0, 6 / total, "\n".join(foot), size=TINY, color=GREY, va="bottom", linespacing=1.25)

@@ -1,4 +1,4 @@
-"""The figures that show images: samples, backtracking, interpolation, memorisation."""
+"""All figures of a preset.  Those that show images are made here; each diagram has a module of its own."""
 
 from __future__ import annotations
 

@@ -44,17 +44,17 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
     counts = [(dataset_title(name), results.manifest(name).get("count")) for name in results.datasets]
     images = ", ".join(f"{title} ({count} images)" if count else title for title, count in counts)
     seeds = f"seed{'s' * (len(preset.seeds) > 1)} {', '.join(map(str, preset.seeds))}"
-    lines = [
+    found = [
         ("Images", f"{images}, {preset.resolution} × {preset.resolution} px"),
         ("Methods", ", ".join(row.title for row in rows if row.id in measured)),
     ]
     if not records:
-        return [*lines, ("Training", seeds)]
+        return [*found, ("Training", seeds)]
     finished = max(record["finished"] for record in records)[:10]
     total = duration(sum(map(stamp.training_seconds, records)))
     devices = ", ".join(sorted({device(record) for record in records}))
     training = f"{seeds}, {counted(len(records), 'run')}, {total} in all on {devices}, until {finished}"
-    return [*lines, ("Training", training)]
+    return [*found, ("Training", training)]
 
 
 def device(record: stamp.Record) -> str:
