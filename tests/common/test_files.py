@@ -66,12 +66,22 @@ def test_other_content_is_refused_by_name(tmp_path: Path, content: str) -> None:
         ("a: [1", "is not valid YAML"),
         ("- 1\n- 2\n", "it has no keys at its top level"),
         ("", "it has no keys at its top level"),
+        ("k: !!python/object/apply:os.system ['touch ran']", "could not determine a constructor for the tag"),
+        ("k: " + "[" * 30_000, "recursion"),
+        ("k: " + "9" * 5000, "Exceeds the limit"),
+        ("k: a\0b", "special characters are not allowed"),
+        ("k: é", "can't decode byte"),
     ],
 )
 def test_yaml_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "preset.yaml"
     with pytest.raises(UserError, match=r"preset\.yaml does not exist"):
         read_yaml(path)
-    path.write_text(text)
-    with pytest.raises(UserError, match=rf"preset\.yaml is not valid YAML: .*{message}|{message}"):
+    path.write_text(text, "latin-1")
+    with pytest.raises(UserError, match=rf"preset\.yaml is not valid YAML: .*{message}|{message}") as error:
+        read_yaml(path)
+    assert len(str(error.value).splitlines()) == 1
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"preset\.yaml cannot be read"):
         read_yaml(path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from PIL import Image
 
 from data import datasets
 from data.fetch import fetch
+from tests.files import encoded
 
 TOY = {
     **dict.fromkeys(["title", "licence", "citation", "attribution"], "Toy"),
@@ -139,24 +138,9 @@ def four() -> dict[str, bytes]:
     """Four PNG files by name; lexicographic and numeric order differ."""
     files = {}
     for index, name in enumerate(["1.png", "10.png", "2.png", "3.png"]):
-        stream = io.BytesIO()
-        Image.fromarray(np.random.default_rng(index).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(stream, "png")
-        files[name] = stream.getvalue()
+        pixels = np.random.default_rng(index).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        files[name] = encoded(Image.fromarray(pixels))
     return files
-
-
-@pytest.fixture
-def pack() -> Callable[[dict[str, bytes]], bytes]:
-    """`pack(files)` is a zip archive's bytes."""
-
-    def make(files: dict[str, bytes]) -> bytes:
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        return stream.getvalue()
-
-    return make
 
 
 @pytest.fixture

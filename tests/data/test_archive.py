@@ -16,16 +16,9 @@ import pytest
 
 from data import archive
 from data.archive import SourceError, UnknownLayout, extract_images
+from tests.files import zipped
 
 PIXELS = b"bytes of an image"
-
-
-def zipped(names: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in names.items():
-            file.writestr(name, content)
-    return stream.getvalue()
 
 
 def tarred(names: dict[str, bytes]) -> bytes:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from data.images import BadImage, decode
+from tests import files
+from tests.files import SRGB, SWAPPED
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 GREY = RGB[..., :1]
@@ -21,15 +23,10 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of a PNG, by its channels
 def png(path: Path, values: np.ndarray, transparent: np.ndarray | None = None) -> None:
     """A 16-bit PNG of 1 to 4 channels, which Pillow cannot write."""
     height, width, channels = values.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)}
-    chunks |= {} if transparent is None else {b"tRNS": transparent.astype(">u2").tobytes()}
-    chunks |= {b"IDAT": zlib.compress(rows), b"IEND": b""}
-    packed = (
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks.items()
-    )
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    colour = [] if transparent is None else [(b"tRNS", transparent.astype(">u2").tobytes())]
+    path.write_bytes(files.png((b"IHDR", head), *colour, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
 
 
 def tiff(path: Path, values: np.ndarray, order: str, **tags: int) -> None:
@@ -156,8 +153,6 @@ def profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
 
 
 WHITE = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SWAPPED = SRGB.replace(b"rXYZ", b"____", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"____", b"bXYZ", 1)
 LINEAR_GREY = profile(b"GRAY", b"XYZ ", {b"wtpt": WHITE, b"kTRC": b"curv" + bytes(8)})
 RAMP = bytes(range(256))
 # A table of two points an axis: no ink is white (L* 100), any full ink is black.

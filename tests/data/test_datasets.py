@@ -37,6 +37,10 @@ PACKAGE = {"kind": "package", "package": "p", "version": "1", "sha256": "0" * 64
 PEOPLE = {**PACKAGE, "kind": "people", "groups": {"a": ["a"], "skin": ["skin"]}, "modifiers": ["1F3FB"]}
 
 
+def layouts(a: object = None, **keys: object) -> dict[str, object]:
+    return {"layouts": {"classes": {"a": a, "b": [9, 9, 9]}, **keys}}
+
+
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
@@ -67,6 +71,11 @@ PEOPLE = {**PACKAGE, "kind": "people", "groups": {"a": ["a"], "skin": ["skin"]},
         ),
         ({"sources": [{**PACKAGE, "codepoints": ["1F400-"]}]}, "sources.0.codepoints.0: must be a code point"),
         ({"layouts": {"colours": {}}}, "the key layouts.(classes is required|colours is unknown; known are classes)"),
+        (layouts(a=[0, 0, 256]), "layouts.classes.a.2: must be at most 255, not 256"),
+        (layouts(a=[9, 9, 9]), "layouts: the classes a and b must have different colours"),
+        (layouts(answers=3), "`count` must be a multiple of `layouts.answers`, 3"),
+        (layouts(told_apart_by="skin"), "layouts: `told_apart_by` must be one of the classes a, b"),
+        (layouts(train=4), "`layouts.train` must leave at least one label map that is held out"),
         (
             {"sources": [PEOPLE], "layouts": {"classes": {"a": [0, 0, 0], "b": [9, 9, 9]}}},
             "`groups`: skin must be one of",

@@ -13,6 +13,7 @@ from PIL import Image
 from common.console import UserError
 from data.external import import_samples, lines
 from data.images import FORMAT_NAMES
+from tests.files import flip
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 
@@ -123,9 +124,7 @@ def test_only_the_samples_taken_are_decoded(folder: Path, packed: bool) -> None:
     """A damaged one behind them would be an error."""
     if packed:
         np.savez(folder / "a.npz", images=IMAGES[[0, 1, 2]])
-        content = bytearray((folder / "a.npz").read_bytes())
-        content[-1000] ^= 1  # a pixel of the last one, which fails the checksum
-        (folder / "a.npz").write_bytes(content)
+        flip(folder / "a.npz", -1000)  # a pixel of the last one, which fails the checksum
     else:
         save(folder, "a.png", "b.png")
         (folder / "c.png").write_bytes(b"no image")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -15,12 +14,13 @@ from common.files import read_yaml
 from common.hashing import sha256_bytes, sha256_file
 from data import fetch as fetching
 from data.prepare import prepare
+from tests.files import encoded, zipped
 
 
 @pytest.fixture
-def served(server, toy, four, pack) -> None:
+def served(server, toy, four) -> None:
     """The toy dataset, in the archive /a.zip."""
-    server.pages["/a.zip"] = pack(four)
+    server.pages["/a.zip"] = zipped(four)
     toy(sources=[server.source("a.zip")])
 
 
@@ -29,13 +29,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def saved(colour: str = "grey", size: tuple[int, int] = (20, 20), level: int = 6) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, "png", compress_level=level)
-    return stream.getvalue()
+    return encoded(Image.new("RGB", size, colour), compress_level=level)
 
 
-def test_images_keep_their_bytes_and_are_recorded(server, toy, get, raw, four, pack) -> None:
-    server.pages["/a.zip"] = pack({f"bundle/toy/{name}": content for name, content in four.items()} | {"x/9.png": b""})
+def test_images_keep_their_bytes_and_are_recorded(server, toy, get, raw, four) -> None:
+    server.pages["/a.zip"] = zipped(
+        {f"bundle/toy/{name}": content for name, content in four.items()} | {"x/9.png": b""}
+    )
     toy(sources=[server.source("a.zip", bundle=True)], folders=["toy"])
     record = get()
     assert record["source"] == server.source("a.zip", bundle=True)
@@ -45,14 +45,14 @@ def test_images_keep_their_bytes_and_are_recorded(server, toy, get, raw, four, p
     assert files_in(raw / "toy") == four
 
 
-def test_next_source_is_tried_until_one_delivers(server, toy, get, four, pack, page, capsys) -> None:
+def test_next_source_is_tried_until_one_delivers(server, toy, get, four, page, capsys) -> None:
     server.pages |= {
         "/page.html": b"<html><head><title>Quota exceeded</title></head></html>",
-        "/one.zip": pack({"1.png": b"x"}),
-        "/bad.zip": pack(dict.fromkeys(four, b"x")),
-        "/evil.zip": pack(four | {"../../evil.png": b"x"}),
+        "/one.zip": zipped({"1.png": b"x"}),
+        "/bad.zip": zipped(dict.fromkeys(four, b"x")),
+        "/evil.zip": zipped(four | {"../../evil.png": b"x"}),
         "/moved": page(location="/a.zip"),
-        "/a.zip": pack(four),
+        "/a.zip": zipped(four),
     }
     names = ["missing", "page.html", "one.zip", "bad.zip", "evil.zip", "moved"]
     toy(sources=[*map(server.source, names), {"kind": "http", "url": "http://127.0.0.1:9/never"}])
@@ -113,9 +113,9 @@ def test_damaged_image_is_fetched_again(served, get, raw, four, content: bytes |
     assert files_in(raw / "toy") == four
 
 
-def test_source_that_is_no_longer_listed_is_fetched_again(server, served, toy, get, four, pack) -> None:
+def test_source_that_is_no_longer_listed_is_fetched_again(server, served, toy, get, four) -> None:
     get()
-    server.pages["/b.zip"] = pack(four)
+    server.pages["/b.zip"] = zipped(four)
     toy(sources=[server.source("b.zip")])
     assert get()["source"] == server.source("b.zip")
 
@@ -138,11 +138,11 @@ def test_interrupted_fetch_never_counts_as_complete(toy, get, raw, tmp_path, fou
     assert len(get()["files"]) == 4
 
 
-def test_damaged_archive_is_downloaded_again_and_one_of_unknown_layout_is_kept(server, toy, get, four, pack) -> None:
+def test_damaged_archive_is_downloaded_again_and_one_of_unknown_layout_is_kept(server, toy, get, four) -> None:
     """A bundle of a gigabyte may be sound for the other sets."""
     toy(folders=["toy"], sources=[server.source("a.zip", bundle=True)])
-    unknown = pack({f"x/{name}": content for name, content in four.items()})
-    twins = pack({f"toy/{folder}/1.png": four["1.png"] for folder in "abcd"})
+    unknown = zipped({f"x/{name}": content for name, content in four.items()})
+    twins = zipped({f"toy/{folder}/1.png": four["1.png"] for folder in "abcd"})
     for content, reason in ((b"PK", "neither a zip"), (unknown, r"it has x \(4\); unpack"), (twins, "it has x")):
         server.pages["/a.zip"] = content
         with pytest.raises(UserError, match=reason):
@@ -193,41 +193,41 @@ def test_unusable_folder_is_named_with_the_file(toy, get, four, place, changed, 
 
 
 @pytest.mark.parametrize("inside", ["{}", "toy/img/{}", "some/where/{}"])
-def test_one_archive_replaces_the_folder(toy, get, raw, four, place, pack, inside: str) -> None:
+def test_one_archive_replaces_the_folder(toy, get, raw, four, place, inside: str) -> None:
     toy(folders=["toy"])
-    manual = place({"Toy Set.ZIP": pack({inside.format(name): content for name, content in four.items()})})
+    manual = place({"Toy Set.ZIP": zipped({inside.format(name): content for name, content in four.items()})})
     archive = manual / "toy" / "Toy Set.ZIP"
     assert get()["source"] == {"kind": "manual", "path": str(archive), "sha256": sha256_file(archive)}
     assert files_in(raw / "toy") == four
 
 
 @pytest.mark.parametrize("content", [{"x/1.png": b"", "y/1.png": b""}, None])
-def test_unusable_archive_is_named_and_kept(toy, get, place, pack, content) -> None:
-    manual = place({"a.zip": pack(content) if content else b"<html>quota</html>"})
+def test_unusable_archive_is_named_and_kept(toy, get, place, content) -> None:
+    manual = place({"a.zip": zipped(content) if content else b"<html>quota</html>"})
     reason = r"it has x \(1\), y \(1\); unpack .* by hand from .*a\.zip" if content else "neither a zip nor a tar"
     with pytest.raises(UserError, match=f"manual/toy cannot be used for toy: .*{reason}"):
         get()
     assert (manual / "toy" / "a.zip").exists()
 
 
-def test_bundle_beside_the_folders_serves_the_sets_that_it_has(server, toy, get, tmp_path, four, pack) -> None:
+def test_bundle_beside_the_folders_serves_the_sets_that_it_has(server, toy, get, tmp_path, four) -> None:
     """An archive without the set is passed over with a reason, and the web is tried after it."""
-    server.pages["/a.zip"] = pack(four)
+    server.pages["/a.zip"] = zipped(four)
     toy(folders=["toy"], sources=[server.source("a.zip")])
     bundle = tmp_path / "manual" / "a.zip"
     bundle.parent.mkdir()
-    bundle.write_bytes(pack({f"toys/{name}": content for name, content in four.items()}))
+    bundle.write_bytes(zipped({f"toys/{name}": content for name, content in four.items()}))
     assert get()["source"] == server.source("a.zip")
     (tmp_path / "raw/toy/.complete.json").unlink()
-    bundle.write_bytes(pack({f"x/toy/img/{name}": content for name, content in four.items()}))
+    bundle.write_bytes(zipped({f"x/toy/img/{name}": content for name, content in four.items()}))
     source = {"kind": "manual", "path": str(bundle), "bundle": True, "sha256": sha256_file(bundle)}
     assert get()["source"] == source
     assert server.requests == ["/a.zip"]
 
 
-def test_what_is_odd_but_usable_is_noted(toy, get, four, place, pack, capsys) -> None:
+def test_what_is_odd_but_usable_is_noted(toy, get, four, place, capsys) -> None:
     """AnimalFace's native sizes are published nowhere; an archive is taken as its authors packed it."""
-    place({"a.zip": pack(four | {"2.png": saved(size=(30, 20)), "3.png": four["1.png"]})})
+    place({"a.zip": zipped(four | {"2.png": saved(size=(30, 20)), "3.png": four["1.png"]})})
     assert len(get()["files"]) == 4
     told = capsys.readouterr().err
     assert "toy: note that its images have 2 sizes, such as 20x20 and 30x20" in told

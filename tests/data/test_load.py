@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 from common.console import UserError
 from common.files import write_json
 from data.load import data_hash, load
+from tests.files import npy
+from tests.prepared import write_prepared
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 MANIFEST = {"array_sha256": data_hash(IMAGES), "split": {"train": [0, 1, 2], "heldout": [3]}}
@@ -20,11 +21,8 @@ MANIFEST = {"array_sha256": data_hash(IMAGES), "split": {"train": [0, 1, 2], "he
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Prepared images of a set named toy."""
-    path = tmp_path / "16" / "toy"
-    path.mkdir(parents=True)
-    np.save(path / "images.npy", IMAGES)
-    write_json(path / "manifest.json", MANIFEST)
-    return path
+    write_prepared(tmp_path / "16" / "toy", IMAGES)
+    return tmp_path / "16" / "toy"
 
 
 def test_splits_are_selected_by_name(folder: Path, tmp_path: Path) -> None:
@@ -48,17 +46,12 @@ def test_changed_array_is_refused(folder: Path, tmp_path: Path) -> None:
         load("toy", 16, root=tmp_path)
 
 
-def npy(shape: tuple[int, ...], kind: str) -> bytes:
-    header = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(1536)
-
-
 @pytest.mark.parametrize(
     "content",
     [
         *(b"", b"junk", b"\x93NUMPY\x01\x00", b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535),
-        *(npy(shape, "|u1") for shape in [(2**60, 16, 16, 3), (2**40, 16, 16, 3), (-5, 16, 16, 3)]),
-        npy((2, 16, 16, 3), "|O"),  # pickled
+        *(npy(shape, bytes(1536)) for shape in [(2**60, 16, 16, 3), (2**40, 16, 16, 3), (-5, 16, 16, 3)]),
+        npy((2, 16, 16, 3), bytes(1536), "|O"),  # pickled
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.supplied import contents, difference, manual_difference, manual_digest
+from tests.files import zipped
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def test_a_change_in_the_folder_of_a_set_is_noticed_and_named(toy, get, place, f
 
 
 def test_a_folder_that_was_added_later_is_noticed_and_one_that_was_taken_away_is_not(
-    server, toy, get, pack, place, four, state, tmp_path
+    server, toy, get, place, four, state, tmp_path
 ) -> None:
-    server.pages["/a.zip"] = pack(four)
+    server.pages["/a.zip"] = zipped(four)
     toy(sources=[server.source("a.zip")])
     get()
     web = state()
@@ -71,18 +72,16 @@ def test_a_folder_that_was_added_later_is_noticed_and_one_that_was_taken_away_is
 
 
 @pytest.mark.parametrize("inside", ["", "toy/"])
-def test_another_archive_of_the_same_name_is_read_again(
-    toy, get, pack, four, state, tmp_path, capsys, inside: str
-) -> None:
+def test_another_archive_of_the_same_name_is_read_again(toy, get, four, state, tmp_path, capsys, inside: str) -> None:
     """In the folder of the set, or beside it."""
     toy(folders=["toy"])
     archive = tmp_path / "manual" / f"{inside}a.zip"
     archive.parent.mkdir(parents=True)
-    archive.write_bytes(pack({f"toy/{name}": content for name, content in four.items()}))
+    archive.write_bytes(zipped({f"toy/{name}": content for name, content in four.items()}))
     first = state()[0]
     get()
     assert state() == (first, None), "the parameter before the first fetch and after it, or it would be repeated"
-    rewritten(archive, pack({f"b/toy/{name}": content for name, content in four.items()}))
+    rewritten(archive, zipped({f"b/toy/{name}": content for name, content in four.items()}))
     second, said = state()
     assert second != first
     assert "a.zip was changed" in said and said.endswith("since toy was fetched")

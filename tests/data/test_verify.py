@@ -17,13 +17,12 @@ from common.hashing import sha256_bytes
 from data import datasets
 from data.fetch import fetch
 from data.verify import manifest_sha256
+from tests.files import encoded, zipped
 
 
 def packed_differently(content: bytes) -> bytes:
     """The same pixels in other bytes."""
-    stream = io.BytesIO()
-    Image.open(io.BytesIO(content)).save(stream, "png", compress_level=0)
-    return stream.getvalue()
+    return encoded(Image.open(io.BytesIO(content)), compress_level=0)
 
 
 @pytest.fixture
@@ -32,11 +31,11 @@ def lock(raw: Path) -> Callable[[], dict]:
 
 
 @pytest.fixture
-def served(server, toy, pack) -> Callable[..., None]:
+def served(server, toy) -> Callable[..., None]:
     """`served(files, name)` makes the toy dataset's one mirror serve these images."""
 
     def serve(files: dict[str, bytes], name: str, **keys: object) -> None:
-        server.pages[f"/{name}"] = pack(files)
+        server.pages[f"/{name}"] = zipped(files)
         toy(sources=[server.source(name)], **keys)
 
     return serve
@@ -94,8 +93,8 @@ def test_other_pixels_are_refused_with_the_way_out_and_accepted_on_request(
     assert get() == after
 
 
-def test_a_mirror_that_agrees_is_found_behind_one_that_does_not(first, server, toy, get, four, other, pack) -> None:
-    server.pages |= {"/b.zip": pack(other), "/c.zip": pack(four)}
+def test_a_mirror_that_agrees_is_found_behind_one_that_does_not(first, server, toy, get, four, other) -> None:
+    server.pages |= {"/b.zip": zipped(other), "/c.zip": zipped(four)}
     toy(sources=[server.source("b.zip"), server.source("c.zip")])
     assert get()["source"] == server.source("c.zip")
 
@@ -120,9 +119,7 @@ def test_same_pictures_in_another_order_are_refused(first, served, get, four) ->
 def test_folder_filled_by_hand_is_compared_too(first, get, four, place) -> None:
     image = Image.open(io.BytesIO(four["2.png"]))
     image.putpixel((0, 0), (0, 0, 0))
-    stream = io.BytesIO()
-    image.save(stream, "png")
-    place(four | {"2.png": stream.getvalue()})
+    place(four | {"2.png": encoded(image)})
     with pytest.raises(UserError, match="manual/toy cannot be used for toy: the images are not those of"):
         get()
     assert get(accept=True)["source"]["kind"] == "manual"

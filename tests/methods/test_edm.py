@@ -1,4 +1,4 @@
-"""EDM and flow matching: constants of the papers, and samplers that end where theory says."""
+"""EDM and flow matching: constants of the papers, how they train, and samplers that end where theory says."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 
 def build(cls: type[EDM | FlowMatching], images: Tensor | None = None, **changes: object) -> EDM | FlowMatching:
-    streams = Streams(0, "toy", cls.name, "full")
+    streams, images = Streams(0, "toy", cls.name, "full"), random_images(3) if images is None else images
     with streams.seeded("initialisation"):
-        return cls(cls.Config(**(TINY | changes)), SIDE, 3, random_images(3) if images is None else images, streams)
+        return cls(cls.Config(**(TINY | changes)), images.shape[3], 3, images, streams)
 
 
-def random_images(n: int) -> Tensor:
-    return torch.rand(n, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def random_images(n: int, side: int = SIDE) -> Tensor:
+    return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def trainable(n: int = 6, **changes: object) -> EDM:
+    """With augmentation, dropout and warm-up."""
+    keys = {"batch": 4, "warmup_steps": 4, "augmentation": 0.12, "dropout": 0.13}
+    return build(EDM, random_images(n, side=8), **(keys | changes))
 
 
 def normal(n: int, *shape: int) -> Tensor:
@@ -120,13 +126,6 @@ def test_preconditioning_at_the_noise_level_of_the_data() -> None:
     torch.testing.assert_close(denoise(network, x, torch.full((2, 1, 1, 1), 0.5)), x / 2 + 8**-0.5)
 
 
-def test_without_noise_the_denoiser_is_the_identity() -> None:
-    method, x = build(EDM), normal(2, 3, SIDE, SIDE).double()
-    torch.nn.init.xavier_uniform_(method.network.last.weight)
-    with torch.no_grad():
-        assert (denoise(method.network, x, torch.full((2, 1, 1, 1), 1e-6)) - x).abs().max() < 1e-4
-
-
 def zero(x: Tensor, label: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
@@ -151,3 +150,55 @@ def test_flow_matching_s_loss_of_the_zero_network_and_its_times(times: str) -> N
     assert loss.item() == pytest.approx(1.25, rel=0.02)
     assert seen[0].mean().item() == pytest.approx(0.5, abs=0.02)
     assert seen[0].var().item() == pytest.approx(1 / 12 if times == "uniform" else 0.0433, rel=0.05)
+
+
+# Training: order of the images, warm-up, averaged weights
+
+
+def test_batches_are_full_also_where_they_are_larger_than_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, seen = trainable(n=3), []
+    monkeypatch.setattr(method, "loss", lambda network, x, *_: seen.append(len(x)) or network(x, x[:, 0, 0, 0]).sum())
+    for step in range(3):
+        method.train_step(step)
+    assert seen == [4, 4, 4]
+
+
+def test_parts_of_a_batch_add_up_to_its_gradients() -> None:
+    """Parts of three and one."""
+    losses, gradients = [], []
+    for microbatch in (4, 3):
+        method = trainable(microbatch=microbatch, dropout=0.0)
+        losses.append(float(method.train_step(0)["loss"]))
+        gradients.append([parameter.grad for parameter in method.network.parameters()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
+
+
+def test_the_learning_rate_rises_from_zero() -> None:
+    method, rates = trainable(learning_rate=0.01), []
+    for step in range(6):
+        method.train_step(step)
+        rates.append(method.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0, 0.0025, 0.005, 0.0075, 0.01, 0.01])
+
+
+def test_the_half_life_of_the_average_is_a_twentieth_of_the_images_seen_up_to_a_limit() -> None:
+    """Batch 4: step 15 has seen 60 images, half-life 3; from step 20 on the half-life is 4 and the decay 1/2."""
+    method = trainable(ema_images=4, warmup_steps=0)
+    expected = None
+    for step in range(25):
+        method.train_step(step)
+        weights = method.network.first.weight.detach().clone()
+        decay = 0.5 ** (4 / min(4, 0.05 * 4 * step)) if step else 0.0  # the first average is the first weights
+        expected = weights if expected is None else decay * expected + (1 - decay) * weights
+        torch.testing.assert_close(method.sampler().first.weight, expected)
+
+
+def test_gradients_that_are_not_finite_are_replaced() -> None:
+    method = trainable()
+    values = [torch.nan, torch.inf, -torch.inf, 2.0]
+    method.network.last.bias.grad = torch.tensor(values[:3])
+    method.network.first.bias.grad = torch.tensor([*values[3:], *[0.0] * 7])
+    method.descend()
+    assert method.network.last.bias.grad.tolist() == [0, 1e5, -1e5]
+    assert method.network.first.bias.grad[0] == 2

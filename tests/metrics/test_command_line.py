@@ -16,12 +16,12 @@ import yaml
 from PIL import Image
 
 from common.console import UserError
-from common.files import read_json, read_sealed, write_json, write_sealed
-from data.load import data_hash
+from common.files import read_json, read_sealed, write_sealed
 from metrics.__main__ import main
 from metrics.collect import collect
 from tests.conftest import ROOT
 from tests.metrics.test_lpips_backtracking import SIDE, Toy
+from tests.prepared import write_prepared
 from training.identity import sources_hash
 
 RUN = {"dataset": "faces", "method": "fastgan", "seed": 0, "split": "full", "steps": 9, "run_hash": "abc"}
@@ -62,12 +62,8 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def write_inputs(**meta: object) -> None:
     """50 samples, and a prepared dataset of 24 random images of 16 pixels."""
     np.savez("samples.npz", images=np.zeros((50, 16, 16, 3), np.uint8), meta=np.array(json.dumps({**RUN, **meta})))
-    folder = Path("prepared/16/faces")
-    folder.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
-    np.save(folder / "images.npy", images)
-    described = {"dataset": "faces", "resolution": 16, "array_sha256": data_hash(images), "split": {}}
-    write_json(folder / "manifest.json", described)
+    write_prepared(Path("prepared/16/faces"), images, dataset="faces", resolution=16)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ Completed = subprocess.CompletedProcess[str]
 
 
 def run_snakemake(
-    project: Path, *arguments: str, prefix: tuple[str, ...] = (), config: str = "config/smoke.yaml"
+    project: Path, *arguments: str, prefix: tuple[str, ...] = (), config: str | None = "config/smoke.yaml"
 ) -> Completed:
-    command = [*prefix, "snakemake", *arguments, "--cores", "2", "--configfile", config]
+    command = [*prefix, "snakemake", *arguments, "--cores", "2", *(["--configfile", config] if config else [])]
     return subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
@@ -37,11 +37,26 @@ def status(project: Path, target: str = METRICS) -> dict[str, str]:
     return {row[0].removeprefix("results/smoke/"): row[4] for row in rows if row[5] == "update pending"}
 
 
-def copy_project(target: Path) -> Path:
-    """The project's files without what runs made, sharing the downloads of this checkout."""
+def jobs(done: Completed) -> dict[str, int]:
+    """How many jobs of each rule a Snakemake run planned."""
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in table if rule != "total"}
+
+
+def assert_refused(done: Completed, sentence: str) -> None:
+    """With one sentence (a regular expression), and not by a crash."""
+    assert done.returncode != 0
+    assert re.search(rf"^error: {sentence}", done.stderr, re.MULTILINE), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def copy_project(target: Path, downloads: bool = True) -> Path:
+    """The project's files without what runs made, sharing the downloads of this checkout if asked."""
     made = ["raw", "prepared", "manual", "external", "results", "state", "tests"]
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".*", "__pycache__", *made))
-    (target / "data" / "raw").symlink_to(ROOT / "data" / "raw")
+    if downloads:
+        (target / "data" / "raw").symlink_to(ROOT / "data" / "raw")
     return target
 
 
@@ -60,11 +75,6 @@ def no_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     patch = "import socket\nsocket.socket.connect = socket.socket.connect_ex = refuse\n"
     (folder / "sitecustomize.py").write_text(refuse + patch)
     return ("env", f"PYTHONPATH={folder}")
-
-
-@pytest.fixture(scope="session")
-def snakemake() -> Callable[..., Completed]:
-    return run_snakemake
 
 
 @pytest.fixture(scope="session")

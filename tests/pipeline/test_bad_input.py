@@ -17,8 +17,7 @@ COUNT = 100  # images of openmoji_animals in data/datasets.yaml
 
 
 def test_a_truncated_image_is_named_and_the_folder_is_prepared_once_it_is_whole(tmp_path: Path) -> None:
-    project = copy_project(tmp_path / "project")
-    (project / "data/raw").unlink()  # a link to the downloads of this checkout, which stay as they are
+    project = copy_project(tmp_path / "project", downloads=False)
     folder = project / MANUAL
     folder.mkdir(parents=True)
     for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (COUNT, 20, 20, 3), np.uint8)):

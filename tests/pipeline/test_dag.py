@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pipeline.conftest import ROOT, Completed, copy_project, run_snakemake
+from tests.pipeline.conftest import ROOT, Completed, assert_refused, copy_project, jobs, run_snakemake
 
 LONGEST_ARGUMENT = 131_072  # bytes: Linux starts no command with a longer one
+SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+WITHOUT_FFHQ = ("config/paper.yaml", "config/overlays/without_ffhq.yaml")
 
 
-def dry_run(*arguments: str, config: Path | str = "config/paper.yaml", cwd: Path = ROOT) -> Completed:
-    return run_snakemake(cwd, *arguments, "--dry-run", "--forceall", config=str(config))
+def dry_run(*arguments: str, config: Path | str | None = "config/paper.yaml", cwd: Path = ROOT) -> Completed:
+    return run_snakemake(cwd, *arguments, "--dry-run", "--forceall", config=config and str(config))
 
 
 def variant(folder: Path, **changes: Any) -> Path:
     """The smoke preset with other values."""
-    config = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
-    (folder / "variant.yaml").write_text(yaml.safe_dump({**config, **changes}))
+    (folder / "variant.yaml").write_text(yaml.safe_dump({**SMOKE, **changes}))
     return folder / "variant.yaml"
 
 
@@ -31,9 +32,7 @@ def test_the_paper_has_all_its_jobs_and_planning_them_needs_no_torch(tmp_path: P
     (tmp_path / "torch.py").write_text("raise ImportError('torch is blocked')")
     prefix = ("env", f"PYTHONPATH={tmp_path}")
     done = run_snakemake(ROOT, "--dry-run", "--forceall", "--quiet", "rules", prefix=prefix, config="config/paper.yaml")
-    assert done.returncode == 0, done.stderr
-    table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)
-    counts = {rule: int(count) for rule, count in table}
+    counts = jobs(done)
     datasets, methods, controls = 6, 4, 2
     assert counts["fetch_dataset"] == counts["prepare"] == counts["floor"] == datasets
     assert counts["train"] == datasets * (2 * methods + controls)  # full and 90 % of every method; controls once
@@ -97,18 +96,12 @@ def test_samples_that_the_pipeline_cannot_name_are_refused(tmp_path: Path, place
     file = project / "data/external" / place
     file.parent.mkdir(parents=True)
     file.touch()
-    done = dry_run(config="config/smoke.yaml", cwd=project)
-    assert done.returncode != 0
-    assert f"error: {sentence}" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_refused(dry_run(config="config/smoke.yaml", cwd=project), sentence)
 
 
 @pytest.mark.skipif(shutil.which("conda") is not None, reason="conda is installed here")
 def test_use_conda_without_conda_is_one_sentence() -> None:
-    done = dry_run("--use-conda")
-    assert done.returncode != 0
-    assert "error: --use-conda needs conda" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_refused(dry_run("--use-conda"), "--use-conda needs conda")
 
 
 def test_names_and_texts_of_a_users_data_sets_pass_through_all_rules(tmp_path: Path) -> None:
@@ -122,9 +115,7 @@ def test_names_and_texts_of_a_users_data_sets_pass_through_all_rules(tmp_path: P
     skip = [{"dataset": "MySet", "method": "control_noise", "reason": "{never} {} tried"}]
     config = variant(tmp_path, datasets=names, methods={"control_noise": {}, "control_real": {}}, skip=skip, tables={})
     config = config.rename(project / "my {v2} configuration.yaml")
-    done = dry_run("--quiet", "rules", config=config.name, cwd=project)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^evaluate +7$", done.stdout + done.stderr, flags=re.MULTILINE)
+    assert jobs(dry_run("--quiet", "rules", config=config.name, cwd=project))["evaluate"] == 7
 
 
 def test_a_task_is_trained_on_the_prepared_images_of_its_data_set() -> None:
@@ -138,3 +129,42 @@ def test_a_task_is_trained_on_the_prepared_images_of_its_data_set() -> None:
     for dataset in ("openmoji_faces", "openmoji_people"):
         assert f"fetching the images of {dataset}" in said and f"preparing {dataset} at 32 px" in said
     assert "fetching the weights of lpips_alex" in said and "fetching the weights of inception" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "planned", "absent"),
+    [
+        (["figure1"], "figure1_toy", "rule (fetch|prepare|train)"),
+        (["nn_direction"], "preparing openmoji_faces at 32 px", "training adaptive_imle"),
+        (["--configfile", *WITHOUT_FFHQ], "fetching the images of panda", "ffhq_100"),
+    ],
+)
+def test_no_job_is_planned_that_the_target_or_the_overlay_does_without(
+    arguments: list[str], planned: str, absent: str
+) -> None:
+    """Figures 1 and 5 need neither data nor the trainings of the default preset."""
+    done = dry_run(*arguments, config=None)
+    said = done.stdout + done.stderr
+    assert (done.returncode, planned in said, re.search(absent, said)) == (0, True, None), said
+
+
+def planned(config: Path | str) -> dict[str, int]:
+    return jobs(dry_run("--quiet", "rules", config=config))
+
+
+def test_tasks_alone_have_answers_tables_figures_and_a_page_and_no_other_metrics() -> None:
+    found = planned("config/multimodal.yaml")
+    assert found["train"] == found["answers"] == 4 * 3 + 1  # the last: rebalanced, on the biased layouts
+    assert found["answers_of_control"] == 2 * 2 + 2 * 1
+    assert found["multimodal"] == found["nn_direction"] == found["collect"] == 1
+    assert not found.keys() & {"evaluate", "real_features", "sample_features", "tables", "figures", "report"}
+
+
+def test_a_preset_may_have_tasks_beside_data_sets(tmp_path: Path) -> None:
+    """Then the page of the tasks is beside the report, and neither part has rows of the other."""
+    before = planned("config/smoke.yaml")
+    tasks = {"faces": {"kind": "super_resolution", "dataset": "openmoji_faces", "factor": 4}}
+    regression = {"cond_regression": {"steps": 2, "perceptual": "alex", "perceptual_upsample": 2}}
+    found = planned(variant(tmp_path, tasks=tasks, methods=SMOKE["methods"] | regression))
+    added = {"train": 1, "answers": 1, "answers_of_control": 2, "multimodal": 1, "directions": 2, "nn_direction": 1}
+    assert {rule: count - before.get(rule, 0) for rule, count in found.items()} == dict.fromkeys(before, 0) | added

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.data.test_mine import fill
-from tests.pipeline.conftest import ENVIRONMENT, Completed, copy_project
+from tests.pipeline.conftest import ENVIRONMENT, Completed, assert_refused, copy_project, jobs
 
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
@@ -29,11 +28,10 @@ def test_one_line_plans_everything_from_the_folder_to_the_page(project: Path, tm
     """The folder has a name that Snakemake, YAML and the shell would each read as something else."""
     folder = fill(tmp_path / "it's: {best} #1 Zoë", 12)
     done = dry_run(project, "--config", f"images={folder}/")
-    assert done.returncode == 0, done.stderr
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE))
+    counts = jobs(done)
     expected = {"adopt_pictures": 1, "prepare": 1, "estimate": 1, "backtrack": 2, "evaluate": 4, "report": 1}
-    assert {rule: int(counts[rule]) for rule in expected} == expected
-    assert int(counts["train"]) == 2 * 2 + 2  # two methods, full and 90 %; two controls
+    expected["train"] = 2 * 2 + 2  # two methods, full and 90 %; two controls
+    assert expected.items() <= counts.items()
     assert "fetch_dataset" not in counts
     assert f"images: {folder}: 12 files found; 12 pictures taken, 0 left out" in done.stderr
     assert "no GPU is visible, so the pictures have 32 pixels a side" in done.stderr
@@ -65,10 +63,7 @@ def test_with_a_gpu_the_pictures_have_64_pixels(project: Path, tmp_path: Path) -
     ],
 )
 def test_what_cannot_work_ends_in_one_sentence(project: Path, arguments: list[str], sentence: str) -> None:
-    done = dry_run(project, *arguments)
-    assert done.returncode != 0
-    assert re.search(rf"^error: {sentence}", done.stderr, flags=re.MULTILINE), done.stderr
-    assert "Traceback" not in done.stderr
+    assert_refused(dry_run(project, *arguments), sentence)
 
 
 def test_make_asks_for_the_folder_before_it_installs(project: Path) -> None:
@@ -85,11 +80,10 @@ def test_a_broken_registry_is_one_sentence_for_a_preset_that_lists_mine_too(proj
     registry.write_text(intact + "\nbad_set: {title: 3}\n")
     done = dry_run(project, "--configfile", "config/mine.yaml")
     registry.write_text(intact)
-    assert "error: " in done.stderr and "bad_set" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_refused(done, ".*bad_set")
 
 
 def test_the_preset_alone_asks_for_the_folder(project: Path) -> None:
     (project / "data/mine.json").unlink(missing_ok=True)
-    done = dry_run(project, "--configfile", "config/mine.yaml")
-    assert "error: the dataset `mine` is made of your own pictures: add --config images=path/to/folder" in done.stderr
+    sentence = "the dataset `mine` is made of your own pictures: add --config images=path/to/folder"
+    assert_refused(dry_run(project, "--configfile", "config/mine.yaml"), sentence)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.pipeline.conftest import copy_project, run_snakemake, status
+from tests.pipeline.conftest import assert_refused, copy_project, run_snakemake, status
 
 SAMPLES = "results/smoke/samples/openmoji_faces/gan/seed0.npz"
 
@@ -50,9 +50,6 @@ def test_the_run_says_what_it_read_and_reads_again_what_has_other_content(tmp_pa
 def test_a_folder_that_cannot_be_read_ends_the_run_before_its_first_job(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     (project / "data/external/gan/openmoji_faces/epoch 9").mkdir(parents=True)
-    done = run_snakemake(project, SAMPLES)
-    assert done.returncode != 0
-    sentence = "gan/openmoji_faces holds 0 images and 0 .npz files (sub-folders are not read: epoch 9"
-    assert f"error: data/external/{sentence}" in done.stderr
-    assert "Traceback" not in done.stderr
+    sentence = r"gan/openmoji_faces holds 0 images and 0 .npz files \(sub-folders are not read: epoch 9"
+    assert_refused(run_snakemake(project, SAMPLES), f"data/external/{sentence}")
     assert not (project / "results/smoke/config.json").exists()

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from common.hashing import digest
+from tests.files import flip
+from tests.pipeline.conftest import run_snakemake
 from workflow.rendering import stamp
 from workflow.rendering.results import Results
 from workflow.rendering.verify import Chain
@@ -47,13 +49,6 @@ def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     path.write_text(re.sub(old, new, text, count=1))
     assert path.read_text() != text
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.unlink()  # it may be a link to the downloads that all tests share
-    path.write_bytes(content)
 
 
 def reseal(path: Path, **changes: Any) -> None:
@@ -140,8 +135,8 @@ def test_an_edited_method_is_named(project: Path, monkeypatch: pytest.MonkeyPatc
     assert any("the sources of fastgan have changed since" in sentence for sentence in found.broken)
 
 
-def test_the_target_fails_and_names_the_broken_link(smoke_copy: Path, snakemake: Callable[..., Any]) -> None:
+def test_the_target_fails_and_names_the_broken_link(smoke_copy: Path) -> None:
     flip(smoke_copy / P / f"runs/{CELL}/full/model.safetensors")
-    done = snakemake(smoke_copy, "verify")
+    done = run_snakemake(smoke_copy, "verify")
     assert done.returncode != 0
     assert "broken link: results/smoke/runs" in done.stdout

@@ -159,9 +159,10 @@ def test_what_an_interrupted_write_left_is_swept_away_and_nothing_else(
         (training.state / "000000004.pt").write_bytes(b"half")
         training.out.mkdir()
         mine.write_text("repos: []")
+        (training.out / ".model.tmp-mno.safetensors").write_bytes(b"half")
         assert " at step 3 of " in training.assert_ends_undisturbed()
         assert not list(training.state.glob(".*")), "leftovers as large as a state stay for ever"
-        assert mine.exists(), "a hidden file that this program did not write was removed"
+        assert list(training.out.glob(".*")) == [mine], "only what this program did not write stays"
 
 
 def test_damaged_files_of_a_finished_run_are_made_again(

@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.contract.test_contract import TRAINED, drawn, latents_of, make
 from tests.reliability.project import Project
-from training.build import build
-from training.config import read_preset
-from training.registry import methods
-
-TRAINED = [name for name in read_preset("smoke").methods if methods()[name].trains]
 
 
 @pytest.mark.long
@@ -39,11 +35,10 @@ def test_a_method_neither_uses_nor_disturbs_the_generators_that_a_process_shares
     name: str, lpips_weights: None
 ) -> None:
     """What else draws from them, before or meanwhile, can then change nothing."""
-    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     before = shared_generators()
-    method = build(read_preset("smoke").run("openmoji_faces", name, 0, "full"), images, torch.device("cpu"))
+    method = make(name)
     for step in range(2):
         method.train_step(step)
     method.freeze()
-    method.generate(method.latents(2, method.streams.generator("sample")))
+    drawn(method, latents_of(method, 2))
     assert shared_generators() == before

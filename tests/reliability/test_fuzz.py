@@ -27,6 +27,7 @@ from common.console import UserError
 from data.archive import MAX_TOTAL_BYTES, SourceError, extract_images
 from data.external import read_samples
 from data.images import MAX_PIXELS, MIN_SIDE, BadImage, decode
+from tests.files import encoded, png
 
 SHORT, LONG = 100, 5000
 LONGEST = 4000  # characters of a sentence, which may quote one value of the file
@@ -108,14 +109,8 @@ def sound_images() -> list[bytes]:
         ("RGB", "webp", {"save_all": True, "append_images": [noise.convert("RGB").rotate(90)]}),
         ("RGB", "gif", {}),
     ]
-    files = []
-    for mode, kind, options in ways:
-        stream = io.BytesIO()
-        noise.convert(mode).save(stream, kind, **options)
-        files.append(stream.getvalue())
-    stream = io.BytesIO()
-    Image.fromarray(np.full((16, 16), 60_000, np.uint16)).save(stream, "png")
-    return [*files, stream.getvalue()]
+    deep = encoded(Image.fromarray(np.full((16, 16), 60_000, np.uint16)))
+    return [*(encoded(noise.convert(mode), kind, **options) for mode, kind, options in ways), deep]
 
 
 @st.composite
@@ -125,9 +120,7 @@ def assembled_png(draw: st.DrawFn) -> bytes:
     head = struct.pack(">II5B", draw(sizes), draw(sizes), *(draw(small) for _ in range(5)))
     kinds = st.sampled_from([b"IDAT", b"PLTE", b"tRNS", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fcTL", b"IHDR"])
     contents = st.one_of(st.binary(max_size=60), st.binary(max_size=400).map(zlib.compress))
-    chunks = [(b"IHDR", head), *draw(st.lists(st.tuples(kinds, contents), max_size=6)), (b"IEND", b"")]
-    packed = (struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return png((b"IHDR", head), *draw(st.lists(st.tuples(kinds, contents), max_size=6)), (b"IEND", b""))
 
 
 MAGIC = st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\xff\xff\0\0WEBPVP8 ", b"GIF89a"])

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from data import archive
+from tests.files import zipped
 from tests.reliability.confined import confined, snapshot
 
 MOST = 512  # MiB
@@ -54,14 +55,6 @@ def zip_of(entries: Iterable[tuple[bytes, bytes, int, int]]) -> bytes:
         count += 1
     end = struct.pack("<HHHHIIH", 0, 0, count % 2**16, count % 2**16, directory.tell(), body.tell(), 0)
     return body.getvalue() + directory.getvalue() + b"PK\5\6" + end
-
-
-def deflated(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return stream.getvalue()
 
 
 def tar_header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
@@ -123,7 +116,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip of bzip2": (lambda: packed_zeros(zipfile.ZIP_BZIP2), UNUSUAL),
     "zip of LZMA": (lambda: packed_zeros(zipfile.ZIP_LZMA), UNUSUAL),
     "unknown method": (lambda: zip_of([(b"a.jpg", b"x", 93, 0)]), UNUSUAL),
-    "zip bomb": (lambda: deflated({"a.jpg": bytes(2**27)}), LARGE),
+    "zip bomb": (lambda: zipped({"a.jpg": bytes(2**27)}), LARGE),
     "tar.gz bomb": (lambda: gzip.compress(tar_of_zeros(), 1), LARGE),
     "tar.bz2 bomb": (lambda: bz2.compress(tar_of_zeros(), 1), LARGE),
     "tar.xz bomb": (lambda: lzma.compress(tar_of_zeros(), preset=0), LARGE),
@@ -166,7 +159,7 @@ def test_damage_of_which_zipfile_and_tarfile_raise_anything(tmp_path, tally, con
 )
 def test_odd_names_come_out_as_they_are(tmp_path: Path, tally, name: str) -> None:
     (tmp_path / "target").mkdir()
-    (tmp_path / "a.zip").write_bytes(deflated({f"set/{name}": b"x"}))
+    (tmp_path / "a.zip").write_bytes(zipped({f"set/{name}": b"x"}))
     before = snapshot(tmp_path)
     with tally.input("archive"):
         archive.extract_images(tmp_path / "a.zip", tmp_path / "target", 1)

@@ -7,7 +7,6 @@ is in tests/data/test_images.py.
 from __future__ import annotations
 
 import functools
-import io
 import os
 import struct
 import zlib
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from data.images import MAX_IMAGE_BYTES, MAX_PIXELS, BadImage, decode, list_images
+from tests import files
 from tests.reliability.confined import Outcome, confined
 
 SIDE = 8192  # squared, MAX_PIXELS
@@ -36,23 +36,18 @@ def webp(width: int, height: int, frames: int) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
 
-    still = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(still, "webp", lossless=True)
+    still = files.encoded(Image.new("RGB", (16, 16)), "webp", lossless=True)
     canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     place = bytes(6) + (15).to_bytes(3, "little") * 2 + (100).to_bytes(3, "little") + b"\0"
     body = b"WEBP" + chunk(b"VP8X", b"\2\0\0\0" + canvas) + chunk(b"ANIM", bytes(6))
-    body += chunk(b"ANMF", place + still.getvalue()[12:]) * frames
+    body += chunk(b"ANMF", place + still[12:]) * frames
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def png(side: int, *chunks: tuple[bytes, bytes], kind: tuple[int, int] = (8, 2)) -> bytes:
     """kind: bits and colour type.  Without chunks, it has no pixels."""
     header = (b"IHDR", struct.pack(">IIBBBBB", side, side, *kind, 0, 0, 0))
-    packed = (
-        struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c))
-        for name, c in (header, *chunks, (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return files.png(header, *chunks, (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
 
 
 @functools.cache
@@ -115,18 +110,12 @@ def deep() -> bytes:
     return png(SIDE, (b"IDAT", packed), kind=(16, 6))
 
 
-def swapped() -> bytes:
-    """A colour profile that exchanges red and blue."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile.replace(b"rXYZ", b"____", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"____", b"bXYZ", 1)
-
-
 LARGEST = {
     "palette with transparency.png": lambda path: Image.new("P", (SIDE, SIDE)).save(path, transparency=0),
     "RGBA on its side.png": lambda path: Image.new("RGBA", (SIDE, SIDE)).save(path, exif=turned(), compress_level=1),
     "16-bit.png": lambda path: Image.fromarray(np.zeros((SIDE, SIDE), np.uint16)).save(path, compress_level=1),
     "16-bit RGBA.png": lambda path: path.write_bytes(deep()),
-    "profile.png": lambda path: Image.new("RGBA", (SIDE, SIDE)).save(path, icc_profile=swapped(), compress_level=1),
+    "profile.png": lambda path: Image.new("RGBA", (SIDE, SIDE)).save(path, icc_profile=files.SWAPPED, compress_level=1),
     "LZW.tif": lambda path: Image.new("RGB", (SIDE, SIDE)).save(path, compression="tiff_lzw"),
     "CMYK.jpg": lambda path: Image.new("CMYK", (SIDE, SIDE)).save(path),
     "progressive.jpg": lambda path: Image.new("RGB", (SIDE, SIDE)).save(path, progressive=True),

@@ -6,7 +6,6 @@ tests/data/test_external.py.
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +15,10 @@ import pytest
 from PIL import Image
 
 from data.external import MAX_BYTES, import_samples
+from tests.files import flip, npy
 from tests.reliability.confined import confined, snapshot
 
 LEAST = 64  # MiB
-
-
-def npy(shape: tuple[int, ...], content: bytes = b"", kind: str = "|u1", fortran: bool = False) -> bytes:
-    header = repr({"descr": kind, "fortran_order": fortran, "shape": shape}).encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + content
 
 
 @pytest.fixture
@@ -79,9 +74,7 @@ def test_compressed_array_of_more_than_the_limit(samples: Path, refused, stress:
 
 def flipped(folder: Path) -> None:
     np.savez(folder / "a.npz", images=np.zeros((2, 32, 32, 3), np.uint8))
-    content = bytearray((folder / "a.npz").read_bytes())
-    content[3000] ^= 1  # one pixel's
-    (folder / "a.npz").write_bytes(content)
+    flip(folder / "a.npz", 3000)  # one pixel's
 
 
 def bomb(folder: Path) -> None:

@@ -21,6 +21,7 @@ from common.hashing import sha256_file
 from data.archive import SourceError
 from networks import weights
 from networks.weight_readers import READERS
+from tests.files import zipped
 
 
 class Intruder:
@@ -39,19 +40,14 @@ def hostile_pickle(tmp_path: Path):
     assert not (tmp_path / "ran").exists()
 
 
-def zipped(content: bytes) -> bytes:
+def packed(content: bytes) -> bytes:
     """As torch.save and TorchScript pack it."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        file.writestr("toy/data.pkl", content)
-        file.writestr("toy/version", "3\n")
-        file.writestr("toy/byteorder", "little")
-    return stream.getvalue()
+    return zipped({"toy/data.pkl": content, "toy/version": b"3\n", "toy/byteorder": b"little"})
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("pack", [bytes, zipped])
+@pytest.mark.parametrize("pack", [bytes, packed])
 def test_no_reader_runs_a_pickle(tally, hostile_pickle: bytes, reader: str, pack) -> None:
     """Refused by each reader, even if the digest is right."""
     with tally.input("weights"), pytest.raises((SourceError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError)):
@@ -71,7 +67,7 @@ def header_of_a_terabyte() -> bytes:
 
 @pytest.mark.parametrize("digest_is_right", [False, True])
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff" * 8, struct.pack("<Q", 2**60), header_of_a_terabyte(), zipped(b"x"), None]
+    "content", [b"", b"\xff" * 8, struct.pack("<Q", 2**60), header_of_a_terabyte(), packed(b"x"), None]
 )
 def test_what_is_no_safetensors_is_refused(
     stored: Path, tally, hostile_pickle, content: bytes | None, digest_is_right: bool

@@ -22,8 +22,7 @@ TINY = {
 
 @pytest.mark.long
 def test_ten_pictures_become_a_page(tmp_path: Path, downloads: None) -> None:
-    project = copy_project(tmp_path / "project")
-    (project / "data/raw").unlink()  # a link to the downloads of this checkout, which holds no pictures of ours
+    project = copy_project(tmp_path / "project", downloads=False)
     (project / "data/raw").mkdir()
     (project / "data/raw/weights").symlink_to(ROOT / "data/raw/weights")
     (project / "tiny.yaml").write_text(yaml.safe_dump(TINY))

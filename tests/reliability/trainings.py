@@ -89,16 +89,11 @@ class Training:
     def prepare(cls, folder: Path, name: str, steps: int, **others: int) -> Training:
         import numpy as np
 
-        from common.files import write_json
-        from data.load import data_hash
+        from tests.prepared import write_prepared
 
         side = RESOLUTION.get(name, 16)
         images = np.random.default_rng(0).integers(0, 255, (10, side, side, 3), dtype=np.uint8)
-        prepared = folder / "data" / "prepared" / str(side) / DATASET
-        prepared.mkdir(parents=True)
-        np.save(prepared / "images.npy", images)
-        split = {"train": list(range(9)), "heldout": [9]}
-        write_json(prepared / "manifest.json", {"title": "toy", "array_sha256": data_hash(images), "split": split})
+        write_prepared(folder / "data" / "prepared" / str(side) / DATASET, images)
         (folder / "data" / "raw").mkdir()
         (folder / "data" / "raw" / "weights").symlink_to(ROOT / "data" / "raw" / "weights")
         return cls(folder, name, steps, **others)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.files import write_json
-from data.load import data_hash
+from tests.prepared import write_prepared
 from training.config import Preset, RunConfig, parse_preset
 
 MIXDL = {"steps": 12, "style_dim": 8, "mapping_depth": 1, "channel_base": 64, "channel_max": 4, "batch": 2}
@@ -31,11 +30,7 @@ def toy_run(method: str = "mixdl", seed: int = 0, split: str = "full", **mixdl: 
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: ten random images of 16 px as openmoji_faces."""
     images = np.random.default_rng(0).integers(0, 255, (10, 16, 16, 3), dtype=np.uint8)
-    folder = tmp_path / "data" / "prepared" / "16" / "openmoji_faces"
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    split = {"train": list(range(9)), "heldout": [9]}
-    write_json(folder / "manifest.json", {"title": "toy", "array_sha256": data_hash(images), "split": split})
+    write_prepared(tmp_path / "data" / "prepared" / "16" / "openmoji_faces", images)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -43,7 +38,4 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def change_images() -> None:
     """Other images under the same name, prepared properly."""
     folder = Path("data/prepared/16/openmoji_faces")
-    images = 255 - np.load(folder / "images.npy")
-    np.save(folder / "images.npy", images)
-    split = {"train": list(range(9)), "heldout": [9]}
-    write_json(folder / "manifest.json", {"title": "toy", "array_sha256": data_hash(images), "split": split})
+    write_prepared(folder, 255 - np.load(folder / "images.npy"))

@@ -12,6 +12,7 @@ import torch
 from common.console import UserError
 from common.files import read_sealed, write_sealed
 from common.hashing import sha256_file
+from tests.files import flip
 from training.checkpoint import RunState
 
 CPU = torch.device("cpu")
@@ -51,9 +52,7 @@ def test_round_trip_keeps_types_keys_and_bits(saved: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["000000003.pt", "000000003.json"])
 def test_a_damaged_newest_generation_is_set_aside_for_the_one_before(saved: Path, name: str) -> None:
-    content = bytearray((saved / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (saved / name).write_bytes(content)
+    flip(saved / name)
     assert load(saved)[0] == 2
     assert (saved / "000000003.json.damaged").exists()
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from common.console import UserError
-from common.files import read_json, write_json
-from data.load import data_hash
+from common.files import read_json
 from data.tasks import Layout, load_task
 from methods.conditional import ConditionalMethod
+from tests.prepared import write_pairs
 from training.conditional import draw_answers
 from training.config import Preset, RunConfig, parse_preset
 from training.identity import describe_run, differences, recorded_run, run_identity
@@ -45,25 +45,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (12, 16, 16, 3), dtype=np.uint8)
     labels = np.eye(2, dtype=np.uint8)[rng.integers(0, 2, (6, 16, 16))] * 255
-    folder = tmp_path / "data" / "prepared" / "16" / "openmoji_people"
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", labels)
-    split = {"train": [0, 1, 2, 4], "heldout": [3, 5]}
-    about = {
-        "classes": ["a", "b"],
-        "answers": 2,
-        "told_apart_by": "a",
-        "array_sha256": data_hash(labels),
-        "split": split,
-    }
-    manifest = {
-        "title": "toy",
-        "array_sha256": data_hash(images),
-        "split": {"train": [], "heldout": []},
-        "labels": about,
-    }
-    write_json(folder / "manifest.json", manifest)
+    write_pairs(tmp_path / "data" / "prepared" / "16" / "openmoji_people", images, labels)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -134,11 +116,7 @@ def test_a_run_is_named_by_its_task_and_its_conditions(workplace: Path) -> None:
         "the training images differ",
     ]
     folder = workplace / "data/prepared/16/openmoji_people"
-    labels = 255 - np.load(folder / "labels.npy")
-    np.save(folder / "labels.npy", labels)
-    manifest = read_json(folder / "manifest.json")
-    manifest["labels"]["array_sha256"] = data_hash(labels)
-    write_json(folder / "manifest.json", manifest)
+    write_pairs(folder, np.load(folder / "images.npy"), 255 - np.load(folder / "labels.npy"))
     assert differences(before, identity_of(run())) == ["the training images differ"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from training.sections import ALL_SPLITS
 
 # `reference` trains nothing; the data set of `mine` exists only with a user's pictures (tests/pipeline/test_mine.py).
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference", "mine"})
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)  # as YAML's `&a [*a]`
 
 
 @pytest.fixture
@@ -81,6 +84,10 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("tasks",), {"x y": {"kind": "layout", "dataset": "panda"}}, r"tasks.x y.\[key\]: must be "),
         (("tasks",), {"x": {"kind": "colour"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
+        (("skip",), False, r"skip: input should be"),
+        (("skip",), [{"reason": date(2020, 1, 1)}], r"it holds a value that is neither text nor a number"),
+        (("skip",), ENDLESS, r"it holds a value that is neither text nor a number"),
+        (("sampling", "n"), float("inf"), r"sampling.n: "),
         (("skip",), [{"reason": "x", "datset": "y"}], r"skip.0.datset: unknown key; known are reason, dataset"),
     ],
 )

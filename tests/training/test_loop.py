@@ -6,8 +6,6 @@ import csv
 import math
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,6 @@ from common.files import read_json
 from common.hashing import sha256_file
 from methods.api import Scalars
 from methods.mixdl import MixDL
-from tests.conftest import ROOT
 from tests.training.conftest import change_images, toy_preset, toy_run
 from training import provenance
 from training.config import RunConfig
@@ -88,15 +85,6 @@ def test_a_finished_run_is_copied_and_a_changed_one_trained_beside_it(workplace:
     assert len({path.name for path in Path("state").iterdir()} | {first["run_hash"]}) == 3
 
 
-def test_out_keeps_the_files_of_others(workplace: Path) -> None:
-    """What this program left unfinished goes, hidden files of others stay."""
-    OUT.mkdir()
-    for name in (".pre-commit-config.yaml", ".env.local.txt", ".model.tmp-abc.safetensors"):
-        (OUT / name).write_text("x")
-    train_toy()
-    assert {path.name for path in OUT.iterdir()} == {".pre-commit-config.yaml", ".env.local.txt", *FILES}
-
-
 @pytest.mark.parametrize("save_every", [4, 5])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, save_every: int
@@ -159,14 +147,6 @@ def test_resume_goes_on_with_the_named_run_and_with_no_other(workplace: Path) ->
     train_toy(resume=folder)
     with pytest.raises(UserError, match=f"{folder} holds another run: seed is 0 there and 1 here"):
         train_toy(toy_run(seed=1), resume=folder)
-
-
-def test_the_command_ends_with_one_line() -> None:
-    words = ["train", "--config", "demo", "--method", "fastgan", "--dataset", "panda"]
-    command = [sys.executable, "-m", "training", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    expected = "error: --dataset: 'panda' is not in the preset, which has openmoji_faces\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
 def test_checkpoints_are_the_weights_that_a_shorter_training_ends_with(

@@ -19,13 +19,6 @@ from training.registry import method_info, methods
 PUBLISHED = {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"}
 
 
-def test_all_methods_and_both_controls_are_found() -> None:
-    assert set(methods()) >= PUBLISHED
-    flags = {name: (methods()[name].trains, methods()[name].backtracks) for name in ("fastgan", "control_noise")}
-    assert flags == {"fastgan": (True, True), "control_noise": (False, False)}
-    assert methods()["mixdl"].title == "MixDL"
-
-
 def test_registry_and_presets_need_neither_torch_nor_numpy() -> None:
     """The Snakefile reads them on a machine that may have neither."""
     code = (
@@ -43,6 +36,7 @@ def test_configuration_equals_that_of_the_imported_class(name: str) -> None:
         for config in (info.config, info.load().Config)
     )
     assert found == real
+    assert all(getattr(info, key) == getattr(info.load(), key) for key in ("title", "trains", "backtracks", "track"))
 
 
 @pytest.fixture
@@ -98,39 +92,24 @@ def test_base_classes_of_one_name_in_two_files_are_two_classes(write: Callable[[
     assert fields_of("three") == {"width": 1}
 
 
-@pytest.mark.parametrize("fields", ["width: np.int64 = 3", "width: int = helper()"])
-def test_a_configuration_that_uses_other_modules_is_refused(write: Callable[[str, str], None], fields: str) -> None:
-    write("odd.py", "import numpy as np\ndef helper(): return 3\n" + method("odd", fields))
-    with pytest.raises(UserError, match=r"methods/odd.py: a Config may use built-in types, `dataclasses` and `typing`"):
-        methods()
-
-
-def test_two_methods_of_one_name_are_refused(write: Callable[[str, str], None]) -> None:
-    write("one.py", method("same", "width: int = 1"))
-    write("two.py", method("same", "width: int = 1", base="Other"))
-    with pytest.raises(UserError, match=r"two classes are named 'same': rename one in methods/two.py"):
-        methods()
+ONE = method("one", "width: int = 1")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("files", "message"),
     [
-        ("x = 1\nclass (:\n", "line 2: invalid syntax"),
-        ("import torch\nfrom .api import Method\n", "line 2: write `from methods.api import ...`"),
+        (["import numpy as np\n" + method("one", "width: np.int64 = 3")], "one.py: a Config may use built-in types"),
+        ([ONE, ONE.replace("Base", "Other")], "two classes are named 'one': rename one in methods/two.py"),
+        (["x = 1\nclass (:\n"], "methods/one.py, line 2: invalid syntax"),
+        (["import torch\nfrom .api import Method\n"], "one.py, line 2: write `from methods.api import ...`"),
+        ([ONE.replace('    track = "none"\n', "")], "one.py: one needs a literal `track`, one of none, loss, inside"),
     ],
-    ids=["syntax", "relative import"],
+    ids=["other module", "two of one name", "syntax", "relative import", "no track"],
 )
-def test_a_mistake_in_a_method_is_named_with_its_line(
-    write: Callable[[str, str], None], text: str, message: str
-) -> None:
-    write("broken.py", text)
-    with pytest.raises(UserError, match=f"methods/broken.py, {message}"):
-        methods()
-
-
-def test_a_method_must_say_what_outside_knowledge_it_uses(write: Callable[[str, str], None]) -> None:
-    write("one.py", method("one", "width: int = 1").replace('    track = "none"\n', ""))
-    with pytest.raises(UserError, match=r"methods/one.py: one needs a literal `track`, one of none, loss, inside"):
+def test_a_mistake_in_a_method_is_named(write: Callable[[str, str], None], files: list[str], message: str) -> None:
+    for name, text in zip(("one.py", "two.py"), files, strict=False):
+        write(name, text)
+    with pytest.raises(UserError, match=message):
         methods()
 
 

@@ -16,7 +16,7 @@ import pytest
 from common.files import write_sealed
 from metrics.diversity import pixel_rows
 from training.identity import config_hash, recorded_run, run_hash, sources_hash
-from workflow.rendering import tables
+from workflow.rendering import pictures, report, tables
 from workflow.rendering.results import Results
 
 RESOLUTION, N_REAL, N_HELD_OUT, N_FAKE = 32, 40, 6, 24
@@ -190,12 +190,39 @@ def _write_backtracking(results: Path, dataset: str, target: np.ndarray, rng: np
         np.savez(folder / "backtracking.npz", target=target, reconstruction=reconstruction, score=score, index=index)
 
 
+def open_at(root: Path) -> Results:
+    return Results(root / "results", root / "prepared")
+
+
 @pytest.fixture(scope="session")
 def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the made-up benchmark; tests only read it."""
     root = tmp_path_factory.mktemp("benchmark")
     write_benchmark(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def illustrated(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with sheets of pictures and the page; tests only read it."""
+    root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("illustrated") / "benchmark"))
+    pictures.draw(open_at(root), root / "results/pictures")
+    (root / "results/report.html").write_text(report.page(open_at(root)))
+    return root
+
+
+def set_value(value: float, query: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """An edit of the metrics: `value` in every row that the query finds."""
+
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[frame.query(query).index, "value"] = value
+        return frame
+
+    return change
+
+
+def without(query: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: frame.drop(frame.query(query).index)
 
 
 @pytest.fixture

@@ -8,20 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from workflow.rendering import pictures, report
-from workflow.rendering.results import Results
-
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
 
 
-@pytest.fixture(scope="module")
-def file(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("browser") / "benchmark"))
-    results = Results(root / "results", root / "prepared")
-    pictures.draw(results, results.folder / "pictures")
-    (results.folder / "report.html").write_text(report.page(results))
-    return results.folder / "report.html"
+@pytest.fixture
+def file(illustrated: Path) -> Path:
+    return illustrated / "results/report.html"
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +10,10 @@ from PIL import Image
 
 from methods.adaptive_imle import AdaptiveIMLE
 from methods.vanilla_imle import VanillaIMLE
+from tests.conftest import ROOT
 from workflow.rendering import figure1, toy
 from workflow.rendering.style import WIDTH
 
-ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOTS = (1, 2, 3, 10)
 Race = tuple[pd.DataFrame, toy.Arrays]
 
@@ -100,15 +96,6 @@ def test_figure_has_a_colour_for_either_method(race, tmp_path):
         colours = set(map(tuple, np.asarray(image.convert("RGB")).reshape(-1, 3)))
     assert {(0, 114, 178), (213, 94, 0)} <= colours
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_target_needs_neither_data_nor_weights_nor_a_configuration():
-    command = [Path(sys.executable).parent / "snakemake", "--cores", "1", "--dry-run", "--forceall", "figure1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    printed = done.stdout + done.stderr
-    assert "figure1_toy" in printed
-    assert not any(rule in printed for rule in ("rule fetch", "rule prepare", "rule train"))
 
 
 def test_the_committed_table_holds_the_numbers_of_the_committed_csv():

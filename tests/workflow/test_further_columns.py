@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import N_REAL
+from tests.workflow.conftest import N_REAL, set_value, without
 from workflow.rendering import notation, published, report, tables
 from workflow.rendering.results import DUPLICATES
 
@@ -84,11 +84,7 @@ def test_recall_by_two_counts_and_of_the_real_halves(further):
 
 
 def test_a_density_above_1_2_is_named_in_the_caption(further):
-    def collapse(frame: pd.DataFrame) -> pd.DataFrame:
-        chosen = (frame["metric"] == "density") & (frame["method"].isin(["fastgan", "control_real"]))
-        frame.loc[chosen & (frame["dataset"] == "dots"), "value"] = 1.6
-        return frame
-
+    collapse = set_value(1.6, "metric == 'density' and method in ['fastgan', 'control_real'] and dataset == 'dots'")
     assert "sign of collapse: FastGAN on dots (1.60)." in further(2, collapse).caption
     assert "collapse" not in further(2).caption
 
@@ -100,11 +96,7 @@ def test_metrics_of_fewer_samples_than_fid_takes_are_not_marked(further):
 
 
 def test_what_cannot_be_computed_says_why(further):
-    def drop(frame: pd.DataFrame) -> pd.DataFrame:
-        mixdl, missing = frame["method"] == "mixdl", frame["metric"].isin(["intra_lpips", "vendi"])
-        return frame[~(mixdl & missing)]
-
-    table = further(4, drop)
+    table = further(4, without("method == 'mixdl' and metric in ['intra_lpips', 'vendi']"))
     assert ids(table) == ["vendi", "intra_lpips", "mode_distance"]
     assert (
         table.cells["mixdl", "dots", "vendi"].reason

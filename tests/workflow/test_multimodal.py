@@ -16,11 +16,11 @@ from PIL import Image
 
 from common.console import UserError
 from common.files import read_json, write_json
-from data.load import data_hash
 from data.tasks import Examples, load_task
 from metrics import answers as measuring
 from metrics.collect import collect
 from networks.lpips import LPIPS
+from tests.prepared import write_pairs
 from training.config import Preset, parse_preset
 from training.loop import train
 from training.protocols import ANSWER_CONTROLS
@@ -57,17 +57,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, lpips_weights: None) -> 
     images = rng.integers(0, 255, (12, 16, 16, 3), dtype=np.uint8)
     images[np.repeat(labels[..., 0] > 0, 2, axis=0)] //= 2
     images[::2][labels[..., 0] > 0] += 100  # the first answer is lighter in class a
-    folder = root / "data" / "prepared" / "16" / "openmoji_people"
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", labels)
-    about = {"classes": ["a", "b"], "answers": 2, "told_apart_by": "a", "array_sha256": data_hash(labels)}
-    manifest = {
-        "title": "toy", "licence": "CC BY-SA 4.0", "attribution": "drawn by nobody", "shareable": True,
-        "array_sha256": data_hash(images), "split": {"train": list(range(9)), "heldout": [9, 10, 11]},
-        "labels": {**about, "split": {"train": [0, 1, 2, 4], "heldout": [3, 5]}},
-    }  # fmt: skip
-    write_json(folder / "manifest.json", manifest)
+    rights = {"licence": "CC BY-SA 4.0", "attribution": "drawn by nobody", "shareable": True}
+    write_pairs(root / "data" / "prepared" / "16" / "openmoji_people", images, labels, **rights)
     (root / "data" / "raw").symlink_to(Path(__file__).resolve().parents[2] / "data" / "raw")
     before = Path.cwd()
     os.chdir(root)

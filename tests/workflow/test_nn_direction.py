@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import ROOT
 from workflow.rendering import figure5, nn_direction
 from workflow.rendering.nn_direction import CENTRES, DEVIATION, measure_faces, measure_plane, pairs, plane, train
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "results/reference/nn_direction"
 
 
@@ -103,11 +100,3 @@ def test_the_committed_numbers_are_near_those_of_the_reference_and_in_its_readme
         assert 0.05 < means[data, "default", "imle", "on_a_mode"] < 0.2
     assert means["faces", "default", "nn_gan", "reached"] == 1 and means["faces", "default", "imle", "reached"] > 50
     assert figure5.markdown(numbers) in (COMMITTED / "README.md").read_text()
-
-
-def test_target_prepares_the_faces_at_32_px_whatever_the_preset():
-    command = [Path(sys.executable).parent / "snakemake", "--cores", "1", "--dry-run", "--forceall", "nn_direction"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "preparing openmoji_faces at 32 px" in done.stdout + done.stderr
-    assert "training adaptive_imle" not in done.stdout + done.stderr

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from common.files import read_json, write_json, write_sealed
-from tests.workflow.conftest import run_record
-from workflow.rendering import figures, notation, pictures, published, reference, site, statistics, tables
+from tests.workflow.conftest import open_at, run_record
+from workflow.rendering import figures, notation, published, reference, site, statistics, tables
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -19,10 +19,10 @@ PICTURES = ("figure2", "figure3", "interpolation", "memorisation")
 
 
 @pytest.fixture(scope="module")
-def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rendered(illustrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset's results with tables and figures, and prepared/."""
-    root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("reference") / "finished"))
-    results = Results(root / "results", root / "prepared")
+    root = Path(shutil.copytree(illustrated, tmp_path_factory.mktemp("reference") / "finished"))
+    results = open_at(root)
     for number in tables.filled(results):
         paths = (results.folder / "tables" / f"table{number}.{suffix}" for suffix in ("csv", "md", "tex"))
         notation.write(tables.build(number, results), *paths)
@@ -31,7 +31,6 @@ def rendered(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("figure2", "curves"):
         files = (results.folder / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
         figures.draw(name, results, *files)
-    pictures.draw(results, results.folder / "pictures")
     return root
 
 
@@ -46,7 +45,7 @@ def forbid_copies(root: Path) -> None:
 
 
 def saved(root: Path) -> Path:
-    reference.save(Results(root / "results", root / "prepared"), root / "saved")
+    reference.save(open_at(root), root / "saved")
     return root / "saved"
 
 
@@ -118,7 +117,7 @@ def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: 
 def kept(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is saved of the results, with its page."""
     folder = tmp_path_factory.mktemp("kept") / "saved"
-    reference.save(Results(rendered / "results", rendered / "prepared"), folder)
+    reference.save(open_at(rendered), folder)
     return folder
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from common.files import read_json, write_json
-from tests.workflow.conftest import run_record
-from workflow.rendering import origin, pictures, report
+from tests.workflow.conftest import open_at, run_record
+from workflow.rendering import origin, report
 from workflow.rendering.results import Results
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -38,17 +38,9 @@ class Page(HTMLParser):
         assert self.stack.pop() == tag, f"</{tag}> out of order"
 
 
-@pytest.fixture(scope="module")
-def root(benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up benchmark with its sheets of pictures."""
-    root = Path(shutil.copytree(benchmark, tmp_path_factory.mktemp("report") / "benchmark"))
-    pictures.draw(Results(root / "results", root / "prepared"), root / "results/pictures")
-    return root
-
-
-@pytest.fixture(scope="module")
-def html(root: Path) -> str:
-    return report.page(Results(root / "results", root / "prepared"))
+@pytest.fixture
+def html(illustrated: Path) -> str:
+    return (illustrated / "results/report.html").read_text()
 
 
 def without_scripts(html: str) -> str:
@@ -59,8 +51,8 @@ def test_it_is_well_formed(html):
     assert Page(html).stack == []
 
 
-def test_it_is_the_same_when_rendered_again(root, html):
-    assert report.page(Results(root / "results", root / "prepared")) == html
+def test_it_is_the_same_when_rendered_again(illustrated, html):
+    assert report.page(open_at(illustrated)) == html
 
 
 def test_it_loads_nothing(html):
@@ -76,14 +68,14 @@ def test_it_loads_nothing(html):
     assert len(html) < 6_000_000
 
 
-def test_every_link_has_its_place_and_every_cell_an_address(root, html):
+def test_every_link_has_its_place_and_every_cell_an_address(illustrated, html):
     tags = Page(html).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     links = {attributes["href"] for tag, attributes in tags if tag == "a"}
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     assert {"dots-adaptive_imle", "dots-adaptive_imle-fid", "rings-floor-fid", "samples-dots-mixdl"} <= set(ids)
-    assert all((root / "results" / link).is_file() for link in links if not link.startswith("#"))
+    assert all((illustrated / "results" / link).is_file() for link in links if not link.startswith("#"))
 
 
 def test_the_table_holds_every_number_between_its_controls(html):
@@ -164,7 +156,7 @@ def test_the_page_of_your_own_pictures_begins_with_the_folder_and_shows_samples_
     write_json(root / "results/config.json", {**preset, "datasets": ["mine"], "skip": [], "tables": {}})
     lines = {"changed": ["not square: 2 (a <b>.png)"], "left_out": ["HEIC: 1 (c&d.heic)"]}
     write_json(root / "results/intake.json", {"folder": "/my/{pictures}", "found": "12 files found", **lines})
-    html = report.page(Results(root / "results", root / "prepared"))
+    html = report.page(open_at(root))
     assert Page(html).stack == []
     assert re.findall(r'<section id="(\w+)"', html)[:3] == ["own", "samples", "results"]
     for text in ("Your own pictures", "/my/{pictures}", "12 files found", "a &lt;b&gt;.png", "c&amp;d.heic"):

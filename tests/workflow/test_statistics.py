@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import run_record
+from tests.workflow.conftest import run_record, without
 from workflow.rendering import report, statistics, tables
 from workflow.rendering.analysis import Analysis, rows
 
@@ -73,7 +73,7 @@ def test_the_controls_are_the_ends_of_the_scale_and_are_not_ranked(make, tmp_pat
 
 
 def test_one_dataset_gives_no_ranks_and_the_text_says_why(make, tmp_path):
-    one = lambda frame: frame[frame["dataset"] == "dots"]  # noqa: E731
+    one = without("dataset == 'rings'")
     table, text = written(make(one, datasets=["dots"], skip=[], tables={"ablation_datasets": []}), tmp_path)
     assert "Average ranks need at least two datasets." in text
     assert not table["analysis"].str.contains("rank").any()
@@ -89,15 +89,14 @@ def test_another_primary_metric_and_reference(make, tmp_path):
 
 def test_methods_are_compared_on_the_datasets_that_both_have(make, tmp_path):
     """FastGAN has dots alone and Adaptive IMLE rings alone, after the edit: there is nothing to compare."""
-    apart = lambda frame: frame[~((frame["method"] == "adaptive_imle") & (frame["dataset"] == "dots"))]  # noqa: E731
-    table, _ = written(make(apart), tmp_path)
+    table, _ = written(make(without("method == 'adaptive_imle' and dataset == 'dots'")), tmp_path)
     improved = table[table["analysis"] == "probability of improvement"].set_index("method")
     assert set(improved.index) == {"vanilla_imle", "fake_clr"}
     assert improved.loc["vanilla_imle", ["estimate", "n"]].tolist() == [0, "2"]
 
 
 def test_a_reference_without_a_number_is_not_replaced(make, tmp_path):
-    missing = lambda frame: frame[frame["method"] != "adaptive_imle"]  # noqa: E731
+    missing = without("method == 'adaptive_imle'")
     table, text = written(make(missing, statistics={"reference": "adaptive_imle"}), tmp_path)
     assert "reference method Adaptive IMLE (without a number: nothing is compared with it)" in text
     assert table["against"].isna().all()
@@ -112,7 +111,7 @@ def test_a_number_that_could_not_be_computed_is_no_number(make):
 
 
 def test_a_preset_without_any_number_has_empty_statistics(make):
-    assert rows(Analysis(make(lambda frame: frame[frame["metric"] == "precision"]))) == []
+    assert rows(Analysis(make(without("metric != 'precision'")))) == []
 
 
 def test_the_report_ranks_a_method_without_a_number_last(make):

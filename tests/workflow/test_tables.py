@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.workflow.conftest import set_value, without
 from workflow.rendering import notation, tables
-
-
-def set_value(value: float, query: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """An edit of the metrics: `value` in every row that the query finds."""
-
-    def change(frame: pd.DataFrame) -> pd.DataFrame:
-        frame.loc[frame.query(query).index, "value"] = value
-        return frame
-
-    return change
-
-
-def without(query: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return lambda frame: frame.drop(frame.query(query).index)
 
 
 def notes_of(table: tables.Table, *key: str) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 
+from tests.workflow.conftest import set_value
 from workflow.rendering import tables
 from workflow.rendering.checks import checks
 from workflow.rendering.contents import ALL
@@ -40,8 +41,7 @@ def test_one_seed_gives_no_verdict(make):
 
 
 def test_samples_made_elsewhere_are_one_run_beside_several_seeds(make):
-    better = lambda frame: frame.assign(value=frame["value"].where(frame["method"] != "fake_clr", 70.0))  # noqa: E731
-    verdict = found(make(better))["fid"]["dots"].verdict
+    verdict = found(make(set_value(70.0, "method == 'fake_clr'")))["fid"]["dots"].verdict
     assert verdict == "Ahead of Adaptive IMLE by 11.0. One run of fake_clr: the order may be chance."
 
 
@@ -84,8 +84,5 @@ def test_a_run_on_two_kinds_of_device_is_warned_of(make):
 
 
 def test_noise_that_is_not_the_worst_is_warned_of(make):
-    def edit(frame):
-        noise = (frame["method"] == "control_noise") & (frame["metric"] == "fid") & (frame["dataset"] == "dots")
-        return frame.assign(value=frame["value"].where(~noise, 50.0))
-
+    edit = set_value(50.0, "method == 'control_noise' and metric == 'fid' and dataset == 'dots'")
     assert "On dots, a method has a higher FID than noise." in warnings(make(edit))

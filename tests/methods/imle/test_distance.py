@@ -36,15 +36,6 @@ def test_embedding_distance_is_lpips_plus_mse(lpips_weights, upsample, lpips_wei
     assert torch.allclose(*gradients, atol=1e-5)
 
 
-def test_without_lpips_the_distance_is_the_mean_square_and_loads_no_network():
-    distance = Distance(DistanceConfig(lpips_weight=0.0, mse_weight=1.0), CPU)
-    x, y = images(4), images(4, seed=1)
-    assert torch.allclose(
-        (distance.embed(x) - distance.embed(y)).square().sum(1), (x - y).square().mean((1, 2, 3)), atol=1e-6
-    )
-    assert "perceptual" not in vars(distance)
-
-
 def test_images_too_small_for_the_network_are_refused_by_name_of_the_key():
     with pytest.raises(UserError, match="perceptual_upsample"):
         Distance(DistanceConfig("alex"), CPU).enlarge(images(1, side=16))

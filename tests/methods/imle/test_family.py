@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common.console import UserError
 from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Latents, Streams
 from methods.imle.family import IMLE
 from methods.imle.search import nearest
-from methods.imle.spaces import Projection
 from methods.vanilla_imle import VanillaIMLE
 
 # The smallest decoder, and the pixel distance, which needs no weights.
@@ -64,22 +62,6 @@ def flat(method: type[IMLE], **changes: Any) -> IMLE:
     built.images[:] = built.images[:, :, :1, :1]
     built.decoder = Flat()
     return built
-
-
-@pytest.mark.parametrize("perturbation", [0.0, 0.001])
-def test_assigned_latents_are_the_nearest_of_the_pool(perturbation):
-    method = flat(AdaptiveIMLE, schedule="paper", latent_perturbation=perturbation, pool_factor=20.0)
-    method.initialise()
-
-    pool = Latents.cat(list(method.search.pool.batches(0, batch=80)))
-    distances = (method.images[:, None, :, 0, 0] - pool.z[None, :, :3]).square().mean(2)
-    nearest = distances.argmin(1)
-    shift = method.assigned.z - pool.z[nearest]
-    assert len(pool) == 80
-    assert torch.equal(method.assigned.noise["4"], pool.noise["4"][nearest])  # noise maps are not perturbed
-    assert shift.std() == pytest.approx(perturbation, rel=0.5)
-    colours = (method.images[:, :, 0, 0] - method.assigned.z[:, :3]).square().mean(1)
-    assert torch.allclose(method.tau, colours, atol=1e-5)
 
 
 def test_no_image_is_generated_for_a_pool_that_nobody_needs():
@@ -234,22 +216,6 @@ def test_projected_search_has_no_pixel_term():
         method.distance.enlarge = lambda images: images
         found[search] = nearest(method.search.targets.cached, [method.search.targets.embed(candidates)]).item()
     assert found == {"exact": 0, "projected": 1}
-
-
-def test_projected_search_does_not_divide_by_the_number_of_positions():
-    """A candidate off by 1 at all 16 positions of an early layer, one off by 3 at the only position of a late one.
-    LPIPS: 16/16 = 1 < 9; sums of squares, as the search has it: 16 > 9.
-    """
-
-    def layers(images: Tensor) -> list[Tensor]:
-        return [images[:, :1, :, :4], F.max_pool2d(images[:, 1:2], 4)]
-
-    candidates = torch.zeros(2, 3, 4, 4)
-    candidates[0, 0], candidates[1, 1] = 1.0, 3.0
-    projection = Projection(layers, 8000, Streams(0, "toy", "imle", "full"))
-    squares = projection(candidates).square().sum(dim=1)
-    assert squares.tolist() == pytest.approx([16, 9], rel=0.15)
-    assert nearest(torch.zeros(1, 8000), [projection(candidates)]).item() == 1
 
 
 # The whole method -----------------------------------------------------------------------------------------------------

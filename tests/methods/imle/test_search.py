@@ -33,12 +33,6 @@ def test_search_equals_brute_force_however_the_pool_is_cut(batch, group, monkeyp
     assert torch.equal(nearest(targets, candidates.split(batch)), expected)
 
 
-def test_screened_candidates_are_never_chosen():
-    targets, candidates = torch.zeros(2, 1), torch.tensor([[0.1], [0.5], [0.2]])
-    without_near = nearest(targets, candidates.split(2), lambda d: d.masked_fill((d < 0.3).any(0), torch.inf))
-    assert without_near.tolist() == [1, 1]
-
-
 def test_a_target_without_any_admitted_candidate_gets_the_nearest_of_all(capsys):
     targets, candidates = torch.tensor([[0.0], [9.0]]), torch.tensor([[0.4], [0.1], [8.0]])
     only_the_last = lambda d: torch.where(d > 7, d, torch.inf)  # noqa: E731
