@@ -137,6 +137,19 @@ def test_loss_of_the_zero_network_is_the_number_of_pixels_for_data_of_the_assume
     assert loss.item() == pytest.approx(3 * SIDE**2, rel=0.02)
 
 
+def test_flow_matching_goes_from_noise_to_images() -> None:
+    """At t = 0.1587, the normal distribution function at -1, the network sees mostly noise."""
+    images, noise, level, seen = random_images(2), normal(2, 3, SIDE, SIDE), torch.full((2, 1, 1, 1), -1.0), []
+
+    def network(x: Tensor, label: Tensor) -> Tensor:
+        seen.extend((x, label))
+        return images - noise
+
+    assert build(FlowMatching, times="uniform").loss(network, images, level, noise) == 0
+    assert torch.allclose(seen[0], 0.158655 * images + 0.841345 * noise, atol=1e-5)
+    assert torch.allclose(seen[1], torch.full((2,), 158.655), atol=1e-2)
+
+
 @pytest.mark.parametrize("times", ["uniform", "logit_normal"])
 def test_flow_matching_s_loss_of_the_zero_network_and_its_times(times: str) -> None:
     """The target image - noise has the sum of both variances.  Uniform times have mean 1/2 and variance 1/12."""

@@ -85,7 +85,8 @@ def test_fwv_of_faithful_answers_is_their_variance(random):
     distances = torch.zeros(N, K, 1)
     variance = (drawn - drawn.mean(1, keepdim=True)).square().sum(2).mean()
     assert conditional.fwv(drawn, distances) == pytest.approx(variance.item())
-    weighted = conditional.fwv(drawn, torch.full((N, K, 1), 0.08))  # exp(-0.08 / (2 * 0.04)) = 1 / e
+    right = torch.tensor([0.5, 0.08]).expand(N, K, 2)  # the nearest of two counts: exp(-0.08 / (2 * 0.04)) = 1 / e
+    weighted = conditional.fwv(drawn, right)
     assert weighted == pytest.approx(variance.item() * 0.36788, rel=1e-4)
 
 

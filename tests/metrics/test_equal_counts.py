@@ -40,6 +40,14 @@ def test_a_collapsed_model_is_seen() -> None:
     assert measured["recall"] < 0.5
 
 
+def test_draws_are_many_and_of_all_samples() -> None:
+    """The first 100 samples are copies, the other 900 far away: draws find ten copies on average."""
+    real = gaussian(100, 0)
+    measured = values(np.concatenate([real, gaussian(900, 1) + 100]), real)
+    assert measured["precision"] == pytest.approx(0.1, abs=0.03)
+    assert measured["precision"] * 100 != round(measured["precision"] * 100), "the mean of 20 draws"
+
+
 def test_all_samples_once_if_there_are_as_many_and_nothing_if_there_are_fewer() -> None:
     real, fake = gaussian(100, 0), gaussian(100, 1)
     assert values(fake, real) == precision_recall(real, fake, 5)

@@ -39,6 +39,12 @@ def test_the_selected_code_is_the_argmin_of_the_distance_that_is_trained() -> No
             assert torch.equal(method.assigned.noise[name][place], maps[best])
 
 
+def test_every_input_round_and_search_has_candidates_of_its_own() -> None:
+    method = imle()
+    pools = [method.candidates(*which, 4).z for which in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    assert len(torch.cat(pools).unique(dim=0)) == 16
+
+
 def test_a_sample_of_an_input_is_never_compared_with_another_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchanging all other targets, and conditions, changes no choice; exchanging its own does."""
     method = imle(select="joint", m=20)
