@@ -21,7 +21,8 @@ GUTTER = 16  # between the two panels of a band
 GAP = 4  # between images
 ROW_GAP = 14  # below a line
 HEADER = 36
-NOTHING = 48  # height of a line with a reason instead of pictures
+NOTHING = 48  # least height of a line with a reason instead of pictures
+TITLE = 24  # height of a line of a title
 SCORES = 30
 MAX_SIDE = 128  # of an image
 FOOTER = 20  # a line of the footer
@@ -39,6 +40,11 @@ class Line:
     blocks: tuple[Block, ...]
     below: str = ""
     scores: Sequence[tuple[str, bool]] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The title, in lines of about nine letters."""
+        return wrap(self.title, 10, break_long_words=False)
 
     @property
     def gap(self) -> int:
@@ -70,7 +76,7 @@ class Band:
 
     def height(self, line: Line, width: int) -> int:
         rows = [len(block) for block in line.blocks if isinstance(block, np.ndarray)]
-        return max(rows) * (self.side(width) + GAP) - GAP if rows else NOTHING
+        return max(rows) * (self.side(width) + GAP) - GAP if rows else max(NOTHING, TITLE * len(line.words))
 
 
 def tile_size(width: int, columns: int, resolution: int) -> int:
@@ -125,12 +131,11 @@ def _draw_band(figure: Figure, band: Band, y: int, width: int, scale: int) -> No
 
 
 def _draw_labels(page: Axes, line: Line, y: int, height: int) -> None:
-    """Draw the labels in the left column, in lines of about nine letters; longer words get a smaller font."""
+    """Draw the labels in the left column; words longer than nine letters get a smaller font."""
     if line.title:
-        words = wrap(line.title, 10, break_long_words=False)
-        size = SMALL * min(1.0, 9 / max(map(len, words)))
+        size = SMALL * min(1.0, 9 / max(map(len, line.words)))
         middle = height / (4 if line.below and not line.scores else 2)
-        page.text(0, y + middle, "\n".join(words), size=size, va="center", linespacing=1.3)
+        page.text(0, y + middle, "\n".join(line.words), size=size, va="center", linespacing=1.3)
     lower = height + SCORES / 2 if line.scores else height * 3 / 4
     page.text(0, y + lower, line.below, size=TINY, color=GREY, va="center")
 
