@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from common.console import UserError
+from common.files import read_yaml
 from tests.conftest import ROOT
 from training.config import parse_preset, read_preset
 from training.protocols import Backtracking, PrecisionRecall
@@ -17,6 +20,7 @@ from training.sections import ALL_SPLITS
 
 # `reference` trains nothing; the data set of `mine` exists only with a user's pictures (tests/pipeline/test_mine.py).
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference", "mine"})
+OVERLAYS = sorted(path for path in (ROOT / "config/overlays").glob("*.yaml") if path.stem != "mine_gpu")
 ENDLESS: list[Any] = []
 ENDLESS.append(ENDLESS)  # as YAML's `&a [*a]`
 
@@ -24,6 +28,17 @@ ENDLESS.append(ENDLESS)  # as YAML's `&a [*a]`
 @pytest.fixture
 def demo() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_every_overlay_is_valid_on_the_preset_of_its_command(overlay: Path) -> None:
+    found = re.search(rf"--configfile (config/\w+\.yaml) config/overlays/{overlay.name}", overlay.read_text("utf-8"))
+    content = read_yaml(ROOT / found[1])
+    update_config(content, read_yaml(overlay))
+    preset = parse_preset(content, str(overlay))
+    for split in ALL_SPLITS:
+        for cell in preset.cells(split):
+            preset.run(*cell, split)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -20,11 +20,7 @@ ACROSS = 4  # panels in a row
 # Pixels.
 ROW, PANEL = 205, 130  # the height of a row, and of the axes in it
 HEAD, FOOT = 72, 80
-LEFT, GAP, RIGHT = (
-    LABEL + 68,
-    76,
-    8,
-)  # left of the first panel and between two: room for the numbers of the vertical axes
+LEFT, GAP, RIGHT = LABEL + 68, 76, 8  # left and between: room for the numbers of the vertical axes
 LOG_FROM = 30  # ratio of largest to smallest value from which a positive scalar gets a logarithmic axis
 SMALLEST = 0.002  # an axis that ends below has numbers like 4.5e-4, which do not reach into the next panel
 SMOOTH = 25  # the solid line is a moving average over this fraction of a training
