@@ -58,8 +58,14 @@ def lines(intake: dict[str, Any]) -> list[str]:
 
 
 def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
-    """All samples of a folder, uint8 (n, resolution, resolution, 3).  Raises `UserError` as `import_samples` does."""
-    return _read(folder, resolution, take=None)[0]
+    """All samples of a folder, uint8 (n, resolution, resolution, 3); the intake is printed.
+
+    Raises `UserError` as `import_samples` does.
+    """
+    images, intake, _ = _read(folder, resolution, take=None)
+    for line in lines(intake):
+        say(line)
+    return images
 
 
 def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.uint8], dict[str, Any], dict[str, str]]:

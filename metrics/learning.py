@@ -61,17 +61,19 @@ def main() -> None:
 def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
     """The content of a learning file: what was run, and `rows`, one for each checkpoint and metric.
 
-    The last step is a checkpoint too.  Raises `UserError` as `training.sampling.load_run` does, and if the run lacks a
-    checkpoint of the preset.
+    The last step is a checkpoint too.  Checkpoints that the preset does not ask for (any more) are left out.  Raises
+    `UserError` as `training.sampling.load_run` does, and if the run lacks a checkpoint of the preset.
     """
     from networks.lpips import LPIPS
-    from training.checkpoint import check_checkpoints
+    from training.checkpoint import check_checkpoints, checkpoint_steps
     from training.sampling import load_run
 
     record = read_sealed(folder / "run.json")
     check_checkpoints(record, folder, preset.training.checkpoints)
     seconds = {key: record[key] for key in ("seconds", "processor_seconds")}
-    checkpoints = [*record["checkpoints"], {"step": record["steps"], **seconds, "file": "model.safetensors"}]
+    asked = checkpoint_steps(record["steps"], preset.training.checkpoints)
+    checkpoints = [checkpoint for checkpoint in record["checkpoints"] if checkpoint["step"] in asked]
+    checkpoints.append({"step": record["steps"], **seconds, "file": "model.safetensors"})
     measured_by = Checkpoints(record, preset, LPIPS(preset.metrics.backtracking.net).to(device), device)
     rows = []
     for checkpoint in checkpoints:

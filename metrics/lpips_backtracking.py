@@ -31,7 +31,7 @@ class Backtracked:
 
     reconstruction: (k, C, H, W), nominally in [-1, 1].
     score: (k,) LPIPS.
-    start: (k,) LPIPS of the best restart before any step.
+    start: (k,) the lowest LPIPS of the restarts before any step.
     pooled: (k,) LPIPS at half the resolution; None if that is too small, or if the protocol pools anyway.
     z_norm: (k,) |z| / sqrt(d), about 1 under the prior: a large learning rate moves z away from it.
     """

@@ -146,9 +146,11 @@ def check_checkpoints(record: dict[str, Any], folder: Path, shares: Sequence[flo
     asked = checkpoint_steps(record["steps"], shares)
     exported = {checkpoint["step"] for checkpoint in record["checkpoints"]}
     if absent := {step for step in asked if passed is None or step <= passed} - exported:
+        state = record.get("run_hash", folder.name)
+        folders = "the folder" if folder.name == state else f"this folder and state/{state}"
         raise UserError(
             f"the run in {folder} has no weights of step {min(absent)}: `training.checkpoints` was changed after this "
-            "step; delete the folder to train it again, or restore the former value"
+            f"step; delete {folders} to train it again, or restore the former value"
         )
 
 

@@ -21,7 +21,7 @@ from data.datasets import Name, dataset_info
 from data.tasks import Layout, SuperResolution, Task
 from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
-from training.sections import MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
+from training.sections import POSITIVE, MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
 TASKS: dict[Any, type[BaseModel]] = {"super_resolution": SuperResolution, "layout": Layout}  # by kind
 # Folders of results/ that belong to no preset.
@@ -224,9 +224,7 @@ def _check_tasks(preset: Preset) -> None:
                 f"tasks.{task}.imbalance: {definition.dataset} has one right answer for each label map; remove the key"
             )
         if definition.kind == "super_resolution" and preset.resolution // definition.factor < 2:
-            raise UserError(
-                f"tasks.{task}.factor: {definition.factor} leaves under 2 of {preset.resolution} px; lower it"
-            )
+            raise UserError(f"tasks.{task}.factor: {definition.factor} leaves under 2 px; lower it")
     for name in preset.methods:
         there, key = (preset.tasks, "tasks") if is_conditional(name) else (preset.datasets, "datasets")
         if not there:
@@ -264,6 +262,8 @@ def method_config(method: str, values: dict[str, Any], place: str | None = None)
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{place}.{key}: the number must be finite, not {value!r}")
+        if (key in POSITIVE or key.endswith("_every")) and isinstance(value, int | float) and value <= 0:
+            raise UserError(f"{place}.{key}: the number must be above zero, not {value!r}")
         if key not in known:
             raise UserError(f"unknown configuration key {place}.{key}; {method} knows {', '.join(['steps', *known])}")
     try:

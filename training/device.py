@@ -50,7 +50,9 @@ def measuring_device(name: str, threads: int) -> torch.device:
 
 def check_gpu(name: str = "auto") -> None:
     """Raises `UserError` if a device of this name is no GPU; for trainings that need one (training.require_gpu)."""
-    if name == "cpu" or (name == "auto" and not torch.cuda.device_count()):
+    if name == "cpu":
+        raise UserError("--device cpu contradicts training.require_gpu of the preset; leave one of them out")
+    if name == "auto" and not torch.cuda.device_count():
         raise UserError(
             "training.require_gpu is set, but there is no GPU: `snakemake --cores 1 plan` estimates the hours on this "
             "CPU; a preset that fits a CPU is config/demo.yaml"

@@ -2,7 +2,7 @@
 
 A state is superseded if it belongs to this preset, the preset no longer asks for its run, no finished run in results/
 came from it, and no process uses it; also if an earlier version made it.  In case of doubt a state is kept: also that
-of an unfinished training which the same command with another overlay, or another folder of pictures, would resume.
+of an unfinished training of a row, seed or set that an overlay may add, or of another folder of pictures.
 """
 
 from __future__ import annotations

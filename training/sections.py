@@ -14,6 +14,8 @@ from training.protocols import Backtracking, BacktrackingProtocol, PrecisionReca
 Split = Literal["full", "train90", "train"]
 SPLITS: tuple[Split, ...] = ("full", "train90")  # of datasets
 ALL_SPLITS: tuple[Split, ...] = (*SPLITS, "train")  # of datasets and tasks
+# Settings of methods that must be above zero, as must all named `*_every`.
+POSITIVE = ("batch", "pool_batch", "microbatch", "pool_factor", "bn_latents", "learning_rate", "latent_dim", "nz")
 
 
 class Section(BaseModel):

@@ -138,7 +138,8 @@ def test_score_of_a_folder_needs_no_preset(
     assert (found["fid", "inception-clean"]["n_fake"], found["fid", "inception-clean"]["n_real"]) == (20, 16)
     expected = {"fid", "kid", "precision", "recall", "density", "coverage", "copy_rate", "vendi", "mode_distance"}
     assert expected <= {metric for metric, _ in found}
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert "photographs: samples found: 16, taken: 16" in told and "mine: warning: 20 of 20 samples (50x48" in told
     for protocol in ("inception-k5-n20", "inception-k5-nreal-d20"):
         assert re.search(rf"^recall +\S+ .* {protocol}$", printed, re.M)
 

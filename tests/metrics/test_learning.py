@@ -45,15 +45,15 @@ def features(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("split", ["full", "train90"])
-def test_each_checkpoint_and_the_last_step_are_measured(
+def test_each_checkpoint_of_the_preset_and_the_last_step_are_measured(
     split: str,
     workplace: Path,  # noqa: F811
     lpips_weights: None,
     features: None,
 ) -> None:
     (workplace / "data" / "raw").symlink_to(ROOT / "data" / "raw")
-    toy = preset(0.25, 0.5)
-    train(toy.run("openmoji_faces", "mixdl", 0, split), toy.training, RUN / split)
+    toy, one_more = preset(0.25, 0.5), preset(0.25, 0.5, 0.75)
+    train(toy.run("openmoji_faces", "mixdl", 0, split), one_more.training, RUN / split)
     measured = learning.measure(RUN / split, toy, torch.device("cpu"))
     write_sealed("learning.json", measured)
     collect_learning(["learning.json"], "learning.csv")
@@ -69,7 +69,8 @@ def test_each_checkpoint_and_the_last_step_are_measured(
 def test_a_run_without_a_checkpoint_of_the_preset_is_refused(workplace: Path) -> None:  # noqa: F811
     """It was trained before `training.checkpoints` was set: its curve would lack points without a word."""
     train(preset().run("openmoji_faces", "mixdl", 0, "full"), preset().training, RUN / "full")
-    with pytest.raises(UserError, match=r"full has no weights of step 6: `training\.checkpoints` was changed"):
+    told = r"full has no weights of step 6: `training\.checkpoints` was .*; delete this folder and state/\w{16} to"
+    with pytest.raises(UserError, match=told):
         learning.measure(RUN / "full", preset(0.5), torch.device("cpu"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.pipeline.conftest import copy_project, run_snakemake, status
+from tests.pipeline.conftest import assert_refused, copy_project, run_snakemake, status
 
 MANUAL = Path("data/manual/openmoji_animals")
 PREPARED = Path("data/prepared/32/openmoji_animals")
@@ -38,3 +38,14 @@ def test_a_truncated_image_is_named_and_the_folder_is_prepared_once_it_is_whole(
     os.utime(folder / "041.png", (1e9, 1e9))
     reasons = status(project, str(PREPARED / "manifest.json"))
     assert reasons["data/raw/openmoji_animals/fetched.json"] == "params changed", "another image with an older date"
+
+
+def test_settings_are_not_replaced_under_another_run(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project", downloads=False)
+    target, lock = "results/smoke/metrics.csv", project / ".snakemake/locks/0.output.lock"
+    (project / "results/smoke").mkdir(parents=True)
+    (project / "results/smoke/config.json").write_text('{"preset": "smoke"}')
+    lock.parent.mkdir(parents=True)
+    lock.write_text("results/smoke/samples/of_the_other_run.npz\n")
+    assert_refused(run_snakemake(project, target), "another run of the preset smoke has other settings; wait for it")
+    assert (project / "results/smoke/config.json").read_text() == '{"preset": "smoke"}'

@@ -74,7 +74,7 @@ def test_tasks_meet_conditional_methods_and_datasets_all_others() -> None:
         ),
         (
             {"tasks": {"a": {"kind": "super_resolution", "dataset": "openmoji_faces", "factor": 16}}},
-            "tasks.a.factor: 16 leaves under 2 of 16 px",
+            "tasks.a.factor: 16 leaves under 2 px; lower it",
         ),
         (
             {"tasks": {"openmoji_faces": {"kind": "layout", "dataset": "openmoji_people"}}},

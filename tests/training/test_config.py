@@ -65,6 +65,8 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
             float("nan"),
             r"fastgan.learning_rate: the number must be finite, not nan",
         ),
+        (("methods", "fastgan", "batch"), 0, r"methods.fastgan.batch: the number must be above zero, not 0"),
+        (("methods", "mixdl", "r1_every"), -1, r"methods.mixdl.r1_every: the number must be above zero, not -1"),
         (
             ("statistics",),
             {"reference": "gan"},

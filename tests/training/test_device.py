@@ -12,7 +12,7 @@ import torch
 from common.console import UserError
 from tests.conftest import ROOT
 from training import slots
-from training.device import device_for, equal_bits, memory_advice, pick_device
+from training.device import check_gpu, device_for, equal_bits, memory_advice, pick_device
 
 
 def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +22,10 @@ def test_an_absent_gpu_and_an_unknown_device_are_refused(monkeypatch: pytest.Mon
         pick_device("cuda")
     with pytest.raises(UserError, match=r"--device tpu: expected auto, cpu, cuda or cuda:N"):
         pick_device("tpu")
+    with pytest.raises(UserError, match=r"training\.require_gpu is set, but there is no GPU"):
+        check_gpu()
+    with pytest.raises(UserError, match=r"--device cpu contradicts training\.require_gpu of the preset"):
+        check_gpu("cpu")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match=r"--device cuda:5: .* sees 2 GPUs; use --device cuda:0 to cuda:1"):
         pick_device("cuda:5")

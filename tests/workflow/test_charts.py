@@ -34,17 +34,18 @@ def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
 def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     results, without = make(training={"checkpoints": [0.5]}), make()
     assert charts.learning(report.learning_points(results)) is None
-    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "split": "full", "step": 749}
+    row = {"dataset": "dots", "method": "mixdl", "seed": 0, "split": "full", "step": 750}
     row |= {"seconds": 9.0, "processor_seconds": 7.5, "run_hash": run_record("dots", "mixdl")["run_hash"]}
     row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean"}
     row["n_fake"] = 500
     others = {**row, "metric": "kid_std"}, {**row, "method": "control_real"}, {**row, "run_hash": "of an earlier run"}
+    others += ({**row, "step": 375},)  # a quarter, for which the preset does not ask
     pd.DataFrame([row, {**row, "step": 1500}, *others]).to_csv(results.folder / "learning.csv", index=False)
     curves = report.learning_points(results)
     shutil.copy(results.folder / "learning.csv", without.folder)
     assert report.learning_points(without).empty, "the preset keeps no checkpoints any more"
-    assert curves["step"].tolist() == [749, 1500], "neither controls nor what no table shows, nor replaced runs"
-    assert curves.iloc[0].tolist() == ["dots", "MixDL", 0, 749, 7.5, "FID ↓ (inception-clean)", 80.0]
+    assert curves["step"].tolist() == [750, 1500], "neither controls nor what no table shows, nor replaced runs"
+    assert curves.iloc[0].tolist() == ["dots", "MixDL", 0, 750, 7.5, "FID ↓ (inception-clean)", 80.0]
     table = checkpoints.checkpoints(results)
     assert checkpoints.samples(table) == "500 samples"
     assert table.loc[table["metric"] == "fid", "share"].tolist() == [0.5, 1.0]

@@ -103,6 +103,19 @@ def test_a_figure_without_pictures_prints_why(finished: Path, tmp_path: Path) ->
             assert image.size[0] > 100
 
 
+def test_saving_again_removes_pictures_that_may_no_longer_be_copied_and_withdrawn_runs(finished: Path) -> None:
+    """The README, which is written by hand, stays."""
+    folder = saved(finished)
+    (folder / "README.md").write_text("how it was measured")
+    assert "pictures/dots/training.webp" in files(folder)
+    forbid_copies(finished)
+    shutil.copytree(finished / "results/runs/dots/mixdl", finished / "results/runs/dots/withdrawn")
+    (finished / "results/tables/table9.md").write_text("of a preset that had this table")
+    names = files(saved(finished)).keys()
+    assert not [name for name in names if name.startswith("pictures/dots/") or "withdrawn" in name or "table9" in name]
+    assert {"README.md", "runs/dots/mixdl/seed0/full/run.json", "pictures/rings/training.webp"} <= names
+
+
 def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: Path) -> None:
     folder, out = saved(finished), tmp_path / "rendered"
     (out / "runs/withdrawn").mkdir(parents=True)

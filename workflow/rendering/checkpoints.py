@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from metrics.collect import TEXTS
@@ -12,7 +11,7 @@ COLUMNS = ["dataset", "method", "seed", "split", "step", "share", "seconds", "me
 
 
 def checkpoints(results: Results) -> pd.DataFrame:
-    """The rows of learning.csv of the preset's present runs, with the seconds that count; empty if it has none.
+    """The rows of learning.csv of the preset's present runs and shares, with the seconds that count; perhaps none.
 
     share: of the training's steps, as in the preset.  seconds: of the processor; of the clock for a training on a GPU.
     """
@@ -23,10 +22,10 @@ def checkpoints(results: Results) -> pd.DataFrame:
     frame = frame[frame["run_hash"].isin(list(runs)) & frame["method"].isin([row.id for row in results.generators])]
     on_gpu = frame["run_hash"].map(lambda name: bool(runs[name]["hardware"]["gpu"]))
     seconds = frame["seconds"].where(on_gpu, frame["processor_seconds"])
-    shares = np.array([*results.preset.training.checkpoints, 1.0])
-    passed = frame["step"] / frame["run_hash"].map(lambda name: runs[name]["steps"])
-    nearest = np.abs(passed.to_numpy()[:, None] - shares).argmin(axis=1)
-    return frame.assign(seconds=seconds, share=shares[nearest])[COLUMNS]
+    shares = [*results.preset.training.checkpoints, 1.0]
+    asked = {(name, max(1, round(share * run["steps"]))): share for name, run in runs.items() for share in shares}
+    share = pd.Series(zip(frame["run_hash"], frame["step"], strict=True), frame.index).map(asked)
+    return frame.assign(seconds=seconds, share=share).dropna(subset="share")[COLUMNS]
 
 
 def samples(table: pd.DataFrame) -> str:

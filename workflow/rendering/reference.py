@@ -21,16 +21,8 @@ from workflow.rendering import answers, figures, multimodal, notation, published
 from workflow.rendering.contents import figures_of
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
-RECORDS = (
-    "metrics.csv",
-    "learning.csv",
-    "codes.csv",
-    "config.json",
-    "runs/**/run.json",
-    "runs/**/history.csv",
-    DUPLICATES.format(dataset="*"),
-)
-RENDERED = ("tables/*", "statistics.*", *(f"figures/{name}.*" for name in figures.DIAGRAMS))
+RECORDS = ("metrics.csv", "codes.csv", "config.json", DUPLICATES.format(dataset="*"))
+OF_RUNS = ("run.json", "history.csv")
 OF_TASKS = ("figures/figure4.*", "figures/figure5.*", "multimodal.html", "report.html")
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
@@ -38,7 +30,8 @@ SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 def save(results: Results, out: Path) -> None:
     """Copy a preset's numbers, each training's record, tables and curves, and write the report.
 
-    Pictures are those of the data sets whose licence allows copies; the pages of tasks need that all allow it.
+    What an earlier call left in `out` is removed: a run may have been withdrawn, and a licence corrected.  Pictures
+    are those of the data sets whose licence allows copies; the pages of tasks need that all allow it.
     """
     paths = {name: results.prepared / name / "manifest.json" for name in results.datasets}
     used = {name for split in SPLITS for name, _, _ in results.preset.cells(split)}
@@ -47,7 +40,10 @@ def save(results: Results, out: Path) -> None:
     shareable = [name for name, path in manifests.items() if read_json(path)["shareable"]]
     sheets = [pattern.format(dataset=name) for name in shareable for pattern in SHEETS]
     of_tasks = OF_TASKS if len(shareable) == len(manifests) else ()
-    _copy(results.folder, out, (*RECORDS, *RENDERED, *sheets, *of_tasks))
+    _clear(out)
+    runs = [f"runs/{run['dataset']}/{run['method']}/seed{run['seed']}/{run['split']}" for run in results.runs]
+    of_runs = [f"{run}/{name}" for run in runs for name in OF_RUNS]
+    _copy(results.folder, out, (*RECORDS, *of_runs, *_rendered(results), *sheets, *of_tasks))
     for name in manifests:
         _copy(results.prepared, out / "prepared", (f"{name}/manifest.json",))
     if results.preset.datasets:
@@ -63,11 +59,11 @@ def render(saved: Path, out: Path) -> None:
 
     Figures that show images are copied; for one that was not saved, a figure with the reason is drawn.
     """
-    for name in ("runs", "prepared", "metrics", "figures", "pictures", "tables"):
-        shutil.rmtree(out / name, ignore_errors=True)  # remove files of an earlier call
+    _clear(out)
     sheets = (pattern.format(dataset="*") for pattern in SHEETS)
-    directions = f"tables/{multimodal.DIRECTIONS}"
-    _copy(saved, out, (*RECORDS, "README.md", "figures/*", directions, "prepared/*/manifest.json", *sheets))
+    of_runs = (f"runs/**/{name}" for name in OF_RUNS)
+    others = ("learning.csv", f"tables/{multimodal.DIRECTIONS}", "README.md", "figures/*", "prepared/*/manifest.json")
+    _copy(saved, out, (*RECORDS, *of_runs, *others, *sheets))
     results = open_results(out)
     if results.preset.datasets:
         _render(results, out)
@@ -90,6 +86,23 @@ def _render(results: Results, out: Path) -> None:
         if name in figures.DIAGRAMS or not (png.exists() and pdf.exists()):
             figures.draw(name, results, png, pdf)
     write_text(out / "report.html", report.page(results))
+
+
+def _rendered(results: Results) -> list[str]:
+    """Tables, statistics and diagrams that the preset has."""
+    numbered = [f"tables/table{number}.*" for number in tables.filled(results)]
+    of_tasks = [*(f"tables/{name}.*" for name in answers.filled(results.preset)), f"tables/{multimodal.DIRECTIONS}"]
+    diagrams = [f"figures/{name}.*" for name in figures_of(results.preset) if name in figures.DIAGRAMS]
+    learning = ["learning.csv"] if results.preset.training.checkpoints else []
+    return [*numbered, *of_tasks, *diagrams, *learning, "tables/published.*", "statistics.*"]
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier call wrote."""
+    for name in ("runs", "prepared", "metrics", "figures", "pictures", "tables"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("learning.csv", "report.html", "multimodal.html"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path, patterns: tuple[str, ...]) -> None:

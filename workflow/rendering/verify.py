@@ -13,6 +13,7 @@ with each other, and each run is listed with its commit and whether its sources 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -161,8 +162,8 @@ class Chain(Links):
         self.link("metrics.csv", self.folder / "metrics.csv", lambda path: _same_text(path, to_csv(files)))
         for file in files:
             self.link("metric files", file, self._metric)
-        if (learning := self.folder / "learning.csv").exists():
-            files = [self.folder / name for name in learning_files(self.results.preset)]
+        files = [self.folder / name for name in learning_files(self.results.preset)]
+        if files and (learning := self.folder / "learning.csv").exists():
             self.link("learning.csv", learning, lambda path: _same_text(path, learning_csv(files)))
             for file in files:
                 self.link("metric files", file, self._metric)
@@ -183,8 +184,7 @@ class Chain(Links):
 
     def _features(self, path: Path) -> None:
         meta = sample_meta(path)
-        weights = self.raw / "weights" / f"{meta['network']}.safetensors"
-        _same(weights, meta["weights"], path)
+        _same(self.raw / "weights" / f"{meta['network']}.safetensors", meta["weights"], path)
         dataset, *of_samples = path.relative_to(self.folder / "features" / meta["network"]).parts
         if of_samples == ["real.npz"]:
             _same(self.prepared / dataset / "images.npy", meta["source"], path)
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="results/<preset>, or folders of results/reference")
     arguments = parser.parse_args()
     broken = 0
-    for folder in arguments.results:
+    for folder in (Path(os.path.relpath(given)) for given in arguments.results):  # as the metric files name it
         results = open_results(folder)
         links = SavedLinks(results) if results.prepared.parent == folder else Chain(results)
         links.walk()

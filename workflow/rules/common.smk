@@ -4,12 +4,11 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 from common.console import explained
-from common.files import read_yaml, write_json, write_text
+from common.files import read_json, read_yaml, write_json, write_text
 from common.hashing import digest
 from data.datasets import dataset_info
 from training.config import parse_preset
@@ -54,6 +53,17 @@ def check_writable():
     folder = next(path for path in (Path(P), *Path(P).parents) if path.exists())
     if not os.access(folder, os.W_OK):
         sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
+
+
+def check_alone(asked):
+    """Jobs read CONFIG: end before it is replaced under those of another run.  asked: its new content."""
+    without_command = {"command": ""}  # two commands may make different targets of one configuration
+    others = len(list(Path(".snakemake/locks").glob("*.output.lock"))) > 1
+    if others and Path(CONFIG).is_file() and read_json(CONFIG) | without_command != json.loads(asked) | without_command:
+        sys.exit(
+            f"error: another run of the preset {PRESET.preset} has other settings; wait for it, or give these settings "
+            "another name (preset:).  If there is none, run this command with --unlock, and again without"
+        )
 
 
 def makes_results():
@@ -110,9 +120,11 @@ onstart:
     check_externals()
     for note in too_few(PRESET, datasets_in_use()) + unused_externals():
         print(f"note: {note}", file=sys.stderr)
-    write_text(ASKED, PRESET.model_dump_json(indent=2))
+    asked = PRESET.model_dump_json(indent=2)
+    write_text(ASKED, asked)
     if makes_results():
-        shutil.copyfile(ASKED, CONFIG)
+        check_alone(asked)
+        write_text(CONFIG, asked)
         write_json(UNUSED, unused_externals())
         if OWN_PICTURES:
             write_json(INTAKE, intake())
