@@ -173,7 +173,7 @@ def training_step(name: str, steps: int = 20) -> Sides:
     run = read_preset("field").run(DATASET, name, 0, "full")
     method = build(run, load(DATASET, run.resolution)[0], torch.device("cpu"))
     assert isinstance(method, IMLE)
-    package = package_lpips(method)
+    package = package_lpips(method.distance.perceptual)
 
     def their_distance(indices: Tensor) -> Tensor:
         samples, images = method.generate_raw(method.assigned[indices]), method.images[indices]
@@ -183,17 +183,17 @@ def training_step(name: str, steps: int = 20) -> Sides:
     return partial(train, method, method.sample_distance, steps), partial(train, method, their_distance, steps)
 
 
-def package_lpips(method: IMLE) -> nn.Module:
+def package_lpips(ours: LPIPS) -> nn.Module:
     """The package's LPIPS with the convolutions that we fetch, because the package downloads its own from the web."""
     import lpips
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it uses deprecated names of torchvision
-        package: nn.Module = lpips.LPIPS(net=method.config.perceptual, pnet_rand=True, verbose=False)
+        package: nn.Module = lpips.LPIPS(net=ours.net, pnet_rand=True, verbose=False)
     convolutions = [layer for layer in package.get_submodule("net").modules() if isinstance(layer, nn.Conv2d)]
     for index, layer in enumerate(convolutions):
         for name in ("weight", "bias"):
-            layer.get_parameter(name).data.copy_(method.distance.perceptual.get_buffer(f"conv{index}_{name}"))
+            layer.get_parameter(name).data.copy_(ours.get_buffer(f"conv{index}_{name}"))
     return package.requires_grad_(False)
 
 

@@ -15,7 +15,6 @@ import io
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -40,8 +39,8 @@ def _paths(name: str) -> tuple[Path, Path]:
 # Loading
 
 
-def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
-    """The tensors of network `name`, float32, on `device`.
+def load_tensors(name: str) -> Tensors:
+    """The tensors of network `name`, float32, on the CPU.
 
     Raises `UserError` if they were not fetched, or if the file is not the recorded one, with both digests.
     """
@@ -52,7 +51,7 @@ def load_tensors(name: str, device: torch.device | str = "cpu") -> Tensors:
             f"{path} is damaged (it has sha256 {actual}, but {expected} was recorded): {_fetch_again(name)}"
         )
     try:
-        return load_file(path, device=str(device))
+        return load_file(path)
     except SafetensorError as error:  # for example a pickle whose digest is recorded: it is not unpickled
         raise UserError(f"{path} is not a safetensors file ({error}): {_fetch_again(name)}") from None
 

@@ -207,14 +207,14 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     return found
 
 
-def outdated_notice(state: Path = Path("state")) -> str | None:
+def outdated_notice() -> str | None:
     """One sentence about states that an earlier version of this program left, or None if there are none."""
     mark = f'"format": {FORMAT}'.encode()  # searched, not parsed: a damaged file must not stop every command
-    folders = [path.parent for path in state.glob("*/identity.json") if mark not in path.read_bytes()]
+    folders = [path.parent for path in Path("state").glob("*/identity.json") if mark not in path.read_bytes()]
     if not folders:
         return None
     return (
-        f"note: {len(folders)} folders in {state}/ hold trainings of an earlier version of this program, which cannot "
+        f"note: {len(folders)} folders in state/ hold trainings of an earlier version of this program, which cannot "
         "be resumed and are not used; `snakemake --cores 1 prune_now` removes them"
     )
 

@@ -54,7 +54,6 @@ def extract(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} <= {"archive", "target"}
 
 
-@pytest.mark.parametrize("pack", PACKERS)
 @pytest.mark.parametrize(
     ("names", "folders", "bundle", "taken"),
     [
@@ -70,9 +69,9 @@ def extract(tmp_path: Path):
         ("readme.txt", "", 0, None),
     ],
 )
-def test_layouts(extract, pack, names: str, folders: str, bundle: int, taken: str | None) -> None:
+def test_layouts(extract, names: str, folders: str, bundle: int, taken: str | None) -> None:
     """A set of two images: what is recognised, and that nothing is guessed."""
-    arguments = (pack(dict.fromkeys(names.split(), PIXELS)), 2, tuple(folders.split()), bool(bundle))
+    arguments = (zipped(dict.fromkeys(names.split(), PIXELS)), 2, tuple(folders.split()), bool(bundle))
     if taken is None:
         with pytest.raises(UnknownLayout, match="the archive has no single folder"):
             extract(*arguments)

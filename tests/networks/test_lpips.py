@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.cases import package_lpips
 from common.console import UserError
 from networks.lpips import LPIPS
 from networks.weights import fetch
@@ -34,27 +33,10 @@ def waves(side: int = 64) -> tuple[Tensor, Tensor]:
     return one[None].float(), other[None].float()
 
 
-def reference(ours: LPIPS) -> nn.Module:
-    """The package's own module, with the same convolutions; its linear heads come with the package."""
-    import networks.torchvision_compat  # noqa: F401
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision's deprecations
-        import lpips
-
-        module = lpips.LPIPS(net=ours.net, pnet_rand=True, verbose=False)
-    convolutions = [layer for layer in module.net.modules() if isinstance(layer, nn.Conv2d)]
-    with torch.no_grad():
-        for index, layer in enumerate(convolutions):
-            layer.weight.copy_(ours.get_buffer(f"conv{index}_weight"))
-            layer.bias.copy_(ours.get_buffer(f"conv{index}_bias"))
-    return module
-
-
 @pytest.mark.parametrize("net", NETS)
 def test_equals_the_lpips_package(lpips, net: str) -> None:
     """Values and gradients within 1e-5 of the largest, also on images that are not square; and so do embeddings."""
-    ours, theirs = lpips[net], reference(lpips[net])
+    ours, theirs = lpips[net], package_lpips(lpips[net])
     for height, width in [(64, 64), (32, 57)] if net == "alex" else [(32, 47)]:
         y = images(2, height, width, seed=1)
         results = []

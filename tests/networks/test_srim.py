@@ -66,8 +66,3 @@ def test_after_the_projection_the_area_average_is_the_input(keys: dict[str, Any]
         assert (F.adaptive_avg_pool2d(image, 4) - small).abs().max() < 1e-5
     network.projection = False
     assert (F.adaptive_avg_pool2d(network(small, z, noise)[-1], 4) - small).abs().max() > 1e-2
-
-
-def test_levels_that_do_not_divide_the_doublings_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 levels cannot enlarge 8 times"):
-        SRIM(side=4, factor=8, **{**DENSE, "levels": 2})

@@ -30,8 +30,8 @@ NAMELESS = "import pwd\ndef unknown(number):\n    raise KeyError(number)\npwd.ge
 def project(tmp_path_factory: pytest.TempPathFactory, downloads: None) -> Path:
     """The project in a folder that a shell must quote, with an environment whose Python has only its long name."""
     folder = copy_project(tmp_path_factory.mktemp("machine") / 'it\'s "my" $folder')
-    shutil.copytree(ROOT / "results/reference/demo", folder / "results/reference/demo")
-    (folder / "config/reference.yaml").write_text("reference: [demo]")
+    shutil.copytree(ROOT / "results/reference/multimodal_tuning", folder / "results/reference/multimodal_tuning")
+    (folder / "config/reference.yaml").write_text("reference: [multimodal_tuning]")
     (folder / "nameless").mkdir()
     (folder / "nameless/sitecustomize.py").write_text(NAMELESS)
     own = folder / ".venv" / "bin" / "python3.11"
@@ -59,7 +59,7 @@ def test_a_job_needs_no_active_environment_and_no_home(project: Path) -> None:
 
 
 def test_a_script_job_needs_no_active_environment_and_no_home(project: Path) -> None:
-    report = "results/rendered/demo/report.html"
+    report = "results/rendered/multimodal_tuning/report.html"
     done = run(project, report, "--configfile", "config/reference.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / report).exists()

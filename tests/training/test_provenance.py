@@ -11,10 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from common.console import UserError
 from training import provenance
 from training.cost import finish
-from training.device import check_gpu
 from training.provenance import git_state, hardware, mixed_devices, peak_memory_mb, segment
 
 CPU = torch.device("cpu")
@@ -80,10 +78,7 @@ def test_macos_has_neither_an_affinity_nor_proc(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=3 * 2**20))  # bytes there
     found = hardware(CPU)
     assert (found["cpu"], found["cores"], peak_memory_mb(CPU)) == ("Apple M2", 8, 3)
     assert "in 60 minutes, with 4 trainings at a time" in finish([2.0] * 4, 0, threads=2)
-    with pytest.raises(UserError, match="there is no GPU"):
-        check_gpu()

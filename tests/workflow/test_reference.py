@@ -49,12 +49,20 @@ def saved(root: Path) -> Path:
     return root / "saved"
 
 
+@pytest.fixture(scope="module")
+def kept(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is saved of the results, with its page."""
+    folder = tmp_path_factory.mktemp("kept") / "saved"
+    reference.save(open_at(rendered), folder)
+    return folder
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_pictures_are_saved_where_every_licence_allows_it(finished: Path) -> None:
-    names = files(saved(finished))
+def test_pictures_are_saved_where_every_licence_allows_it(kept: Path) -> None:
+    names = files(kept)
     assert {"figures/figure2.png", "figures/curves.png", "report.html", "metrics.csv"} <= names.keys()
     assert {"pictures/dots/about.json", "pictures/rings/vanilla_imle/samples.webp"} <= names.keys()
 
@@ -79,10 +87,14 @@ def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> 
     assert "no licence allows copies of these photographs" in page
 
 
-def test_rendering_gives_the_saved_tables_curves_and_page_byte_for_byte(finished: Path, tmp_path: Path) -> None:
-    folder = saved(finished)
-    reference.render(folder, tmp_path / "rendered")
-    before, after = files(folder), files(tmp_path / "rendered")
+def test_rendering_gives_the_saved_tables_curves_and_page_byte_for_byte(kept: Path, tmp_path: Path) -> None:
+    """And nothing of an earlier rendering stays."""
+    (tmp_path / "rendered/runs/withdrawn").mkdir(parents=True)
+    (tmp_path / "rendered/figures").mkdir()
+    (tmp_path / "rendered/figures/figure3.png").write_text("of an earlier rendering")
+    reference.render(kept, tmp_path / "rendered")
+    assert not (tmp_path / "rendered/runs/withdrawn").exists()
+    before, after = files(kept), files(tmp_path / "rendered")
     same = [name for name in before if name.startswith(("tables/", "figures/", "pictures/", "report.html"))]
     assert len(same) > 30
     assert [name for name in same if before[name] != after[name]] == []
@@ -114,24 +126,6 @@ def test_saving_again_removes_pictures_that_may_no_longer_be_copied_and_withdraw
     names = files(saved(finished)).keys()
     assert not [name for name in names if name.startswith("pictures/dots/") or "withdrawn" in name or "table9" in name]
     assert {"README.md", "runs/dots/mixdl/seed0/full/run.json", "pictures/rings/training.webp"} <= names
-
-
-def test_what_an_earlier_rendering_left_does_not_stay(finished: Path, tmp_path: Path) -> None:
-    folder, out = saved(finished), tmp_path / "rendered"
-    (out / "runs/withdrawn").mkdir(parents=True)
-    (out / "figures").mkdir()
-    (out / "figures/figure3.png").write_text("a placeholder of another day")
-    reference.render(folder, out)
-    assert not (out / "runs/withdrawn").exists()
-    assert (out / "figures/figure3.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.fixture(scope="module")
-def kept(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is saved of the results, with its page."""
-    folder = tmp_path_factory.mktemp("kept") / "saved"
-    reference.save(open_at(rendered), folder)
-    return folder
 
 
 def links(folder: Path) -> SavedLinks:

@@ -51,10 +51,6 @@ def test_it_is_well_formed(html):
     assert Page(html).stack == []
 
 
-def test_it_is_the_same_when_rendered_again(illustrated, html):
-    assert report.page(open_at(illustrated)) == html
-
-
 def test_it_loads_nothing(html):
     """No element fetches anything: every picture is a data URI, every link a place on the page or a run.json."""
     for tag, attributes in Page(html).tags:
