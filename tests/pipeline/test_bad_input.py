@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -42,10 +43,11 @@ def test_a_truncated_image_is_named_and_the_folder_is_prepared_once_it_is_whole(
 
 def test_settings_are_not_replaced_under_another_run(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project", downloads=False)
-    target, lock = "results/smoke/metrics.csv", project / ".snakemake/locks/0.output.lock"
-    (project / "results/smoke").mkdir(parents=True)
-    (project / "results/smoke/config.json").write_text('{"preset": "smoke"}')
+    settings, lock = project / "results/smoke/config.json", project / "results/smoke/logs/running"
     lock.parent.mkdir(parents=True)
-    lock.write_text("results/smoke/samples/of_the_other_run.npz\n")
-    assert_refused(run_snakemake(project, target), "another run of the preset smoke has other settings; wait for it")
-    assert (project / "results/smoke/config.json").read_text() == '{"preset": "smoke"}'
+    settings.write_text('{"preset": "smoke"}')
+    with lock.open("a") as running:
+        fcntl.flock(running, fcntl.LOCK_SH)
+        done = run_snakemake(project, "results/smoke/metrics.csv")
+    assert_refused(done, "a running command has other settings of the preset smoke; wait for it, or give")
+    assert settings.read_text() == '{"preset": "smoke"}'

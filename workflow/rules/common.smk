@@ -1,10 +1,12 @@
 # The preset, the paths of its files, and what happens before and after a run.
+import fcntl
 import importlib.util
 import json
 import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from common.console import explained
@@ -55,15 +57,28 @@ def check_writable():
         sys.exit(f"error: {folder} cannot be written to; set permissions or mount it writable, then run again")
 
 
-def check_alone(asked):
-    """Jobs read CONFIG: end before it is replaced under those of another run.  asked: its new content."""
+def settle(asked):
+    """Write CONFIG, which jobs read; end instead if a running command of this preset has other settings.
+
+    asked: its content.  The lock is held until this process ends.  Snakemake's own locks are no sign: the first of two
+    commands that ends removes those of both.
+    """
+    global RUNNING
+    RUNNING = open(f"{P}/logs/running", "a")
     without_command = {"command": ""}  # two commands may make different targets of one configuration
-    others = len(list(Path(".snakemake/locks").glob("*.output.lock"))) > 1
-    if others and Path(CONFIG).is_file() and read_json(CONFIG) | without_command != json.loads(asked) | without_command:
+    other = Path(CONFIG).is_file() and read_json(CONFIG) | without_command != json.loads(asked) | without_command
+    try:
+        fcntl.flock(RUNNING, fcntl.LOCK_EX | fcntl.LOCK_NB if other else fcntl.LOCK_SH)
+    except BlockingIOError:
         sys.exit(
-            f"error: another run of the preset {PRESET.preset} has other settings; wait for it, or give these settings "
-            "another name (preset:).  If there is none, run this command with --unlock, and again without"
+            f"error: a running command has other settings of the preset {PRESET.preset}; wait for it, or give these "
+            "settings another name: --config preset=NAME"
         )
+    except OSError:  # a file system without locks
+        pass
+    write_text(CONFIG, asked)
+    with suppress(OSError):
+        fcntl.flock(RUNNING, fcntl.LOCK_SH)
 
 
 def makes_results():
@@ -123,8 +138,7 @@ onstart:
     asked = PRESET.model_dump_json(indent=2)
     write_text(ASKED, asked)
     if makes_results():
-        check_alone(asked)
-        write_text(CONFIG, asked)
+        settle(asked)
         write_json(UNUSED, unused_externals())
         if OWN_PICTURES:
             write_json(INTAKE, intake())
