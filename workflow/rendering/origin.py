@@ -43,7 +43,8 @@ def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, 
     rows = [*results.ranked, *results.answerers]
     counts = [(dataset_title(name), results.manifest(name).get("count")) for name in results.datasets]
     images = ", ".join(f"{title} ({count} images)" if count else title for title, count in counts)
-    seeds = f"seed{'s' * (len(preset.seeds) > 1)} {', '.join(map(str, preset.seeds))}"
+    numbers = sorted({record["seed"] for record in records}) or preset.seeds
+    seeds = f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
     found = [
         ("Images", f"{images}, {preset.resolution} × {preset.resolution} px"),
         ("Methods", ", ".join(row.title for row in rows if row.id in measured)),
