@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from common.console import UserError, say
 from common.files import atomic_path
@@ -47,25 +50,35 @@ def import_samples(folder: Path, resolution: int, out: Path, take: int | None = 
         np.savez(temporary, images=images, meta=np.array(json.dumps(meta)))
 
 
-def lines(intake: dict[str, Any]) -> list[str]:
+def lines(intake: dict[str, Any], what: str = "samples") -> list[str]:
     """The intake in sentences: found and taken, then what was left out and why, then warnings."""
     place = intake["folder"]
     return [
-        f"{place}: samples found: {intake['found']}, taken: {intake['taken']}",
+        f"{place}: {what} found: {intake['found']}, taken: {intake['taken']}",
         *(f"{place}: left out: {sentence}" for sentence in intake["left_out"]),
         *(f"{place}: warning: {sentence}" for sentence in intake["warnings"]),
     ]
 
 
-def read_samples(folder: Path, resolution: int) -> NDArray[np.uint8]:
+def read_samples(folder: Path, resolution: int, what: str = "samples") -> NDArray[np.uint8]:
     """All samples of a folder, uint8 (n, resolution, resolution, 3); the intake is printed.
 
+    what: "images" for training images, which may well be JPEG, oblong or small: without the warnings.
     Raises `UserError` as `import_samples` does.
     """
     images, intake, _ = _read(folder, resolution, take=None)
-    for line in lines(intake):
+    for line in lines(intake if what == "samples" else {**intake, "warnings": []}, what):
         say(line)
     return images
+
+
+def first_side(folder: Path) -> int:
+    """The shorter side in pixels of the first sample of a folder.  Raises `UserError` as `import_samples` does."""
+    found = survey(folder)
+    if found.archive is None:
+        return min(_decode(found.images[0], None).size)
+    with _array(found.archive) as (_, _, (_, height, width, _)):
+        return min(height, width)
 
 
 def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.uint8], dict[str, Any], dict[str, str]]:
@@ -77,10 +90,7 @@ def _read(folder: Path, resolution: int, take: int | None) -> tuple[NDArray[np.u
     files = contents(folder)
     originals = Originals()
     if found.archive:
-        try:
-            images, n = _from_archive(found.archive, resolution, take, originals)
-        except (SourceError, BadImage) as error:
-            raise UserError(f"{found.archive} cannot be read ({error}); write it with numpy.savez") from None
+        images, n = _from_archive(found.archive, resolution, take, originals)
     else:
         n = len(found.images)
         images = _decoded(found.images[:take], resolution, folder, originals)
@@ -98,12 +108,16 @@ def _decoded(files: list[Path], resolution: int, folder: Path, originals: Origin
     images = _empty(len(files), resolution, folder)
     for index, file in enumerate(files):
         notes: list[str] = []
-        try:
-            images[index] = np.asarray(to_square(decode(file, notes=notes), resolution))
-        except BadImage as error:
-            raise UserError(f"{file} {error}; replace or remove it") from None
+        images[index] = np.asarray(to_square(_decode(file, notes), resolution))
         originals.add(file, notes)
     return images
+
+
+def _decode(file: Path, notes: list[str] | None) -> Image.Image:
+    try:
+        return decode(file, notes=notes)
+    except BadImage as error:
+        raise UserError(f"{file} {error}; replace or remove it") from None
 
 
 def _empty(n: int, resolution: int, place: Path | str) -> NDArray[np.uint8]:
@@ -115,21 +129,40 @@ def _empty(n: int, resolution: int, place: Path | str) -> NDArray[np.uint8]:
 
 
 def _from_archive(path: Path, resolution: int, take: int | None, originals: Originals) -> tuple[NDArray[np.uint8], int]:
-    """The first `take` images of the archive's array, and how many it has."""
-    for key in ARRAYS:
-        for member in members(path):
-            if member.name == f"{key}.npy":
-                with member.open() as stream:
-                    return _resized(stream, resolution, f"{path}: {key}", take, originals)
+    """The first `take` images of the archive, and how many it has.
+
+    They are read one by one, so that a header that states a false size cannot exhaust the memory.
+    """
+    with _array(path) as (name, stream, (n, height, width, _)):
+        taken = n if take is None else min(n, take)
+        originals.sizes[width, height] = taken
+        images = _empty(taken, resolution, f"{path}: {name}")
+        with as_source_error():
+            for index in range(taken):
+                image = Image.frombytes("RGB", (width, height), stream.read(height * width * 3))
+                images[index] = np.asarray(to_square(image, resolution))
+    return images, n
+
+
+@contextmanager
+def _array(path: Path) -> Iterator[tuple[str, IO[bytes], tuple[int, ...]]]:
+    """The archive's array of images: its name, a stream of its bytes and its shape (n, height, width, 3)."""
+    try:
+        for name in ARRAYS:
+            for member in members(path):
+                if member.name == f"{name}.npy":
+                    with member.open() as stream:
+                        yield name, stream, _shape(stream, f"{path}: {name}")
+                    return
+    except SourceError as error:
+        raise UserError(f"{path} cannot be read ({error}); write it with numpy.savez") from None
+    except BadImage as error:
+        raise UserError(f"{path}: each image {error}") from None
     raise UserError(f"{path} holds no array named {', '.join(ARRAYS)}; write it with numpy.savez(path, images=...)")
 
 
-def _resized(
-    stream: IO[bytes], resolution: int, what: str, take: int | None, originals: Originals
-) -> tuple[NDArray[np.uint8], int]:
-    """One array of an .npz, read image by image, so that a false header cannot exhaust the memory."""
-    from PIL import Image
-
+def _shape(stream: IO[bytes], what: str) -> tuple[int, ...]:
+    """Read the header of an .npy.  Raises `UserError` for another kind of array, and `BadImage` for its size."""
     with as_source_error():
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -137,13 +170,5 @@ def _resized(
     if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or min(shape) < 1 or in_columns:
         order = " in Fortran order" if in_columns else ""
         raise UserError(f"{what} must be uint8 (n, height, width, 3) in 0..255, not {dtype} {shape}{order}")
-    n, height, width, _ = shape
-    refuse_size(width, height)
-    taken = n if take is None else min(n, take)
-    originals.sizes[width, height] = taken
-    images = _empty(taken, resolution, what)
-    with as_source_error():
-        for index in range(taken):
-            image = Image.frombytes("RGB", (width, height), stream.read(height * width * 3))
-            images[index] = np.asarray(to_square(image, resolution))
-    return images, n
+    refuse_size(shape[2], shape[1])
+    return shape

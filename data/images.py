@@ -18,6 +18,7 @@ JOINERS = "\u200c\u200d"  # between letters of Persian and parts of emoji
 MAX_IMAGE_BYTES = 64 * 2**20  # of a file: some decoders read the whole file first
 MIN_SIDE = 16  # pixels; smaller images have too little detail to learn from
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any set here: decompression bombs are refused by their header
+MAX_RATIO = 100  # of the sides: a longer strip would be huge when its shorter side is enlarged
 RESIZE = "PIL bilinear with antialiasing, shorter side to the resolution, then centre crop"
 
 
@@ -99,11 +100,13 @@ def _opened(path: Path) -> ImageFile.ImageFile:
 
 
 def refuse_size(width: int, height: int) -> None:
-    """Raise `BadImage` for more than MAX_PIXELS pixels or a side below MIN_SIDE."""
+    """Raise `BadImage` for more than MAX_PIXELS pixels, a side below MIN_SIDE, or one side MAX_RATIO times the other."""
     if width * height > MAX_PIXELS:
         raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
         raise BadImage(f"is {width}x{height} pixels, but each side must have at least {MIN_SIDE}")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise BadImage(f"is {width}x{height} pixels: one side is more than {MAX_RATIO} times as long as the other")
 
 
 def to_square(image: Image.Image, resolution: int, filter: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:

@@ -240,7 +240,8 @@ def _changes(image: ImageFile.ImageFile, notes: list[str]) -> Iterator[str]:
         yield "turned upright by the EXIF orientation"
     if getattr(image, "n_frames", 1) > 1:
         yield "several frames or pages, only the first taken"
-    if image.has_transparency_data:
+    opaque = "A" in image.getbands() and image.getchannel("A").getextrema()[0] == 255
+    if image.has_transparency_data and not opaque:
         yield "transparent parts set on white"
     if "icc_profile" in image.info and not any(note.startswith(UNUSED_PROFILE) for note in notes):
         yield "has a colour profile, converted to sRGB"
@@ -258,7 +259,7 @@ def _copy_name(index: int, path: str) -> str:
 
 
 def _entry(place: Path) -> Record:
-    """The dataset's entry in the registry.  Its title has no characters that are special in LaTeX or HTML."""
+    """The dataset's entry in the registry."""
     name = unicodedata.normalize("NFC", place.name)  # macOS stores an accent apart from its letter
     title = " ".join(re.sub(r"[^\w .,()-]", " ", name).split())[:40] or "own pictures"
     return {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FEATURES_EXAMPLES = """examples:
   python -m metrics features --images data/prepared/32/openmoji_faces/images.npy --out real.npz
-  python -m metrics features --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --limit 200 --out fake.npz
+  python -m metrics features --samples results/demo/samples/openmoji_faces/fastgan/seed0.npz --out fake.npz
   python -m metrics features --samples samples.npz --network vgg16fc2 --device cuda --out fake.npz
 """
 EVALUATE_EXAMPLES = """examples:
@@ -70,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument(
         "--network", default="inception", help=f"one of {', '.join(FEATURE_NETWORKS)} (default: inception)"
     )
-    features.add_argument("--limit", type=positive, help="take the first LIMIT images (default: all)")
     features.add_argument("--batch", type=positive, default=32, help="images at a time; bounds memory (default: 32)")
     features.add_argument("--out", type=Path, required=True, help="the feature file (.npz) to write")
     add_threads(features)
@@ -132,7 +131,7 @@ def _features(arguments: argparse.Namespace) -> None:
     _refuse_other_sources(source, described)
     device = measuring_device(arguments.device, arguments.threads)
     with memory_advice(f"{arguments.network} features", _less_memory(arguments.batch)):
-        values = features.extract(images[: arguments.limit], arguments.network, arguments.batch, device)
+        values = features.extract(images, arguments.network, arguments.batch, device)
     features.save(arguments.out, values, arguments.network, source, described)
 
 

@@ -22,6 +22,7 @@ from common.console import UserError, add_config, add_device, add_threads, run
 from common.files import atomic_path, read_sealed, write_sealed
 from common.hashing import sha256_file
 from data.tasks import Examples, SuperResolution, TaskKind, load_task
+from metrics.rows import Row
 from training.config import Preset, read_preset
 from training.protocols import ANSWER_CONTROLS, ANSWERS, RUN_KEYS
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from networks.lpips import LPIPS
 
 SHOWN = 8  # held-out inputs whose answers figures may show
-Row = dict[str, Any]
 Answers = NDArray[np.uint8]  # (n, k, H, W, 3)
 Draw = Callable[[Examples, str], Answers]  # the answers to examples; the second argument names the random stream
 

@@ -44,14 +44,11 @@ def to_csv(paths: Sequence[Path]) -> str:
     files of different presets.
     """
     rows = [row for path in paths for row in read_rows(path)]
-    columns = [*COLUMNS, "reason"] if any("reason" in row for row in rows) else list(COLUMNS)
-    table = pd.DataFrame(rows, columns=[*columns, "path"])
+    columns, table = _table(rows, COLUMNS)
     if table.empty:
         raise UserError("no metric files were given; pass fid.json, precision_recall.json, backtracking.json files")
     _refuse_mixed_presets(table)
     _refuse_duplicates(table)
-    for column in COUNTS:
-        table[column] = table[column].astype("Int64")
     table = table.sort_values(list(KEY), kind="stable", na_position="first")
     return table.to_csv(columns=columns, index=False)
 
@@ -62,10 +59,18 @@ def collect_learning(paths: Iterable[Path | str], out: Path | str) -> None:
 
 
 def learning_csv(paths: Sequence[Path]) -> str:
-    table = pd.DataFrame([row for path in paths for row in read_rows(path)], columns=[*LEARNING, "path"])
+    columns, table = _table([row for path in paths for row in read_rows(path)], LEARNING)
     _refuse_mixed_presets(table)
     _refuse_duplicates(table, [name for name in (*KEY, "step") if name in table])
-    return table.to_csv(columns=list(LEARNING), index=False)
+    return table.to_csv(columns=columns, index=False)
+
+
+def _table(rows: list[dict[str, Any]], names: Sequence[str]) -> tuple[list[str], pd.DataFrame]:
+    """The columns to write, and the rows in these columns and `path`."""
+    columns = [*names, "reason"] if any("reason" in row for row in rows) else list(names)
+    table = pd.DataFrame(rows, columns=[*columns, "path"])
+    counts = {column: "Int64" for column in COUNTS if column in columns}
+    return columns, table.astype(counts)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

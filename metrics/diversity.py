@@ -132,8 +132,6 @@ def feature_rows(real: ImageSet, fake: ImageSet, settings: Metrics, seed: int) -
     measured: list[Row] = []
     # Protocols that differ only in the number of samples are one at equal counts.
     for protocol in {protocol.equal_counts: protocol for protocol in settings.precision_recall}.values():
-        if protocol.why_not(len(real.images), "real images"):
-            continue
         pair = (real.features[protocol.network], fake.features[protocol.network])
         measured += equal_counts.precision_recall_rows(*pair, protocol, _generator(seed, "equal counts"))
     inception = (real.features["inception"], fake.features["inception"])

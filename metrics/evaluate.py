@@ -16,7 +16,7 @@ from common.console import UserError
 from common.hashing import derive_seed
 from metrics import fid, precision_recall
 from metrics.features import Features, check_comparable, check_network
-from metrics.rows import Row, metric_rows
+from metrics.rows import Row, not_computed
 from training.protocols import FID, FID_LEAST, RUN_KEYS, PrecisionRecall
 
 
@@ -70,7 +70,8 @@ def computed_fid(real: NDArray[np.float32], fake: NDArray[np.float32], generator
     if min(len(real), len(fake)) >= FID_LEAST:
         return fid.rows(real, fake, generator)
     reason = f"FID needs at least {FID_LEAST} images on each side, not {len(real)} and {len(fake)}"
-    return _not_computed({"fid": FID, "kid": fid.KID, "kid_std": fid.KID}, reason, real, fake)
+    counts = len(real), len(fake)
+    return not_computed(["fid"], FID, reason, *counts) + not_computed(["kid", "kid_std"], fid.KID, reason, *counts)
 
 
 def computed_precision_recall(
@@ -78,19 +79,8 @@ def computed_precision_recall(
 ) -> list[Row]:
     reasons = [protocol.why_not(len(real), "real images"), protocol.why_not(len(fake), "samples")]
     if reason := next(filter(None, reasons), None):
-        return _not_computed(dict.fromkeys(precision_recall.NAMES, str(protocol)), reason, real, fake)
+        return not_computed(precision_recall.NAMES, str(protocol), reason, len(real), len(fake))
     return precision_recall.rows(real, fake, protocol)
-
-
-def _not_computed(
-    protocols: dict[str, str], reason: str, real: NDArray[np.float32], fake: NDArray[np.float32]
-) -> list[Row]:
-    """Rows without a number.  protocols: of each metric."""
-    return [
-        row
-        for metric, protocol in protocols.items()
-        for row in metric_rows({metric: None}, protocol, len(real), len(fake), reason=reason)
-    ]
 
 
 def _pair(real: Iterable[Features], fake: Iterable[Features]) -> dict[str, tuple[Features, Features]]:

@@ -18,6 +18,7 @@ from common.files import read_sealed, write_sealed
 from common.hashing import derive_seed, sha256_file
 from data.load import load
 from metrics import diversity
+from metrics.rows import Row
 from training.config import Preset, read_preset
 from training.protocols import RUN_KEYS
 from training.sections import Metrics
@@ -31,7 +32,6 @@ SAMPLES = 500  # at most: a checkpoint is measured on fewer samples than the fin
 EXAMPLES = """examples:
   python -m metrics.learning --config demo --run results/demo/runs/openmoji_faces/fastgan/seed0/full --out learning.json
 """
-Row = dict[str, Any]
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
     write_sealed(arguments.out, measured)
 
 
-def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
+def measure(folder: Path, preset: Preset, device: torch.device) -> dict[str, Any]:
     """The content of a learning file: what was run, and `rows`, one for each checkpoint and metric.
 
     The last step is a checkpoint too.  Checkpoints that the preset does not ask for (any more) are left out.  Raises
@@ -88,7 +88,7 @@ def measure(folder: Path, preset: Preset, device: torch.device) -> Row:
 class Checkpoints:
     """Measures methods that have the weights of one run's checkpoints."""
 
-    def __init__(self, record: Row, preset: Preset, lpips: LPIPS, device: torch.device) -> None:
+    def __init__(self, record: dict[str, Any], preset: Preset, lpips: LPIPS, device: torch.device) -> None:
         self.record, self.lpips, self.device = record, lpips, device
         self.n = min(SAMPLES, preset.sampling.n)
         self.settings = limited(preset.metrics, self.n)

@@ -14,13 +14,13 @@ from PIL import Image
 
 from common.console import UserError
 from common.hashing import derive_seed
-from data.external import ARRAYS, read_samples
-from data.images import BadImage, decode, list_images, to_square
+from data.external import first_side, read_samples
+from data.images import to_square
 from metrics import diversity, features, sscd
 from metrics.rows import Row
 from networks.lpips import LPIPS
 from networks.weights import fetch
-from training.protocols import DENSE, Backtracking, PrecisionRecall
+from training.protocols import DENSE, FID_LEAST, Backtracking, PrecisionRecall
 from training.sections import Metrics
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ MOST = 1000  # samples for precision and recall, and for LPIPS between samples
 LPIPS_SIDE = {"alex": 64, "vgg": 16}  # pixels to which smaller images are enlarged
 
 
-def read(folder: Path, resolution: int) -> NDArray[np.uint8]:
+def read(folder: Path, resolution: int, what: str) -> NDArray[np.uint8]:
     """The images of a folder, uint8 (n, resolution, resolution, 3); of a prepared dataset or an .npz too.
 
-    Raises `UserError` as `read_samples` does.
+    what: "samples", or "images" for the training images.  Raises `UserError` as `read_samples` does.
     """
     if (folder / "images.npy").is_file():
         images, _ = features.read_prepared(folder / "images.npy")
         return np.stack([np.asarray(to_square(Image.fromarray(image), resolution)) for image in images])
-    return read_samples(folder, resolution)
+    return read_samples(folder, resolution, what)
 
 
 def shorter_side(folder: Path) -> int:
@@ -46,19 +46,10 @@ def shorter_side(folder: Path) -> int:
 
     Raises `UserError` if the folder contains no readable image.
     """
-    try:
-        if (folder / "images.npy").is_file():
-            return int(np.load(folder / "images.npy", mmap_mode="r").shape[1])
-        if images := list_images(folder):
-            return min(decode(images[0]).size)
-        [archive] = folder.glob("*.npz")
-        with np.load(archive, allow_pickle=False) as file:
-            return int(min(next(file[key].shape[1:3] for key in ARRAYS if key in file)))
-    except (BadImage, OSError, ValueError, IndexError, StopIteration) as error:
-        raise UserError(
-            f"{folder} holds neither readable images, nor one .npz of uint8 (n, height, width, 3), nor a prepared "
-            f"dataset ({error}); name a folder that does"
-        ) from None
+    if (folder / "images.npy").is_file():
+        images, _ = features.read_prepared(folder / "images.npy")
+        return int(images.shape[1])
+    return first_side(folder)
 
 
 def score_folders(
@@ -78,8 +69,10 @@ def score_folders(
     side = resolution or min(map(shorter_side, (folder, against)))
     if settings.sscd:  # before anything is measured
         sscd.check(side)
-    real, fake = read(against, side), read(folder, side)
+    real, fake = read(against, side, "images"), read(folder, side, "samples")
     n = len(fake)
+    if len(real) < FID_LEAST:
+        raise UserError(f"{against} holds {len(real)} image, but at least {FID_LEAST} are needed to compare with")
     chosen = PrecisionRecall.parse(protocol) if protocol else PrecisionRecall("inception", 5, min(MOST, n))
     if chosen.n_fake > n:
         raise UserError(f"{chosen} takes {chosen.n_fake} samples, but {folder} has {n}: make more, or lower its n")

@@ -62,7 +62,7 @@ def test_other_content_is_refused_by_name(tmp_path: Path, content: str) -> None:
         ("- 1\n- 2\n", "it has no keys at its top level"),
         ("", "it has no keys at its top level"),
         ("k: !!python/object/apply:os.system ['touch ran']", "could not determine a constructor for the tag"),
-        ("k: " + "[" * 30_000, "recursion"),
+        ("k: " + "[" * 1_000, "recursion"),
         ("k: " + "9" * 5000, "Exceeds the limit"),
         ("k: a\0b", "special characters are not allowed"),
         ("k: é", "can't decode byte"),

@@ -100,6 +100,7 @@ def test_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) ->
     [
         ((32, 32), "gif", "not a JPEG, PNG, WebP, BMP or TIFF"),
         ((40, 15), "png", "is 40x15 pixels, but each side must have at least 16"),
+        ((1601, 16), "png", "is 1601x16 pixels: one side is more than 100 times as long as the other"),
     ],
 )
 def test_other_format_and_too_few_pixels_are_refused(decoded, size, form: str, reason: str) -> None:

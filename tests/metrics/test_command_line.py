@@ -87,7 +87,7 @@ def test_images_and_samples_to_the_table(call: Call, stub_inception: None, limit
     described = {**RUN, "sources_hash": sources_hash("fastgan")}
     np.savez("samples.npz", images=images, meta=np.array(json.dumps(described)))
     call("features", "--images", "prepared/16/faces/images.npy", "--out", "real.npz", "--device", "cpu")
-    call("features", "--samples", "samples.npz", "--limit", 42, "--out", "fake.npz", "--device", "cpu")
+    call("features", "--samples", "samples.npz", "--out", "fake.npz", "--device", "cpu")
     sets = ("--config", "toy.yaml", "--device", "cpu", "--images", "prepared/16/faces/images.npy", "--real", "real.npz")
     call("evaluate", *sets, "--samples", "samples.npz", "--fake", "fake.npz", "--out", "fastgan", "--threads", 3)
     call("evaluate", *sets, "--out", "floor", "--threads", 2)
@@ -139,11 +139,14 @@ def test_score_of_a_folder_needs_no_preset(
     expected = {"fid", "kid", "precision", "recall", "density", "coverage", "copy_rate", "vendi", "mode_distance"}
     assert expected <= {metric for metric, _ in found}
     printed, told = capsys.readouterr()
-    assert "photographs: samples found: 16, taken: 16" in told and "mine: warning: 20 of 20 samples (50x48" in told
+    assert "photographs: images found: 16, taken: 16" in told and "mine: warning: 20 of 20 samples (50x48" in told
     for protocol in ("inception-k5-n20", "inception-k5-nreal-d20"):
         assert re.search(rf"^recall +\S+ .* {protocol}$", printed, re.M)
 
-    with pytest.raises(UserError, match="empty holds neither readable images"):
+    with pytest.raises(UserError, match=r"empty holds 0 images and 0 \.npz files"):
+        call("score", "empty", "--against", "photographs", "--device", "cpu")
+    Path("empty/samples.npz").write_bytes(Path("photographs/all.npz").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"empty/samples\.npz cannot be read"):
         call("score", "empty", "--against", "photographs", "--device", "cpu")
     with pytest.raises(UserError, match=r"inception-k5-n30 takes 30 samples, but mine has 20"):
         call("score", "mine", "--against", "photographs", "--protocol", "inception-k5-n30", "--device", "cpu")

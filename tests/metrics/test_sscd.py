@@ -41,3 +41,21 @@ def test_crops_and_mirror_images_are_found(openmoji_faces: None) -> None:
     for copies, least in ((faces[:, :, ::-1], 1), (crops, 0.9)):
         rows = {row["metric"]: row["value"] for row in sscd.rows(faces, copies)}
         assert rows["copy_rate"] >= least
+
+
+def test_a_sample_as_similar_as_the_threshold_to_an_image_or_its_mirror_image_is_a_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Embeddings are the colour of the left and of the right half."""
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        left, right = (images[:, 0, side].astype(np.float32).sum(axis=1) for side in (0, -1))
+        values = np.stack([left, right], axis=1)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    monkeypatch.setattr(sscd, "embed", embed)
+    real, copy, turned, other = (np.zeros((1, 2, 2, 3), np.uint8) for _ in range(4))
+    real[:, :, 0], copy[:, :, 0], turned[:, :, 1] = 200, 150, 100
+    real[:, :, 1], copy[:, :, 1], turned[:, :, 0], other[...] = 10, 20, 10, 90
+    rows = {row["metric"]: row["value"] for row in sscd.rows(real, np.concatenate([copy, turned, other]))}
+    assert rows["copy_rate"] == pytest.approx(2 / 3)

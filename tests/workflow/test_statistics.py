@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import run_record, without
+from tests.workflow.conftest import config, run_record, without
 from workflow.rendering import report, statistics, tables
 from workflow.rendering.analysis import Analysis, rows
 
@@ -34,6 +34,12 @@ def test_two_seeds_and_two_datasets_cannot_be_significant_and_the_text_says_so(m
     assert "The smallest possible p is 0.33: with so few values nothing can be significant" in text
     assert "With 2 datasets nothing can be significant; at least 7 are needed" in text
     assert table.loc[table["analysis"] == "runs", "low"].isna().all(), "no interval from two seeds"
+
+
+def test_parts_of_one_dataset_are_no_independent_datasets(make, tmp_path):
+    table, text = written(make(metrics=config()["metrics"] | {"full_set": "dots"}), tmp_path)
+    assert set(table["analysis"]) == {"cell", "runs", "backtracking images"}
+    assert "There are no statistics over datasets, because they are parts of one." in text
 
 
 def test_checkpoints_are_compared_after_equal_shares_of_the_training(make, tmp_path):

@@ -84,8 +84,15 @@ class Analysis:
         return statistics.wilcoxon_holm(self.means, self.ratio)
 
     @property
+    def parts_of_one(self) -> bool:
+        """Are the datasets parts of one, and so no independent cases?"""
+        return self.results.preset.metrics.full_set is not None
+
+    @property
     def why_no_ranks(self) -> str | None:
         """Why average ranks say nothing here, or None."""
+        if self.parts_of_one:
+            return "There are no statistics over datasets, because they are parts of one."
         if len(self.means) < 2:
             return "Average ranks need at least two datasets."
         return "Average ranks need at least three methods." if len(self.methods) < 3 else None
@@ -109,9 +116,10 @@ def rows(analysis: Analysis) -> list[Row]:
     cells = statistics.summary(analysis.scores).rename(columns={"mean": "estimate", "std": "deviation"})
     found: list[Any] = cells.assign(analysis="cell").to_dict("records")
     if analysis.others:
-        found += [*_differences(analysis), *_backtracking(analysis), *_over_datasets(analysis)]
-        found += _checkpoints(analysis)
-    return [*found, *_ranks(analysis), *_scaled(analysis)]
+        found += [*_differences(analysis), *_backtracking(analysis), *_checkpoints(analysis)]
+    if analysis.parts_of_one:
+        return found
+    return [*found, *(_over_datasets(analysis) if analysis.others else []), *_ranks(analysis), *_scaled(analysis)]
 
 
 def _differences(analysis: Analysis) -> Iterator[Row]:
