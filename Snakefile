@@ -3,7 +3,7 @@
 #   snakemake --cores all --use-conda                        the paper (config/paper.yaml; needs GPUs)
 #   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
 #   snakemake --cores all --config images=path/to/folder     your own pictures (config/mine.yaml; about 15 minutes)
-#   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (seconds)
+#   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (two minutes)
 #   snakemake --cores 1 plan                                 estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
 #   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)

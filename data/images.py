@@ -100,7 +100,7 @@ def _opened(path: Path) -> ImageFile.ImageFile:
 
 
 def refuse_size(width: int, height: int) -> None:
-    """Raise `BadImage` for more than MAX_PIXELS pixels, a side below MIN_SIDE, or one side MAX_RATIO times the other."""
+    """Raise `BadImage` for more than MAX_PIXELS pixels, and for a side below MIN_SIDE or 1 / MAX_RATIO of the other."""
     if width * height > MAX_PIXELS:
         raise BadImage(f"has {width}x{height} pixels, more than the limit of {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:

@@ -132,6 +132,7 @@ class Loop:
         self.processor_seconds, self.checkpoints = record["processor_seconds"], record["checkpoints"]
         sofar = {"steps": self.run.steps, "checkpoints": self.checkpoints}
         check_checkpoints(sofar, self.state.folder, self.intervals.checkpoints, self.step)
+        check_weights(self.checkpoints, self.state.folder)  # now: at the end, the whole training would be lost
         self.segments = [*record["segments"], segment(self.method.device, self.step)]
         self.equal_bits &= record.get("deterministic", self.method.device.type == "cpu")
         if warning := mixed_devices(self.segments):

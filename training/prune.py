@@ -113,4 +113,4 @@ def prune(preset: Preset, delete: bool) -> None:
     said = "removed" if delete else "superseded"
     say(f"{len(superseded)} of {len(found)} saved states {said}, {size:.1f} MiB")
     if superseded and not delete:
-        say("nothing was removed; to remove them, run prune_now instead of prune with the same --configfile")
+        say("nothing was removed; to remove them, run prune_now instead of prune (python -m training prune: --delete)")

@@ -152,6 +152,12 @@ def planned(config: Path | str) -> dict[str, int]:
     return jobs(dry_run("--quiet", "rules", config=config))
 
 
+def test_numbers_in_a_list_of_the_command_line_are_numbers() -> None:
+    """Snakemake reads them as texts."""
+    one, two = (jobs(dry_run("--config", f"seeds={seeds}", config="config/smoke.yaml")) for seeds in ("[0]", "[0, 1]"))
+    assert two["train"] == 2 * one["train"]
+
+
 def test_tasks_alone_have_answers_tables_figures_and_a_page_and_no_other_metrics() -> None:
     found = planned("config/multimodal.yaml")
     assert found["train"] == found["answers"] == 4 * 3 + 1  # the last: rebalanced, on the biased layouts

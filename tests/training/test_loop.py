@@ -21,7 +21,7 @@ from methods.mixdl import MixDL
 from tests.training.conftest import change_images, toy_preset, toy_run
 from training import provenance
 from training.config import RunConfig
-from training.loop import FILES, train
+from training.loop import FILES, Loop, train
 
 OUT = Path("out")
 
@@ -187,11 +187,12 @@ def test_a_checkpoint_that_a_stopped_training_has_passed_is_refused_before_it_go
         train(toy_run(), later, OUT)
 
 
-def test_damaged_weights_of_a_checkpoint_are_not_sealed_again(workplace: Path) -> None:
+def test_damaged_weights_of_a_checkpoint_are_not_sealed_again(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only training can make them again; those of the last step are written from the saved state."""
     intervals = toy_preset().training.model_copy(update={"checkpoints": (0.25,)})
     train(toy_run(), intervals, OUT)
     [weights] = Path("state").glob("*/checkpoint_000000003.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    monkeypatch.setattr(Loop, "advance", lambda self: pytest.fail("trained before the weights were looked at"))
     with pytest.raises(UserError, match=r"checkpoint_000000003.safetensors is damaged or missing; delete"):
         train(toy_run(), intervals, OUT)

@@ -6,8 +6,9 @@ import shutil
 
 import pandas as pd
 
-from tests.workflow.conftest import run_record
+from tests.workflow.conftest import config, run_record
 from workflow.rendering import charts, checkpoints, report
+from workflow.rendering.contents import places
 
 
 def points(*rows, better="lower"):
@@ -33,7 +34,7 @@ def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
 
 def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     results, without = make(training={"checkpoints": [0.5]}), make()
-    assert charts.learning(report.learning_points(results)) is None
+    assert charts.learning(report.learning_points(results), {}) is None
     row = {"dataset": "dots", "method": "mixdl", "seed": 0, "split": "full", "step": 750}
     row |= {"seconds": 9.0, "processor_seconds": 7.5, "run_hash": run_record("dots", "mixdl")["run_hash"]}
     row |= {"metric": "fid", "value": 80.0, "protocol": "inception-clean"}
@@ -49,10 +50,20 @@ def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     table = checkpoints.checkpoints(results)
     assert checkpoints.samples(table) == "500 samples"
     assert table.loc[table["metric"] == "fid", "share"].tolist() == [0.5, 1.0]
-    assert charts.learning(curves)["params"][1]["bind"]["options"] == ["FID ↓ (inception-clean)"]
+    assert charts.learning(curves, {"MixDL": 4})["params"][1]["bind"]["options"] == ["FID ↓ (inception-clean)"]
+
+
+def test_a_method_looks_alike_in_every_chart_and_preset(make):
+    """Whatever else is measured, and in whatever order."""
+    first = charts.cost(points(("a", 30, 5.0), ("b", 10, 9.0)), {"b": 1, "a": 0})
+    alone = charts.cost(points(("b", 10, 9.0)), {"b": 1, "a": 0})
+    scales = [chart["layer"][1]["encoding"]["color"]["scale"] for chart in (first, alone)]
+    assert [scale["range"][scale["domain"].index("b")] for scale in scales] == [charts.RANGE[1]] * 2
+    full, fewer = places(make().preset), places(make(methods={"mixdl": config()["methods"]["mixdl"]}).preset)
+    assert full["mixdl"] == fewer["mixdl"]
 
 
 def test_a_name_gives_no_reference_to_a_network(make):
     """vega-embed would load data from an address."""
-    chart = charts.cost(points(("a", 30, 5.0), ("b", 10, 9.0)))
+    chart = charts.cost(points(("a", 30, 5.0), ("b", 10, 9.0)), {"b": 1, "a": 0})
     assert "url" not in str(chart).replace("$schema", "")

@@ -119,7 +119,7 @@ def test_rows_of_one_method_are_drawn_beside_each_other(make, tmp_path, monkeypa
     assert "variants" in figures_of(results.preset) and "variants" not in figures_of(make().preset)
     figures.draw("variants", results, tmp_path / "a.png", tmp_path / "a.pdf")
     first, other = drawn[0].axes[:2]
-    assert [label.get_text() for label in first.get_yticklabels()] == ["small", "fastgan", "long name"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["small", "FastGAN", "long name"]
     assert first.lines[1].get_xdata().tolist() == [110, 112], "the seeds of FastGAN on dots"
     assert not any(label.get_visible() for label in other.get_yticklabels())
 

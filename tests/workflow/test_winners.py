@@ -16,7 +16,7 @@ from workflow.rendering.winners import winners
 
 def found(results):
     table = tables.build(ALL, results)
-    return {metric.id: dict(zip(table.datasets, shown, strict=True)) for metric, _, shown in winners(table)}
+    return {metric.id: dict(zip(table.datasets, shown, strict=True)) for metric, _, shown in winners(table, results)}
 
 
 def test_the_best_method_stands_with_its_uncertainty_and_its_lead(make):

@@ -116,10 +116,10 @@ def rows(analysis: Analysis) -> list[Row]:
     cells = statistics.summary(analysis.scores).rename(columns={"mean": "estimate", "std": "deviation"})
     found: list[Any] = cells.assign(analysis="cell").to_dict("records")
     if analysis.others:
-        found += [*_differences(analysis), *_backtracking(analysis), *_checkpoints(analysis)]
-    if analysis.parts_of_one:
-        return found
-    return [*found, *(_over_datasets(analysis) if analysis.others else []), *_ranks(analysis), *_scaled(analysis)]
+        found += [*_differences(analysis), *_backtracking(analysis)]
+        found += [] if analysis.parts_of_one else _over_datasets(analysis)
+        found += _checkpoints(analysis)
+    return found if analysis.parts_of_one else [*found, *_ranks(analysis), *_scaled(analysis)]
 
 
 def _differences(analysis: Analysis) -> Iterator[Row]:

@@ -207,7 +207,7 @@ def _caption(name: str, results: Results) -> str:
             "the answers, counted near right ones (sigma 0.2; docs/multimodal.md).",
             f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the processor, or of the clock on a GPU.",
             captions.scale(preset),
-            captions.seeds(preset, len(preset.seeds)),
+            captions.seeds(preset, len(preset.seeds), len(preset.seeds)),
             stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),
         ]
     )

@@ -27,7 +27,7 @@ MEANING = {
     "copy_rate": "Copies (↓): share of samples nearer to one training image than half the distance to any other, in "
     "pixels at 32 × 32, mirror images included; in brackets, 95% Wilson intervals",
     "recall_equal": "Recall (n = real), density and coverage: k = {k}, as many samples as real images, mean of 20 "
-    "draws. New images of the same kind would have about the recall and coverage of the real halves",
+    "draws; new images of the same kind would have about the recall and coverage of the real halves",
     "vendi": "Vendi score (↑): effective number of different samples{network}, as many samples as real images, mean of "
     "20 draws",
     "intra_lpips": "Intra-LPIPS (↑): mean LPIPS{network} between samples with the same nearest training image. Mode "
@@ -61,7 +61,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
                 sentences.append(_trained_with(preset.metrics.backtracking.net, results, main))
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
-    sentences += [_dense(main), _steps(rows, main), seeds(preset, measured_seeds(main)), _ranking(rows)]
+    sentences += [_dense(main), _steps(rows, main), seeds(preset, *measured_seeds(main)), _ranking(rows)]
     sentences += [stamp.sentence(results.runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -103,10 +103,15 @@ def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) ->
 def _trained_with(network: str, results: Results, cells: list[Cell]) -> str:
     """Which measured methods have the network of the score in their training loss."""
     measured = {cell.row.id: cell.row.title for cell in cells if cell.metric.id == "lpips_backtracking"}
-    trained = (run for run in results.runs if not pixels_alone(run["config"]))
-    found = {run["method"] for run in trained if run["config"].get("perceptual") == network}
+    found = trained_with(network, results)
     titles = [title for method, title in measured.items() if method in found]
     return f"Their training loss has the same network: {', '.join(titles)}." if titles else ""
+
+
+def trained_with(network: str, results: Results) -> set[str]:
+    """The methods with this LPIPS network in their training loss."""
+    trained = (run for run in results.runs if not pixels_alone(run["config"]))
+    return {run["method"] for run in trained if run["config"].get("perceptual") == network}
 
 
 def _dense(cells: list[Cell]) -> str:
@@ -118,7 +123,8 @@ def _dense(cells: list[Cell]) -> str:
 
 def _backtracking(preset: Preset) -> str:
     protocol = preset.metrics.backtracking
-    return f"LPIPS ({NETWORK_TITLES[protocol.net]}), {protocol.steps:,} steps, best of {protocol.restarts} restarts"
+    starts = "one start" if protocol.restarts == 1 else f"best of {protocol.restarts} restarts"
+    return f"LPIPS ({NETWORK_TITLES[protocol.net]}), {protocol.steps:,} steps, {starts}"
 
 
 def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
@@ -130,19 +136,27 @@ def _steps(rows: Sequence[Entry], cells: list[Cell]) -> str:
     return f"Training steps: {'; '.join(parts)}." if parts else ""
 
 
-def measured_seeds(cells: Iterable[Cell]) -> int:
-    """The smallest number of seeds of any number: of the full training set if some is, because 90 % runs have fewer."""
+def measured_seeds(cells: Iterable[Cell]) -> tuple[int, int]:
+    """The smallest and the largest number of seeds of any number.
+
+    Of the full training set if some is measured, because 90 % runs have fewer.
+    """
     measured = [cell for cell in cells if cell.values]
     full = [cell for cell in measured if cell.metric.split == "full"]
-    return min((len(cell.values) for cell in full or measured), default=0)
+    counts = [len(cell.values) for cell in full or measured]
+    return min(counts, default=0), max(counts, default=0)
 
 
-def seeds(preset: Preset, measured: int) -> str:
-    """measured: seeds that every number has."""
-    if len(preset.seeds) == 1:
+def seeds(preset: Preset, fewest: int, most: int) -> str:
+    """fewest, most: `measured_seeds`."""
+    asked, listed = len(preset.seeds), ", ".join(map(str, preset.seeds))
+    if asked == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
-    sentence = f"Mean ± standard deviation over n = {len(preset.seeds)} seeds ({', '.join(map(str, preset.seeds))})"
-    return f"{sentence}; some numbers have only {measured}." if 0 < measured < len(preset.seeds) else f"{sentence}."
+    if most == 1:
+        return f"So far one of {asked} seeds ({listed}): no deviation can be given."
+    so_far = f"; so far at most {most} are finished" if 0 < most < asked else ""
+    some = f"; some numbers have only {fewest}" if fewest < most else ""
+    return f"Mean ± standard deviation over n = {asked} seeds ({listed}){so_far}{some}."
 
 
 def _ranking(rows: Sequence[Entry]) -> str:

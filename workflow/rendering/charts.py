@@ -19,6 +19,7 @@ from workflow.rendering.style import COLOURS
 Specification = dict[str, Any]
 # After the figures' palette, further colours that are read on light and on dark paper.
 RANGE = [*COLOURS, "#8C6D31", "#7A7A7A", "#7B5FB2", "#B03A48", "#2F7F86", "#94642B"]
+SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]  # five: with the twelve colours, 60 looks
 INK = "currentColor"
 WIDE = 5  # ratio of longest to shortest time from which an axis is logarithmic
 CONFIG: dict[str, Any] = {
@@ -45,10 +46,11 @@ def script() -> str:
     return str(javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
-def cost(points: pd.DataFrame) -> Specification | None:
+def cost(points: pd.DataFrame, places: dict[str, int]) -> Specification | None:
     """Quality against training time, with the methods that no other one beats in both joined by a line.
 
     points: columns dataset, metric, better ("lower" or "higher"), method, seconds, value; one row per method.
+    places: of each method's title, the number that decides its colour and shape.
     """
     points = points.dropna(subset=["seconds", "value"])
     if points.empty:
@@ -60,7 +62,8 @@ def cost(points: pd.DataFrame) -> Specification | None:
     y = altair.Y("value:Q", title=None, scale=altair.Scale(zero=False, padding=12))
     tips = [altair.Tooltip(name, format=".4~g") for name in ("seconds:Q", "value:Q")]
     line = base.transform_filter("datum.front").mark_line(color=INK, opacity=0.45, strokeDash=[4, 3])
-    dots = base.mark_point(filled=True, size=110, opacity=1).encode(**_method(points), tooltip=["method:N", *tips])
+    looks = _method(points, places)
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(**looks, tooltip=["method:N", *tips])
     return _specification(
         altair.layer(line.encode(x=x, y=y, order="seconds:Q"), dots.encode(x=x, y=y)).add_params(*choice),
         "Quality of each method against its training time; a dashed line joins those that no other one beats in both.",
@@ -75,25 +78,24 @@ def pareto(points: pd.DataFrame) -> pd.Series:
     return (order < before).reindex(points.index)
 
 
-def learning(curves: pd.DataFrame) -> Specification | None:
+def learning(curves: pd.DataFrame, places: dict[str, int]) -> Specification | None:
     """Metrics of measured checkpoints against seconds of training: a dot for each seed, a line through their means.
 
     curves: columns dataset, method, seed, step, seconds, metric, value; None is returned if it has no row.
+    places: as for `cost`.
     """
     if curves.empty:
         return None
     base, choice = _chosen(curves)
-    x = _seconds(curves["seconds"])
+    x, looks = _seconds(curves["seconds"]), _method(curves, places)
     means = (
         base.transform_aggregate(seconds="mean(seconds)", value="mean(value)", groupby=["method", "step"])
         .mark_line(strokeWidth=2)
-        .encode(x=x, y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)), color=_method(curves)["color"])
+        .encode(x=x, y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)), color=looks["color"])
     )
     numbers = [altair.Tooltip("seconds:Q", format=",.0f"), altair.Tooltip("value:Q", format=".4~g")]
     tips = ["method:N", "seed:O", "step:Q", *numbers]
-    dots = base.mark_point(filled=True, size=45, opacity=1).encode(
-        x=x, y=altair.Y("value:Q"), tooltip=tips, **_method(curves)
-    )
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=altair.Y("value:Q"), tooltip=tips, **looks)
     return _specification(
         altair.layer(means, dots).add_params(*choice),
         "Metrics of the checkpoints of each method against the seconds that it had trained.",
@@ -174,18 +176,18 @@ def _seconds(seconds: pd.Series) -> altair.X:
     return altair.X("seconds:Q", title="Training time (s)", scale=scale, axis=axis)
 
 
-def _method(frame: pd.DataFrame) -> dict[str, Any]:
+def _method(frame: pd.DataFrame, places: dict[str, int]) -> dict[str, Any]:
     """A colour and a shape for each method, in the order of the tables."""
-    domain = list(dict.fromkeys(frame["method"]))
-    shapes = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"]
-    return {
-        "color": altair.Color("method:N", scale=altair.Scale(domain=domain, range=_cycled(RANGE, len(domain)))),
-        "shape": altair.Shape("method:N", scale=altair.Scale(domain=domain, range=_cycled(shapes, len(domain)))),
+    domain = [title for title in places if title in set(frame["method"])]
+    looks = {"color": RANGE, "shape": SHAPES}
+    scales = {
+        name: altair.Scale(domain=domain, range=[values[places[title] % len(values)] for title in domain])
+        for name, values in looks.items()
     }
-
-
-def _cycled(values: list[str], n: int) -> list[str]:
-    return [values[index % len(values)] for index in range(n)]
+    return {
+        "color": altair.Color("method:N", scale=scales["color"]),
+        "shape": altair.Shape("method:N", scale=scales["shape"]),
+    }
 
 
 def _specification(chart: altair.LayerChart | altair.FacetChart, description: str, height: int = 320) -> Specification:

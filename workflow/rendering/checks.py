@@ -49,9 +49,10 @@ def checks(results: Results, table: Table) -> list[Check]:
 
 def _preset(results: Results, table: Table) -> Iterator[Check]:
     preset = results.preset
-    seeds = captions.measured_seeds(cell for cell in table.cells.values() if cell.row.kind == "method")
-    few = f"Numbers of {'one seed' if seeds == 1 else f'{seeds} seeds'}: no interval over seeds can be given."
-    yield Check("Seeds", "all", str(seeds), f"at least {FEWEST}", _severity(seeds >= FEWEST), few)
+    fewest, most = captions.measured_seeds(cell for cell in table.cells.values() if cell.row.kind == "method")
+    whose = "Numbers" if fewest == most else "Some numbers are"
+    few = f"{whose} of {'one seed' if fewest == 1 else f'{fewest} seeds'}: no interval over seeds can be given."
+    yield Check("Seeds", "all", str(fewest), f"at least {FEWEST}", _severity(fewest >= FEWEST), few)
     sentence = (
         f"These are not the paper’s numbers. Preset {preset.preset}, {preset.resolution} × {preset.resolution} pixels: "
         "compare its rows with each other, not with published ones."
@@ -67,11 +68,14 @@ def _cells(results: Results, table: Table) -> Iterator[Check]:
     cells = dict.fromkeys(f"{cell.row.title} on {dataset_title(cell.dataset)}" for cell in missing)
     sentence = f"Not everything has been run: numbers are missing for {', '.join(cells)}."
     yield Check("Missing numbers", "all", str(len(missing)), "0", _severity(not missing), sentence)
-    seeds = len(results.preset.seeds)
-    for cell in table.cells.values():
-        if cell.row.kind == "method" and 0 < len(cell.values) < seeds:
+    seeds, measured = len(results.preset.seeds), [cell for cell in table.cells.values() if cell.row.kind == "method"]
+    fewer: dict[tuple[str, int], list[str]] = {}
+    for cell in measured:
+        if 0 < len(cell.values) < seeds:
             where = f"{cell.row.title} on {dataset_title(cell.dataset)}"
-            yield Check(f"Seeds of {cell.metric.title}", where, str(len(cell.values)), str(seeds), "note")
+            fewer.setdefault((where, len(cell.values)), []).append(cell.metric.title)
+    for (where, count), metrics in fewer.items():
+        yield Check(f"Seeds of {', '.join(metrics)}", where, str(count), str(seeds), "note")
 
 
 def _controls(table: Table) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from data.datasets import dataset_info
 from training.config import Preset, is_conditional
 from training.identity import pixels_alone
 from training.protocols import PrecisionRecall
-from training.registry import MethodInfo, find_method
+from training.registry import MethodInfo, find_method, methods
 from training.sections import SPLITS, MethodEntry
 
 FIGURES = {
@@ -72,6 +72,16 @@ def figures_of(preset: Preset) -> dict[str, str]:
         "counts": len(counted(preset)) > 1,
     }
     return {name: title for name, title in FIGURES.items() if needed.get(name, True)}
+
+
+def places(preset: Preset) -> dict[str, int]:
+    """A number for each row, which decides its colour: of a method it is the same in every preset.
+
+    Rows with a suffix, such as `fastgan-wide`, come after all methods.
+    """
+    names = [name for name, info in methods().items() if info.trains and not info.conditional]
+    others = [row.id for row in entries(preset) if row.kind == "method" and row.id not in names]
+    return {name: place for place, name in enumerate([*names, *others])}
 
 
 def paper_scale(preset: Preset) -> bool:

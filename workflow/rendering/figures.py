@@ -99,7 +99,7 @@ def _reconstructions(results: Results, dataset: str) -> Band:
 def _reconstruction(row: Entry, arrays: Arrays, best: np.ndarray) -> Line:
     """Pictures with their scores below, bold if no method is better, and the mean at the left."""
     score, images = arrays["score"], arrays["reconstruction"][None, :MAX_TARGETS]
-    texts = [(f"{value:.3f}", bool(value <= least)) for value, least in zip(score, best, strict=True)]
+    texts = [(f"{value:.3f}", f"{value:.3f}" == f"{least:.3f}") for value, least in zip(score, best, strict=True)]
     return Line(row.title, (images,), f"mean {score.mean():.3f}", texts[:MAX_TARGETS])
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from workflow.rendering.captions import footer
+from workflow.rendering.contents import places
 from workflow.rendering.results import Results
 from workflow.rendering.style import COLOURS, finish, grid, new_figure
 
@@ -20,7 +21,7 @@ LEFT, GAP, RIGHT = 74, 84, 12  # left of the first panel, between two, right of 
 ABOVE, LEGEND_LINE, FOOT = 36, 28, 78
 IN_LINE = 4  # methods in a line of the legend
 Look = tuple[str, Literal["-", "--"], str]
-# Look of a method, by its place in the preset: colour, line style, marker.
+# Look of a method, by its place (contents.places): colour, line style, marker.
 LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
 
 
@@ -30,7 +31,8 @@ class Lines:
     def __init__(self, results: Results, table: pd.DataFrame, panels: int, across: int) -> None:
         titles = {row.id: row.title for row in results.generators if row.id in set(table["method"])}
         self.results, self.panels, self.shape = results, panels, (max(-(-panels // across), 1), across)
-        self.looks: dict[str, Look] = dict(zip(titles, LOOKS * len(titles), strict=False))
+        order = places(results.preset)
+        self.looks: dict[str, Look] = {method: LOOKS[order[method] % len(LOOKS)] for method in titles}
         self.head = ABOVE + LEGEND_LINE * -(-len(titles) // IN_LINE)
         self.figure = new_figure(self.head + ROW * self.shape[0] - (ROW - PANEL) + FOOT)
         self._legend(titles)

@@ -203,7 +203,13 @@ def measured(results: Results, metric: Metric) -> bool:
     """Is there any number of this metric, by the protocol of the tables?"""
     frame = results.metrics
     name = metric.protocol(results.preset).name
-    return bool(((frame["metric"] == metric.name) & (frame["protocol"] == name)).any())
+    return bool(frame.loc[(frame["metric"] == metric.name) & (frame["protocol"] == name), "value"].notna().any())
+
+
+def left_out(results: Results, metric: Metric) -> bool:
+    """Does the preset leave this metric out everywhere?"""
+    preset, rows = results.preset, [row for row in results.ranked if row.kind == "method"]
+    return all(preset.why_left_out(name, row.id, metric.split) for name in preset.datasets for row in rows)
 
 
 def _refuse_other_protocols(found: pd.DataFrame, metric: Metric, name: str) -> None:

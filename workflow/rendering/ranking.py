@@ -16,7 +16,7 @@ from workflow.rendering.results import Results
 from workflow.rendering.style import COLOURS, GREY, INK, SMALL, finish, new_figure, styled
 
 # Pixels.
-HEAD, FOOT, ROW, BASE = 60, 90, 36, 130
+HEAD, FOOT, ROW, BASE = 60, 90, 46, 130
 LETTERS = 28  # in a line of text that takes the place of a panel
 NAME = 18  # letters in a line of a method's name
 
@@ -30,7 +30,8 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     bottom, tall = FOOT / height, 1 - (HEAD + FOOT) / height
     _scores(figure.add_axes((0.17, bottom, 0.29, tall)), analysis)
     _ranks(figure.add_axes((0.67, bottom, 0.14, tall)), analysis)
-    what = f"{analysis.metric.title}; dots: runs; bars: interquartile means, with 95% intervals"
+    what = f"{analysis.metric.title}; dots: runs; bars: interquartile means"
+    what += ", with 95% intervals" if len(results.preset.seeds) > 1 else ""
     what += "" if analysis.why_no_ranks else "; orange: methods that the test does not tell apart"
     lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
@@ -71,6 +72,8 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
         marker_props={"color": INK, "s": 8},
         crossbar_props={"color": COLOURS[1], "linewidth": 2},
         text_h_margin=0.05,
+        label_fmt_left="{label} ({rank:.4g})",
+        label_fmt_right="({rank:.4g}) {label}",
     )
     for [line] in drawn["crossbars"]:  # of a set, whose order changes from process to process
         line.set_xdata(sorted(line.get_xdata()))

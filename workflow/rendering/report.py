@@ -24,7 +24,7 @@ from workflow.rendering import charts, checkpoints, notation, origin, stamp, tab
 from workflow.rendering.analysis import Analysis
 from workflow.rendering.browser import Browser
 from workflow.rendering.checks import checks, training_time
-from workflow.rendering.contents import ALL, dataset_title, entries
+from workflow.rendering.contents import ALL, dataset_title, entries, places
 from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
@@ -38,10 +38,12 @@ def page(results: Results) -> str:
     table, browser, preset, analysis = tables.build(ALL, results), Browser(results), results.preset, Analysis(results)
     trained = {row.id: row.title for row in results.generators}
     runs = [record for record in results.runs if record["method"] in trained]
+    place = places(preset)
+    looks = {row.title: place[row.id] for row in results.generators}
     drawn = {
         "ranks": charts.ranks(analysis),
-        "cost": charts.cost(cost_points(results, table)),
-        "learning": charts.learning(learning_points(results)),
+        "cost": charts.cost(cost_points(results, table), looks),
+        "learning": charts.learning(learning_points(results), looks),
     }
     shown = {name: embedded(chart) for name, chart in drawn.items() if chart}
     return template("report.html.j2").render(
@@ -53,7 +55,7 @@ def page(results: Results) -> str:
         seconds={
             (row.id, dataset): training_time(results, dataset, row) for row in table.rows for dataset in table.datasets
         },
-        winners=winners(table),
+        winners=winners(table, results),
         checks=checks(results, table),
         heat=heat(table),
         why_no_ranks=analysis.why_no_ranks,

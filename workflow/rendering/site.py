@@ -31,7 +31,7 @@ def _listed(folder: Path) -> dict[str, Any]:
         "title": _title(folder) or results.preset.preset,
         "facts": origin.facts(results, runs),
         "datasets": list(table.datasets),
-        "best": [(metric.head, found) for metric, _, found in winners(table)[:3]],
+        "best": [(metric.head, found) for metric, _, found in winners(table, results)[:3]],
         "warnings": sum(check.severity == "warning" for check in checks(results, table)),
         "readme": (folder / "README.md").is_file(),
     }

@@ -85,10 +85,14 @@ def build(number: int, results: Results) -> Table:
 
 
 def columns(number: int, results: Results) -> tuple[Metric, ...]:
-    """The metrics of a table, without the optional ones that the results lack."""
+    """The metrics of a table, without those that the preset leaves out and the optional ones that the results lack."""
     names = TABLES[number] if number != ALL else dict.fromkeys(chain(*TABLES.values()))
     metrics = (METRICS[name] for name in names)
-    return tuple(metric for metric in metrics if not metric.absent or numbers.measured(results, metric))
+    return tuple(
+        metric
+        for metric in metrics
+        if numbers.measured(results, metric) or not (metric.absent or numbers.left_out(results, metric))
+    )
 
 
 def filled(results: Results) -> list[int]:
@@ -123,22 +127,25 @@ def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
 def footnotes(cells: Cells, preset: Preset) -> tuple[list[str], dict[Key, list[int]]]:
     """Notes in reading order, each text once, and the notes of each cell: reasons, other counts, fewer seeds."""
     notes: dict[str, int] = {}
+    _, most = captions.measured_seeds(cell for cell in cells.values() if cell.row.kind == "method")
     marks = {
-        key: [notes.setdefault(text, len(notes)) for text in _notes_of(cell, preset)] for key, cell in cells.items()
+        key: [notes.setdefault(text, len(notes)) for text in _notes_of(cell, preset, most)]
+        for key, cell in cells.items()
     }
     return list(notes), marks
 
 
-def _notes_of(cell: Cell, preset: Preset) -> list[str]:
+def _notes_of(cell: Cell, preset: Preset, most: int) -> list[str]:
+    """most: the largest number of seeds of any number."""
     if not cell.values:
         return [cell.reason] if cell.text == "n/a" else []
-    notes, n_seeds = [], len(preset.seeds)
+    notes = []
     if cell.row.kind == "floor":
         notes += [f"{one} real images against the other {other}" for other, one in cell.counts]
     elif (taken := cell.metric.n_fake(preset)) and any(n_fake != taken for _, n_fake in cell.counts):
         notes += [f"{n_fake:,} generated against {n_real:,} real images" for n_real, n_fake in cell.counts]
-    if cell.row.kind in ("method", "control") and len(cell.values) < n_seeds:
-        notes.append(f"n = {len(cell.values)} of {n_seeds} seeds")
+    if cell.row.kind in ("method", "control") and len(cell.values) < most:
+        notes.append(f"n = {len(cell.values)} of {len(preset.seeds)} seeds")
     return notes
 
 

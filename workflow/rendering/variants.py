@@ -50,7 +50,7 @@ def _draw_panel(axes: Axes, results: Results, dataset: str, rows: list[Entry], m
         axes.plot(values, np.full(len(values), place), "o", ms=2.8, mew=0, color=INK, alpha=0.8)
         if len(values) > 1:
             axes.plot(np.mean(values), place, "|", ms=8, mew=1.4, color=COLOURS[0])
-    labels = [row.id.partition("-")[2].replace("_", " ") or row.id for row in rows]
+    labels = [row.id.partition("-")[2].replace("_", " ") or row.title for row in rows]
     axes.set_yticks(range(len(rows)), labels, size=SMALL, color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_title(metric.head, loc="left", pad=3)

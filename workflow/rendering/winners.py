@@ -8,7 +8,9 @@ from math import isnan
 import numpy as np
 
 from metrics.statistics import ALPHA, FEWEST, Comparison, compare_paired, compare_runs
+from workflow.rendering import captions
 from workflow.rendering.numbers import Cell, Metric
+from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
 
 QUESTIONS = {
@@ -32,17 +34,19 @@ class Winner:
     verdict: str
 
 
-def winners(table: Table) -> list[tuple[Metric, str, list[Winner | None]]]:
-    """For each question its metric and the winner on each data set; None where nothing was measured."""
+def winners(table: Table, results: Results) -> list[tuple[Metric, str, list[Winner | None]]]:
+    """For each question that was measured its metric and the winner on each data set; None where nothing was."""
     metrics = {metric.id: metric for metric in table.metrics}
+    favoured = captions.trained_with(table.preset.metrics.backtracking.net, results)
     return [
-        (metrics[name], question, [_winner(table, dataset, metrics[name]) for dataset in table.datasets])
+        (metrics[name], question, found)
         for name, question in QUESTIONS.items()
-        if name in metrics
+        if name in metrics and any(found := [_winner(table, data, metrics[name], favoured) for data in table.datasets])
     ]
 
 
-def _winner(table: Table, dataset: str, metric: Metric) -> Winner | None:
+def _winner(table: Table, dataset: str, metric: Metric, favoured: set[str]) -> Winner | None:
+    """favoured: the methods whose training loss has the network of the backtracking score."""
     cells = [cell for row in table.rows if row.ranked and (cell := table.cells[row.id, dataset, metric.id]).values]
     if not cells:
         return None
@@ -53,7 +57,10 @@ def _winner(table: Table, dataset: str, metric: Metric) -> Winner | None:
     rest = cells[len(best) :]
     if len(best) > 1:
         return Winner(titles, best[0].text, "Equal to all digits shown.")
-    return Winner(titles, value, _verdict(cells[0], rest[0]) if rest else "The only method measured.")
+    verdict = _verdict(cells[0], rest[0]) if rest else "The only method measured."
+    if metric.id == "lpips_backtracking" and cells[0].row.id in favoured:
+        verdict += " Its training loss has the network of this score."
+    return Winner(titles, value, verdict)
 
 
 def _verdict(best: Cell, next_one: Cell) -> str:

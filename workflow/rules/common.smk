@@ -9,6 +9,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
+from snakemake.utils import update_config
+
 from common.console import explained
 from common.files import read_json, read_yaml, write_json, write_text
 from common.hashing import digest
@@ -32,20 +35,34 @@ def checked_preset():
     with explained():
         for path in workflow.configfiles:
             read_yaml(path)  # unlike Snakemake's own reader, it refuses duplicate keys
+        nested = {key: value for key, value in overrides().items() if isinstance(value, (dict, list))}
+        update_config(config, nested)
         preset = parse_preset(config, " and ".join(config_files()))
     return preset.model_copy(update={"command": this_command()})
+
+
+def overrides():
+    """The settings of --config.  In lists and mappings, Snakemake leaves numbers and truth values as texts."""
+
+    def typed(value):
+        if isinstance(value, dict):
+            return {key: typed(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [typed(part) for part in value]
+        return yaml.safe_load(value) if isinstance(value, str) else value
+
+    given = workflow.config_settings.config
+    return {key: typed(value) if isinstance(value, (dict, list)) else value for key, value in given.items()}
 
 
 def this_command():
     """The command that makes these results, quoted for a shell; its settings are read as YAML."""
     words = ["snakemake", "--cores", "all", "--configfile", *config_files()]
-    overrides = dict(workflow.config_settings.config)
+    given = overrides()
     if IMAGES is not None:
-        overrides["images"] = read_json(MINE_RECORD)["folder"]
-    if overrides:
-        texts = {
-            key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in overrides.items()
-        }
+        given["images"] = read_json(MINE_RECORD)["folder"]
+    if given:
+        texts = {key: json.dumps(value) if isinstance(value, (dict, list)) else value for key, value in given.items()}
         words += ["--config", *(f"{key}={text}" for key, text in texts.items())]
     return shlex.join(words)
 
