@@ -68,10 +68,10 @@ def _cells(results: Results, table: Table) -> Iterator[Check]:
     cells = dict.fromkeys(f"{cell.row.title} on {dataset_title(cell.dataset)}" for cell in missing)
     sentence = f"Not everything has been run: numbers are missing for {', '.join(cells)}."
     yield Check("Missing numbers", "all", str(len(missing)), "0", _severity(not missing), sentence)
-    seeds, measured = len(results.preset.seeds), [cell for cell in table.cells.values() if cell.row.kind == "method"]
-    fewer: dict[tuple[str, int], list[str]] = {}
-    for cell in measured:
-        if 0 < len(cell.values) < seeds:
+    seeds = len(results.preset.seeds)
+    fewer: dict[tuple[str, int], list[str]] = {}  # the metrics of one place and number of seeds
+    for cell in table.cells.values():
+        if cell.row.kind == "method" and 0 < len(cell.values) < seeds:
             where = f"{cell.row.title} on {dataset_title(cell.dataset)}"
             fewer.setdefault((where, len(cell.values)), []).append(cell.metric.title)
     for (where, count), metrics in fewer.items():
