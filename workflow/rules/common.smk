@@ -49,7 +49,10 @@ def overrides():
             return {key: typed(part) for key, part in value.items()}
         if isinstance(value, list):
             return [typed(part) for part in value]
-        return yaml.safe_load(value) if isinstance(value, str) else value
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:  # a text such as "@"
+            return value
 
     given = workflow.config_settings.config
     return {key: typed(value) if isinstance(value, (dict, list)) else value for key, value in given.items()}
