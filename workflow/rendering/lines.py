@@ -20,9 +20,11 @@ ROW, PANEL = 245, 165  # the height of a row, and of the axes in it
 LEFT, GAP, RIGHT = 74, 84, 12  # left of the first panel, between two, right of the last one
 ABOVE, LEGEND_LINE, FOOT = 36, 28, 78
 IN_LINE = 4  # methods in a line of the legend
-Look = tuple[str, Literal["-", "--"], str]
+Line = Literal["-", "--", ":"]
+Look = tuple[str, Line, str]
 # Look of a method, by its place (contents.places): colour, line style, marker.
-LOOKS: list[Look] = [(colour, "-", "o") for colour in COLOURS] + [(colour, "--", "s") for colour in COLOURS]
+STYLES: tuple[tuple[Line, str], ...] = (("-", "o"), ("--", "s"), (":", "^"))
+LOOKS: list[Look] = [(colour, line, marker) for line, marker in STYLES for colour in COLOURS]
 
 
 class Lines:
