@@ -35,8 +35,8 @@ def checked_preset():
     with explained():
         for path in workflow.configfiles:
             read_yaml(path)  # unlike Snakemake's own reader, it refuses duplicate keys
-        nested = {key: value for key, value in overrides().items() if isinstance(value, (dict, list))}
-        update_config(config, nested)
+        given = overrides().items()  # `images` is no longer in `config`, whatever Snakemake took the path for
+        update_config(config, {key: value for key, value in given if isinstance(value, (dict, list)) and key in config})
         preset = parse_preset(config, " and ".join(config_files()))
     return preset.model_copy(update={"command": this_command()})
 
