@@ -76,7 +76,7 @@ def first_side(folder: Path) -> int:
     """The shorter side in pixels of the first sample of a folder.  Raises `UserError` as `import_samples` does."""
     found = survey(folder)
     if found.archive is None:
-        return min(_decode(found.images[0], None).size)
+        return min(_decode(found.images[0], []).size)
     with _array(found.archive) as (_, _, (_, height, width, _)):
         return min(height, width)
 
@@ -113,7 +113,8 @@ def _decoded(files: list[Path], resolution: int, folder: Path, originals: Origin
     return images
 
 
-def _decode(file: Path, notes: list[str] | None) -> Image.Image:
+def _decode(file: Path, notes: list[str]) -> Image.Image:
+    """Raises `UserError`.  What had to be assumed is appended to `notes`."""
     try:
         return decode(file, notes=notes)
     except BadImage as error:

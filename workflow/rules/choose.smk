@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+from snakemake.utils import update_config
+
 from common.console import explained, say
 from common.files import read_json
 from common.hashing import digest
@@ -19,6 +22,18 @@ def typed_images():
     words = [word.removeprefix("--config=").removeprefix("-C") for word in sys.argv[1:]]
     typed = [word.removeprefix("images=") for word in words if word.startswith("images=")]
     return typed[-1] if typed else str(config["images"] or "")
+
+
+def typed(value):
+    """A list or mapping of --config, in which Snakemake leaves numbers and truth values as texts."""
+    if isinstance(value, dict):
+        return {key: typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [typed(part) for part in value]
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:  # a text such as "@"
+        return value
 
 
 def gpu_visible():
@@ -106,7 +121,13 @@ if not workflow.overwrite_configfiles and IMAGES is not None:
         )
 
 
-config.pop("images", None)  # not a key of presets
+OVERRIDES = {
+    key: typed(value) if isinstance(value, (dict, list)) else value
+    for key, value in workflow.config_settings.config.items()
+    if key != "images"  # not a key of presets
+}
+config.pop("images", None)
+update_config(config, OVERRIDES)
 if IMAGES is not None and workflow.is_main_process:
     look_at_images()
 elif lists_mine():

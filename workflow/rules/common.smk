@@ -9,9 +9,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-from snakemake.utils import update_config
-
 from common.console import explained
 from common.files import read_json, read_yaml, write_json, write_text
 from common.hashing import digest
@@ -35,33 +32,14 @@ def checked_preset():
     with explained():
         for path in workflow.configfiles:
             read_yaml(path)  # unlike Snakemake's own reader, it refuses duplicate keys
-        given = overrides().items()  # `images` is no longer in `config`, whatever Snakemake took the path for
-        update_config(config, {key: value for key, value in given if isinstance(value, (dict, list)) and key in config})
         preset = parse_preset(config, " and ".join(config_files()))
     return preset.model_copy(update={"command": this_command()})
-
-
-def overrides():
-    """The settings of --config.  In lists and mappings, Snakemake leaves numbers and truth values as texts."""
-
-    def typed(value):
-        if isinstance(value, dict):
-            return {key: typed(part) for key, part in value.items()}
-        if isinstance(value, list):
-            return [typed(part) for part in value]
-        try:
-            return yaml.safe_load(value)
-        except yaml.YAMLError:  # a text such as "@"
-            return value
-
-    given = workflow.config_settings.config
-    return {key: typed(value) if isinstance(value, (dict, list)) else value for key, value in given.items()}
 
 
 def this_command():
     """The command that makes these results, quoted for a shell; its settings are read as YAML."""
     words = ["snakemake", "--cores", "all", "--configfile", *config_files()]
-    given = overrides()
+    given = dict(OVERRIDES)
     if IMAGES is not None:
         given["images"] = read_json(MINE_RECORD)["folder"]
     if given:
