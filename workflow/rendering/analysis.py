@@ -92,7 +92,7 @@ class Analysis:
     def why_no_ranks(self) -> str | None:
         """Why average ranks say nothing here, or None."""
         if self.parts_of_one:
-            return "There are no statistics over datasets, because they are parts of one."
+            return "There are no ranks and tests over datasets, because these are parts of one."
         if len(self.means) < 2:
             return "Average ranks need at least two datasets."
         return "Average ranks need at least three methods." if len(self.methods) < 3 else None
@@ -119,7 +119,7 @@ def rows(analysis: Analysis) -> list[Row]:
         found += [*_differences(analysis), *_backtracking(analysis)]
         found += [] if analysis.parts_of_one else _over_datasets(analysis)
         found += _checkpoints(analysis)
-    return found if analysis.parts_of_one else [*found, *_ranks(analysis), *_scaled(analysis)]
+    return [*found, *_ranks(analysis), *_scaled(analysis)]
 
 
 def _differences(analysis: Analysis) -> Iterator[Row]:
