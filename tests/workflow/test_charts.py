@@ -51,6 +51,8 @@ def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):
     assert checkpoints.samples(table) == "500 samples"
     assert table.loc[table["metric"] == "fid", "share"].tolist() == [0.5, 1.0]
     assert charts.learning(curves, {"MixDL": 4})["params"][1]["bind"]["options"] == ["FID ↓ (inception-clean)"]
+    long = charts.learning(pd.concat([curves] * 2501), {"MixDL": 4})
+    assert [len(rows) for rows in long["datasets"].values()] == [5002], "more rows than Altair takes by itself"
 
 
 def test_a_method_looks_alike_in_every_chart_and_preset(make):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from common.console import UserError
 from tests.workflow.conftest import config, run_record
-from workflow.rendering import captions, counts, figures, learning, ranking, sheet, shots, variants
+from workflow.rendering import captions, counts, figures, learning, lines, ranking, sheet, shots, variants
 from workflow.rendering.contents import figures_of
 from workflow.rendering.results import Results
 from workflow.rendering.sheet import Band
@@ -75,7 +75,7 @@ def test_quality_against_time_has_a_panel_for_each_measured_metric(make, tmp_pat
 
 
 def test_parts_of_a_set_are_compared_by_their_size(make, tmp_path):
-    """Each set at its number of images, values as means over seeds; the controls are no lines."""
+    """Each set at its number of images; the controls are no lines."""
 
     def edit(frame):
         fids = frame[frame["metric"] == "fid"]
@@ -87,14 +87,23 @@ def test_parts_of_a_set_are_compared_by_their_size(make, tmp_path):
     assert "shots" in figures_of(results.preset)
     table = shots.points(results)
     shown = table[(table["metric"] == "fid_full") & (table["method"] == "adaptive_imle")]
-    assert dict(zip(shown["n"], shown["value"], strict=True)) == {10: 89.0, 40: 81.0}
+    assert shown.groupby("n")["value"].mean().to_dict() == {10: 89.0, 40: 81.0}
     assert set(table["method"]) == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
     figures.draw("shots", results, tmp_path / "a.png", tmp_path / "a.pdf")
     assert pixels(tmp_path / "a.png").shape[1] == WIDTH
 
 
+def test_lines_are_means_over_seeds_with_bars_of_their_range():
+    rows = [("a", 10, 11.0, 2.0), ("a", 20, 21.0, 8.0), ("a", 10, 13.0, 4.0), ("b", 10, 99.0, 9.0)]
+    axes = Figure().subplots()
+    table = pd.DataFrame(rows, columns=["method", "step", "seconds", "value"])
+    lines.draw_means(axes, table, {"a": ("red", "-", "o")}, by="step", x="seconds")
+    assert axes.lines[0].get_xydata().tolist() == [[12, 3], [21, 8]]
+    assert [bar.tolist() for bar in axes.collections[0].get_segments()] == [[[12, 2], [12, 4]], [[21, 8], [21, 8]]]
+
+
 def test_precision_and_recall_are_drawn_for_each_number_of_samples(make, tmp_path):
-    """Only of the tables' network and k; the values are means over seeds."""
+    """Only of the tables' network and k."""
 
     def edit(frame):
         fewer = frame[frame["protocol"] == "inception-k5-n24"]
@@ -106,7 +115,8 @@ def test_precision_and_recall_are_drawn_for_each_number_of_samples(make, tmp_pat
     assert "counts" in figures_of(results.preset) and "counts" not in figures_of(make().preset)
     table = counts.points(results)
     shown = table[(table["metric"] == "recall") & (table["method"] == "mixdl")]
-    assert shown[["dataset", "n", "value"]].values.tolist() == [["dots", 12, 0.29], ["dots", 24, 0.29]]
+    means = shown.groupby(["dataset", "n"])["value"].mean()
+    assert means.to_dict() == {("dots", 12): 0.29, ("dots", 24): 0.29}
     figures.draw("counts", results, tmp_path / "a.png", tmp_path / "a.pdf")
     assert pixels(tmp_path / "a.png").shape[1] == WIDTH
 

@@ -131,8 +131,8 @@ def ranks(analysis: Analysis) -> Specification | None:
             names.encode(x=x, y=row, text="method:N"),
             altair.Chart(bars).mark_rule(strokeWidth=4, strokeCap="round", color=COLOURS[1]).encode(**span),
             width.mark_rule(strokeWidth=2, color=INK, opacity=0.6).encode(**span),
-            width.mark_text(align="left", dx=6, fontSize=11, color=INK, text="critical difference (Nemenyi)").encode(
-                x=altair.X("to:Q", scale=scale), y=row
+            width.mark_text(align="left", dy=-8, fontSize=11, color=INK, text="critical difference (Nemenyi)").encode(
+                x=altair.X("from:Q", scale=scale), y=row
             ),
         ),
         "Average ranks of the methods over the data sets; a bar spans methods that the test does not tell apart.",
@@ -192,4 +192,5 @@ def _method(frame: pd.DataFrame, places: dict[str, int]) -> dict[str, Any]:
 
 def _specification(chart: altair.LayerChart | altair.FacetChart, description: str, height: int = 320) -> Specification:
     chart = chart.properties(width="container", height=height, description=description)
-    return {**chart.to_dict(), "config": CONFIG}
+    with altair.data_transformers.disable_max_rows():  # three seeds of a study have more than Altair's 5,000 rows
+        return {**chart.to_dict(), "config": CONFIG}

@@ -20,13 +20,12 @@ SHOWN = ("precision", "recall")
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns dataset, method, metric, n (samples) and value (mean over seeds)."""
+    """Columns dataset, method, metric, n (samples) and value; a row for each seed."""
     frame = results.metrics
     protocols = [str(protocol) for protocol in counted(results.preset)]
     shown = frame["metric"].isin(SHOWN) & frame["protocol"].isin(protocols)
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
-    frame = frame.assign(n=frame["n_fake"].astype(int))
-    return frame.groupby(["dataset", "method", "metric", "n"])["value"].mean().reset_index()
+    return frame.assign(n=frame["n_fake"].astype(int))[["dataset", "method", "metric", "n", "value"]]
 
 
 @styled
@@ -40,4 +39,4 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         here = table[(table["dataset"] == dataset) & (table["metric"] == metric.name)]
         draw_counts(axes, here, lines.looks, "samples")
     network = METRICS["recall"].protocol(results.preset)
-    lines.finish(f"{network.network}, k = {network.k}; means over seeds", png, pdf)
+    lines.finish(f"{network.network}, k = {network.k}; lines: means over seeds; bars: their range", png, pdf)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from training.config import Preset
 from workflow.rendering.checkpoints import checkpoints, samples
 from workflow.rendering.contents import dataset_title
-from workflow.rendering.lines import Lines, Look, logarithmic
+from workflow.rendering.lines import Lines, Look, draw_means, logarithmic
 from workflow.rendering.numbers import METRICS, Metric
 from workflow.rendering.results import Results
 from workflow.rendering.style import GREY, styled
@@ -50,11 +50,7 @@ def _of(table: pd.DataFrame, dataset: str, metric: Metric, preset: Preset) -> pd
 
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, looks: dict[str, Look]) -> None:
-    for method, (colour, line, marker) in looks.items():
-        steps = points[points["method"] == method].groupby("step")
-        times, values = steps["seconds"].mean(), steps["value"]
-        axes.vlines(times, values.min(), values.max(), color=colour, linewidth=0.7, alpha=0.6)
-        axes.plot(times, values.mean(), color=colour, linestyle=line, marker=marker, markersize=2)
+    draw_means(axes, points, looks, by="step", x="seconds")
     shortest, longest = points["seconds"].min(), points["seconds"].max()
     if _wide(points["seconds"]):
         axes.set_xscale("log", base=2)

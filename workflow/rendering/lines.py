@@ -73,11 +73,21 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def draw_counts(axes: Axes, table: pd.DataFrame, looks: dict[str, Look], unit: str) -> None:
-    """Columns method, n and value; a logarithmic axis of the few values that n has."""
+def draw_means(axes: Axes, table: pd.DataFrame, looks: dict[str, Look], by: str, x: str) -> None:
+    """For each method a line through the means of column value over seeds, and bars from the smallest to the largest.
+
+    Columns method and value; a row for each seed.  by: the column whose equal values make a point; x: its place.
+    """
     for method, (colour, line, marker) in looks.items():
-        here = table[table["method"] == method].sort_values("n")
-        axes.plot(here["n"], here["value"], color=colour, linestyle=line, marker=marker, markersize=2)
+        points = table[table["method"] == method].groupby(by)
+        places, values = points[x].mean(), points["value"]
+        axes.vlines(places, values.min(), values.max(), color=colour, linewidth=0.7, alpha=0.6)
+        axes.plot(places, values.mean(), color=colour, linestyle=line, marker=marker, markersize=2)
+
+
+def draw_counts(axes: Axes, table: pd.DataFrame, looks: dict[str, Look], unit: str) -> None:
+    """`draw_means` of column n, on a logarithmic axis of the few values that n has."""
+    draw_means(axes, table, looks, by="n", x="n")
     counts = sorted(table["n"].unique())
     axes.set_xscale("log")
     axes.set_xticks(counts, labels=[f"{n:,} {unit}" if n == counts[0] else f"{n:,}" for n in counts])

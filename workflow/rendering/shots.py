@@ -18,13 +18,12 @@ from workflow.rendering.style import styled
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns method, n (training images), metric (fid_full or copy_rate), value (mean over seeds)."""
+    """Columns method, n (training images), metric (fid_full or copy_rate), value; a row for each seed."""
     frame, copies = results.metrics, METRICS["copy_rate"].protocol(results.preset).name
     shown = (frame["metric"] == "fid_full") | ((frame["metric"] == "copy_rate") & (frame["protocol"] == copies))
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
     counts = {name: found["count"] for name in results.preset.datasets if (found := results.manifest(name))}
-    frame = frame.assign(n=frame["dataset"].map(counts))
-    return frame.groupby(["method", "n", "metric"])["value"].mean().reset_index()
+    return frame.assign(n=frame["dataset"].map(counts))[["method", "n", "metric", "value"]]
 
 
 @styled
@@ -38,4 +37,4 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     for axes, (metric, title) in zip(lines.axes(), heads.items(), strict=True):
         axes.set_title(title, loc="left", pad=3)
         draw_counts(axes, table[table["metric"] == metric], lines.looks, "images")
-    lines.finish(f"{results.preset.sampling.n:,} samples; means over seeds", png, pdf)
+    lines.finish(f"{results.preset.sampling.n:,} samples; lines: means over seeds; bars: their range", png, pdf)
