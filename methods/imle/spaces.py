@@ -49,7 +49,7 @@ class Projection:
     Each feature of a layer has a random direction: a unit vector whose dimension is the layer's share of `dim`
     (419, 209, 104, 52, 16 of 800 at 256 px).  Unlike the training distance it has no pixel term and does not divide by
     the number of positions, so early layers have more weight.  The matrices are drawn once per run; at 256 px they take
-    9.3 GiB in total.
+    8.7 GiB in total.
     """
 
     def __init__(

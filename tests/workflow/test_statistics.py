@@ -36,6 +36,18 @@ def test_two_seeds_and_two_datasets_cannot_be_significant_and_the_text_says_so(m
     assert table.loc[table["analysis"] == "runs", "low"].isna().all(), "no interval from two seeds"
 
 
+@pytest.mark.parametrize(
+    ("missing", "counted"),
+    [
+        ("method == 'fake_clr'", "Seeds: 2;"),
+        ("seed == 1", "Seeds: 1 of 2;"),
+        ("seed == 1 and method == 'mixdl'", "Seeds: 2, of some methods 1;"),
+    ],
+)
+def test_the_text_counts_the_seeds_that_were_measured(make, tmp_path, missing, counted):
+    assert counted in written(make(without(missing)), tmp_path)[1]
+
+
 def test_parts_of_one_dataset_are_no_independent_datasets(make, tmp_path):
     table, text = written(make(metrics=config()["metrics"] | {"full_set": "dots"}), tmp_path)
     assert not set(table["analysis"]) & {"datasets", "average rank", "Friedman chi-square", "Iman-Davenport F"}

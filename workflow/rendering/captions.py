@@ -62,15 +62,22 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
     if any(row.track for row in rows):
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
     sentences += [_dense(main), _steps(rows, main), seeds(preset, *measured_seeds(main)), _ranking(rows)]
-    sentences += [stamp.sentence(results.runs, rows)]
+    behind = {(cell.dataset, cell.row.id, cell.metric.split) for cell in cells if cell.values}
+    runs = [run for run in results.runs if (run["dataset"], run["method"], run["split"]) in behind]
+    sentences += [stamp.sentence(runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def footer(results: Results, what: str, attributions: bool = True) -> list[str]:
-    """The last lines of a figure, so that the file itself states its scale, selection, commit and licence."""
-    preset = results.preset
+def footer(
+    results: Results, what: str, attributions: bool = True, runs: Sequence[stamp.Record] | None = None
+) -> list[str]:
+    """The last lines of a figure, so that the file itself states its scale, selection, commit and licence.
+
+    runs: the trainings that the figure shows; all if not given.
+    """
+    preset, runs = results.preset, results.runs if runs is None else runs
     size = f"{preset.resolution} × {preset.resolution} px"
-    origin = f"; {stamp.commits(results.runs)}" if results.runs else ""
+    origin = f"; {stamp.commits(runs)}" if runs else ""
     line = f"Preset {preset.preset}, {size}, {what}{origin}."
     return [line, *(results.attributions() if attributions else [])]
 

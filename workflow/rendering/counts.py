@@ -20,12 +20,12 @@ SHOWN = ("precision", "recall")
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns dataset, method, metric, n (samples) and value; a row for each seed."""
+    """Columns dataset, method, metric, n (samples), seed and value."""
     frame = results.metrics
     protocols = [str(protocol) for protocol in counted(results.preset)]
     shown = frame["metric"].isin(SHOWN) & frame["protocol"].isin(protocols)
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
-    return frame.assign(n=frame["n_fake"].astype(int))[["dataset", "method", "metric", "n", "value"]]
+    return frame.assign(n=frame["n_fake"].astype(int))[["dataset", "method", "metric", "n", "seed", "value"]]
 
 
 @styled
@@ -39,4 +39,4 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         here = table[(table["dataset"] == dataset) & (table["metric"] == metric.name)]
         draw_counts(axes, here, lines.looks, "samples")
     network = METRICS["recall"].protocol(results.preset)
-    lines.finish(f"{network.network}, k = {network.k}; lines: means over seeds; bars: their range", png, pdf)
+    lines.finish(f"{network.network}, k = {network.k}", png, pdf)

@@ -143,4 +143,7 @@ def draw(name: str, results: Results, png: Path | str, pdf: Path | str) -> None:
         DIAGRAMS[name](results, png, pdf)
     else:
         bands, what = IMAGES[name](results)
-        draw_sheet(bands, footer(results, f"seed {results.preset.seeds[0]}; {what}"), png, pdf)
+        seed, split = results.preset.seeds[0], "train90" if name == "figure3" else "full"
+        shown = [run for run in results.runs if (run["seed"], run["split"]) == (seed, split)]
+        shown = [run for run in shown if run["dataset"] in results.pictured]
+        draw_sheet(bands, footer(results, f"seed {seed}; {what}", runs=shown), png, pdf)

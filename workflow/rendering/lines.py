@@ -19,6 +19,7 @@ from workflow.rendering.style import COLOURS, finish, grid, new_figure
 ROW, PANEL = 245, 165  # the height of a row, and of the axes in it
 LEFT, GAP, RIGHT = 74, 84, 12  # left of the first panel, between two, right of the last one
 ABOVE, LEGEND_LINE, FOOT = 36, 28, 78
+SHORT = 12  # ratio of the ends of a logarithmic axis up to which it has five numbers to a decade
 IN_LINE = 4  # methods in a line of the legend
 Line = Literal["-", "--", ":"]
 Look = tuple[str, Line, str]
@@ -28,11 +29,12 @@ LOOKS: list[Look] = [(colour, line, marker) for line, marker in STYLES for colou
 
 
 class Lines:
-    """An empty figure of `panels` panels, `across` in a row, for the methods of `table` (column method)."""
+    """An empty figure of `panels` panels, `across` in a row, for the methods of `table` (columns method and seed)."""
 
     def __init__(self, results: Results, table: pd.DataFrame, panels: int, across: int) -> None:
         titles = {row.id: row.title for row in results.generators if row.id in set(table["method"])}
         self.results, self.panels, self.shape = results, panels, (max(-(-panels // across), 1), across)
+        self.seeds = sorted(table["seed"].unique())
         order = places(results.preset)
         self.looks: dict[str, Look] = {method: LOOKS[order[method] % len(LOOKS)] for method in titles}
         self.head = ABOVE + LEGEND_LINE * -(-len(titles) // IN_LINE)
@@ -49,7 +51,9 @@ class Lines:
         return panels[: self.panels]
 
     def finish(self, what: str, png: Path | str, pdf: Path | str) -> None:
-        """Write the last lines of the figure and both files."""
+        """Write the last lines of the figure, which name the seeds, and both files."""
+        one = f"seed {self.seeds[0]}" if self.seeds else "nothing measured"
+        what += "; lines: means over seeds; bars: their range" if len(self.seeds) > 1 else f"; {one}"
         finish(self.figure, footer(self.results, what, attributions=False), png, pdf)
 
     def _legend(self, titles: dict[str, str]) -> None:
@@ -65,10 +69,11 @@ class Lines:
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis, with plain numbers at 1, 2 and 5."""
+    """A logarithmic axis, with plain numbers at 1, 2 and 5, and at 3 and 7 too where it is short.  Call it at last."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > SHORT * low else (1, 2, 3, 5, 7)))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_locator(NullLocator())
 

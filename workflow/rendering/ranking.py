@@ -31,7 +31,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     _scores(figure.add_axes((0.17, bottom, 0.29, tall)), analysis)
     _ranks(figure.add_axes((0.67, bottom, 0.14, tall)), analysis)
     what = f"{analysis.metric.title}; dots: runs; bars: interquartile means"
-    what += ", with 95% intervals" if len(results.preset.seeds) > 1 else ""
+    what += ", with 95% intervals" if analysis.scores.groupby(["dataset", "method"]).size().gt(1).any() else ""
     what += "" if analysis.why_no_ranks else "; orange: methods that the test does not tell apart"
     lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)

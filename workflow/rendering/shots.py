@@ -18,12 +18,12 @@ from workflow.rendering.style import styled
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns method, n (training images), metric (fid_full or copy_rate), value; a row for each seed."""
+    """Columns method, n (training images), metric (fid_full or copy_rate), seed, value."""
     frame, copies = results.metrics, METRICS["copy_rate"].protocol(results.preset).name
     shown = (frame["metric"] == "fid_full") | ((frame["metric"] == "copy_rate") & (frame["protocol"] == copies))
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
     counts = {name: found["count"] for name in results.preset.datasets if (found := results.manifest(name))}
-    return frame.assign(n=frame["dataset"].map(counts))[["method", "n", "metric", "value"]]
+    return frame.assign(n=frame["dataset"].map(counts))[["method", "n", "metric", "seed", "value"]]
 
 
 @styled
@@ -32,9 +32,9 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     full = results.preset.metrics.full_set
     assert full is not None  # contents.figures_of
     table = points(results)
-    heads = {"fid_full": f"FID against all {dataset_title(full)} ↓", "copy_rate": "Copies of training images ↓"}
+    heads = {"fid_full": f"FID against all {dataset_title(full)} ↓", "copy_rate": "Copies in pixels ↓"}
     lines = Lines(results, table, len(heads), across=2)
     for axes, (metric, title) in zip(lines.axes(), heads.items(), strict=True):
         axes.set_title(title, loc="left", pad=3)
         draw_counts(axes, table[table["metric"] == metric], lines.looks, "images")
-    lines.finish(f"{results.preset.sampling.n:,} samples; lines: means over seeds; bars: their range", png, pdf)
+    lines.finish(f"{results.preset.sampling.n:,} samples", png, pdf)

@@ -45,12 +45,14 @@ def caption(analysis: Analysis) -> str:
     reference = analysis.reference.title if analysis.reference else "none"
     if analysis.methods[:1] != [analysis.reference]:
         reference += " (without a number: nothing is compared with it)"
-    least = analysis.scores.groupby(["dataset", "method"]).size().min()
-    fewer = f", of some methods {least}" if least < len(preset.seeds) else ""
+    measured = analysis.scores.groupby(["dataset", "method"]).size()
+    fewest, most = (measured.min(), measured.max()) if len(measured) else (0, 0)
+    counted = f"{most} of {len(preset.seeds)}" if most < len(preset.seeds) else f"{most}"
+    counted += f", of some methods {fewest}" if fewest < most else ""
     return (
         f"**Statistics.** {scale(preset)} Fixed by the preset (`statistics:`, or its defaults): primary metric "
         f"{metric.head} (protocol {metric.protocol(preset).name}), reference method {reference}, test of all pairs "
-        f"{preset.statistics.test}, level {ALPHA}. Everything else is exploratory. Seeds: {len(preset.seeds)}{fewer}; "
+        f"{preset.statistics.test}, level {ALPHA}. Everything else is exploratory. Seeds: {counted}; "
         f"datasets: {len(preset.datasets)}."
     )
 
