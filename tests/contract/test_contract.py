@@ -6,6 +6,7 @@ A method's tiny configuration is its entry in config/smoke.yaml or tiny.yaml; ot
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -191,13 +192,4 @@ def test_a_saved_state_continues_to_the_same_bits(name: str, tmp_path: Path) -> 
     assert_same(resumed.sampler().state_dict(), straight.sampler().state_dict())
 
 
-def assert_same(left: Any, right: Any, where: str = "") -> None:
-    if isinstance(left, dict):
-        assert left.keys() == right.keys(), where
-        for key in left:
-            assert_same(left[key], right[key], f"{where}/{key}")
-    elif isinstance(left, list | tuple):
-        for index, (a, b) in enumerate(zip(left, right, strict=True)):
-            assert_same(a, b, f"{where}/{index}")
-    else:
-        assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right, where
+assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)

@@ -79,13 +79,6 @@ def test_layouts(extract, names: str, folders: str, bundle: int, taken: str | No
         assert extract(*arguments) == taken.split()
 
 
-def test_unknown_layout_lists_the_folders_with_their_counts(extract) -> None:
-    content = zipped(dict.fromkeys(["x/a/1.jpg", "x/a/2.jpg", "b/1.jpg", "3.jpg"], PIXELS))
-    reason = r"no single folder dog or puppy with 100 images; it has x/a \(2\), b \(1\), \. \(1\)"
-    with pytest.raises(UnknownLayout, match=reason):
-        extract(content, 100, ("dog", "puppy"), True)
-
-
 @pytest.mark.parametrize("outer", PACKERS)
 @pytest.mark.parametrize(("inner", "suffix"), [(zipped, ".zip"), (tarred, ".tar"), (gzipped, ".tar.gz")])
 def test_archive_in_an_archive_counts_as_a_folder_of_its_name(extract, outer, inner, suffix: str) -> None:

@@ -24,20 +24,6 @@ def test_list_shows_every_dataset_on_standard_output() -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == dataset_names()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["fetch", "pandas"], "unknown dataset 'pandas'"),
-        (["prepare", "--dataset", "panda", "--resolution", "32", "--raw", "nowhere"], "python -m data fetch panda"),
-    ],
-)
-def test_mistake_ends_in_one_line(arguments: list[str], reason: str) -> None:
-    done = data(*arguments)
-    assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert line.startswith("error: ") and reason in line
-
-
 def test_fetch_and_prepare_from_a_folder_filled_by_hand(tmp_path: Path) -> None:
     (tmp_path / "manual/obama").mkdir(parents=True)
     for index in range(100):

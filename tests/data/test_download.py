@@ -46,20 +46,6 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
-def test_broken_transfer_is_resumed_at_once(server, page, ask, tmp_path: Path) -> None:
-    server.pages["/a"] = page(CONTENT, etag='"1"', cuts=[4000])
-    assert ask() == CONTENT
-    assert server.ranges == [None, "bytes=4000-"]
-    assert len(left(tmp_path)) == 1
-    assert ask() == CONTENT
-    assert len(server.ranges) == 2
-
-
-def test_next_run_resumes(server, broken, ask) -> None:
-    assert ask() == CONTENT
-    assert server.ranges[2:] == ["bytes=7000-"]
-
-
 def test_a_server_that_is_away_for_a_while_costs_no_bytes(server, broken, ask) -> None:
     away = server.pages.pop("/a")
     with pytest.raises(SourceError, match="404"):

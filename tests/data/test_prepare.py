@@ -60,14 +60,6 @@ def test_depth_of_the_entry_scales_sixteen_bit_files(toy, four, place, tmp_path:
         assert warned == (depth is None)
 
 
-def changed(folder: Path) -> None:
-    (folder / "2.png").write_bytes((folder / "1.png").read_bytes())
-
-
-def missing(folder: Path) -> None:
-    (folder / "2.png").unlink()
-
-
 def unreadable(folder: Path) -> None:
     record = json.loads((folder / "fetched.json").read_text())
     (folder / "2.png").write_bytes(b"text")
@@ -80,23 +72,18 @@ def fewer(folder: Path) -> None:
     (folder / "fetched.json").write_text(json.dumps({"files": record["files"][:3]}))
 
 
-def no_record(folder: Path) -> None:
-    (folder / "fetched.json").unlink()
-
-
-def damaged_record(folder: Path) -> None:
-    (folder / "fetched.json").write_text('{"files": [3]}')
-
-
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (changed, "2\\.png has sha256 [0-9a-f]{64}, but [0-9a-f]{64} was fetched; run: python -m data fetch toy"),
-        (missing, r"2\.png is missing; run: python -m data fetch toy"),
+        (
+            lambda folder: (folder / "2.png").write_bytes(b"other"),
+            r"2\.png has sha256 [0-9a-f]{64}, but [0-9a-f]{64} was fetched; run: python -m data fetch toy",
+        ),
+        (lambda folder: (folder / "2.png").unlink(), r"2\.png is missing; run: python -m data fetch toy"),
         (unreadable, r"2\.png is not a JPEG, PNG, WebP, BMP or TIFF image, .*; delete"),
         (fewer, "raw/toy holds 3 images, but toy has 4"),
-        (no_record, "raw/toy holds no complete fetch of toy"),
-        (damaged_record, r"fetched\.json does not list files"),
+        (lambda folder: (folder / "fetched.json").unlink(), "raw/toy holds no complete fetch of toy"),
+        (lambda folder: (folder / "fetched.json").write_text('{"files": [3]}'), r"fetched\.json does not list files"),
     ],
 )
 def test_damage_since_the_fetch_is_named_and_leaves_no_output(raw, tmp_path: Path, damage, reason: str) -> None:

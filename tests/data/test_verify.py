@@ -93,12 +93,6 @@ def test_other_pixels_are_refused_with_the_way_out_and_accepted_on_request(
     assert get() == after
 
 
-def test_a_mirror_that_agrees_is_found_behind_one_that_does_not(first, server, toy, get, four, other) -> None:
-    server.pages |= {"/b.zip": zipped(other), "/c.zip": zipped(four)}
-    toy(sources=[server.source("b.zip"), server.source("c.zip")])
-    assert get()["source"] == server.source("c.zip")
-
-
 def test_same_pixels_in_other_bytes_are_accepted_with_a_note(first, served, get, lock, raw, four, capsys) -> None:
     """The lock keeps the digests of the first fetch."""
     entry = lock()
@@ -107,13 +101,6 @@ def test_same_pixels_in_other_bytes_are_accepted_with_a_note(first, served, get,
     assert "toy: note that the files are not the known ones but show the same pixels" in capsys.readouterr().err
     assert lock() == entry
     assert (raw / "toy/1.png").read_bytes() == packed_differently(four["1.png"])
-
-
-def test_same_pictures_in_another_order_are_refused(first, served, get, four) -> None:
-    """Names decide the order, and the order the split."""
-    served({f"{9 - index}.png": content for index, content in enumerate(four.values())}, "b.zip")
-    with pytest.raises(UserError, match="the images are not those of"):
-        get()
 
 
 def test_folder_filled_by_hand_is_compared_too(first, get, four, place) -> None:

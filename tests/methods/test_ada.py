@@ -12,17 +12,7 @@ from torch import Tensor
 from methods import resampling
 from methods.resampling import plan, sampling_grid
 from methods.stylegan2 import ada
-from methods.stylegan2.ada import (
-    ALL,
-    GEOMETRY,
-    Draws,
-    colours,
-    draw_adaptive,
-    geometry,
-    rotation,
-    scaling,
-    translation,
-)
+from methods.stylegan2.ada import ALL, GEOMETRY, Draws, colours, draw_adaptive, geometry, rotation, scaling, translation
 from methods.stylegan2.adaptive import Controller
 
 N = 4000
@@ -57,10 +47,7 @@ def test_chance_zero_is_the_identity_in_the_filters_too(float64: None) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "results"),
-    [
-        ("flip", lambda x: [x, x.flip(3)]),
-        ("turn", lambda x: [torch.rot90(x, k, (2, 3)) for k in range(4)]),
-    ],
+    [("flip", lambda x: [x, x.flip(3)]), ("turn", lambda x: [torch.rot90(x, k, (2, 3)) for k in range(4)])],
 )
 def test_flips_and_quarter_turns_equal_torchs(kind, results) -> None:
     """Every image is one of the results, and they are equally likely."""

@@ -165,11 +165,12 @@ def test_official_schedule():
 
 
 def test_vanilla_takes_the_nearest_of_a_fresh_pool_every_k_epochs():
-    """K = 2; images 0, 10.  Epochs 0, 2, 4 want 0, 10; 4, 14 (b = -4); 1, 11 (b = -1), however near all are."""
+    """K = 2; images 0, 10; two steps an epoch.  Epochs 0, 2, 4 want 0, 10; 4, 14 (b = -4); 1, 11 (b = -1)."""
     pools = [[1.0, 12, 40], [12, 3, 5.5], [9, 10, 0]]
-    method = toy(VanillaIMLE, [0, 10], pools, [0, -1, -4, -3, -1, 0], reassign_every=2, batch=2)
-    rows = [(method.train_step(step)["reassigned"], assigned(method), method.search.count) for step in range(5)]
-    assert rows == [(2, [0, 1], 1), (0, [0, 1], 1), (2, [11, 10], 2), (0, [11, 10], 2), (2, [22, 21], 3)]
+    method = toy(VanillaIMLE, [0, 10], pools, [0, 7, 7, 7, -4, 7, 7, 7, -1, 7, 7], reassign_every=2, batch=1)
+    rows = [(method.train_step(step)["reassigned"], assigned(method), method.search.count) for step in range(10)]
+    assert rows[1::2] == [(0, *row[1:]) for row in rows[::2]], "only at the start of an epoch"
+    assert rows[::2] == [(2, [0, 1], 1), (0, [0, 1], 1), (2, [11, 10], 2), (0, [11, 10], 2), (2, [22, 21], 3)]
 
 
 # Long random courses against the published descriptions, written down once more ---------------------------------------

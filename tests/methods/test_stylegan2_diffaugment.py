@@ -120,9 +120,7 @@ def test_six_steps_equal_the_paper_s(float64: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "g_ratio", "d_ratio"),
-    [({}, 1.0, 1.0), (LOW_SHOT, 4 / 5, 16 / 17)],
-    ids=["paper", "PyTorch"],
+    ("changes", "g_ratio", "d_ratio"), [({}, 1.0, 1.0), (LOW_SHOT, 4 / 5, 16 / 17)], ids=["paper", "PyTorch"]
 )
 def test_adam_is_corrected_for_the_regularisers_that_take_steps_of_their_own(
     changes: dict[str, Any], g_ratio: float, d_ratio: float

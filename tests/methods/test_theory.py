@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 from torch import Tensor
 
-from methods.adaptive_imle import AdaptiveIMLE
 from methods.api import Latents, Streams
 from methods.imle.family import IMLE
 from methods.vanilla_imle import VanillaIMLE
@@ -175,15 +174,6 @@ def test_lemma_4(delta):
     assert abs(errors[0]) > 1e-5
 
 
-def test_lemma_4_needs_the_density_to_be_continuous():
-    """At the edge of the uniform density on [0, 1] half of every ball is empty, and so L is 1/2 for every tau < 1.
-
-    By quadrature; tolerance 1e-9.
-    """
-    for tau in (0.5, 1e-3):
-        assert integral(lambda t: t, 0.9 * tau, tau) / weight(tau, 0.9, dim=1) == pytest.approx(0.5, abs=1e-9)
-
-
 CASES = [(dim, p, delta) for dim in (1, 2, 3, 6) for p in (1.0, 2.0, 4.0) for delta in (0.5, 0.9)]
 
 
@@ -202,11 +192,6 @@ def test_closed_form_of_the_weights(dim, p, delta):
     expected, printed = weight(tau, delta, dim, p), printed_weight(tau, delta, dim, p)
     agree(inside, expected, notice=expected - printed)
     assert expected / printed == pytest.approx((1 - delta ** (dim + 1)) / (1 - delta) ** (dim + 1))
-
-
-def test_both_closed_forms_are_equal_without_tightening():
-    """At delta = 0 alone the slip does not show.  Tolerance: rounding."""
-    assert printed_weight(0.7, 0.0, 3) == pytest.approx(weight(0.7, 0.0, 3), rel=1e-12)
 
 
 def test_lemma_4_fails_with_the_printed_weights():
@@ -263,26 +248,3 @@ def test_equation_4_without_tightening_is_vanilla_imle():
     for delta, weights in ((0.9, equal), (0.0, torch.linspace(0.5, 1.5, n))):
         other = gradient(method, equation_4(method, delta, tau, weights))
         assert torch.linalg.vector_norm(other - expected) > 0.1 * torch.linalg.vector_norm(expected)
-
-
-def test_a_point_within_its_threshold_has_no_gradient_in_equation_4():
-    """Where min_j d < delta tau_i the maximum is a constant: "a global minimum" (Section 4.2).  Exactly zero."""
-    method = imle(VanillaIMLE)
-    method.initialise()
-    reached = method.current_distance(method.everyone) * 1.2  # 0.9 of it is more than the distance
-    assert gradient(method, equation_4(method, 0.9, reached, torch.ones(5))).abs().max() == 0
-
-
-def test_algorithm_1_without_tightening_never_reassigns():
-    """delta = 0 asks for a distance of 0 before a new sample is chosen, so the schedule is not vanilla IMLE's.
-
-    Exact: after the first search no further pool is drawn in 30 steps, where delta = 0.99 draws some.
-    """
-    pools = {}
-    for delta in (0.0, 0.99):
-        method = imle(AdaptiveIMLE, schedule="paper", delta=delta, learning_rate=1e-3, warmup_steps=0)
-        for step in range(30):
-            method.train_step(step)
-        pools[delta] = method.search.count
-    assert pools[0.0] == 1
-    assert pools[0.99] > 1

@@ -123,7 +123,7 @@ def test_score_of_a_folder_needs_no_preset(
     fetched: list[str] = []
     monkeypatch.setattr("metrics.score.fetch", fetched.append)
     generator = np.random.default_rng(0)
-    for folder in ("mine", "photographs", "empty"):
+    for folder in ("mine", "photographs"):
         Path(folder).mkdir()
     for index in range(20):
         picture = generator.integers(0, 256, (48, 50, 3), dtype=np.uint8)
@@ -143,11 +143,6 @@ def test_score_of_a_folder_needs_no_preset(
     for protocol in ("inception-k5-n20", "inception-k5-nreal-d20"):
         assert re.search(rf"^recall +\S+ .* {protocol}$", printed, re.M)
 
-    with pytest.raises(UserError, match=r"empty holds 0 images and 0 \.npz files"):
-        call("score", "empty", "--against", "photographs", "--device", "cpu")
-    Path("empty/samples.npz").write_bytes(Path("photographs/all.npz").read_bytes()[:200])
-    with pytest.raises(UserError, match=r"empty/samples\.npz cannot be read"):
-        call("score", "empty", "--against", "photographs", "--device", "cpu")
     with pytest.raises(UserError, match=r"inception-k5-n30 takes 30 samples, but mine has 20"):
         call("score", "mine", "--against", "photographs", "--protocol", "inception-k5-n30", "--device", "cpu")
 

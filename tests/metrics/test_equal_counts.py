@@ -62,5 +62,5 @@ def test_protocols_with_other_numbers_of_samples_give_one_row_at_equal_counts() 
     settings = Metrics(precision_recall=("inception-k3-n60", "inception-k3-n40", "inception-k4-n40"))
     rows = feature_rows(real, fake, settings, 0)
     assert sorted(row["protocol"] for row in rows if row["metric"] == "recall") == [
-        *("inception-k3-nreal-d20", "inception-k4-nreal-d20"),
+        *("inception-k3-nreal-d20", "inception-k4-nreal-d20")
     ]

@@ -84,8 +84,7 @@ def test_a_file_comes_back_with_its_provenance(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"nan": True}, "NaN"), ({"n": 5}, "meta says"), ({"network": "vgg16fc2"}, "meta says")],
+    ("changes", "message"), [({"nan": True}, "NaN"), ({"n": 5}, "meta says"), ({"network": "vgg16fc2"}, "meta says")]
 )
 def test_features_that_cannot_be_right_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     values = np.full((4, 2048), np.nan if changes.pop("nan", False) else 0, np.float32)

@@ -101,8 +101,7 @@ def test_discriminator(golden):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "generator_links", "discriminator_links"),
-    [(32, {32: 4}, []), (128, {64: 4, 128: 8}, ["16", "8"])],
+    ("resolution", "generator_links", "discriminator_links"), [(32, {32: 4}, []), (128, {64: 4, 128: 8}, ["16", "8"])]
 )
 def test_other_resolutions(resolution, generator_links, discriminator_links):
     """Two images, 50 logits, three reconstructions, and the excitations that fit."""

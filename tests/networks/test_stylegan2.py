@@ -84,10 +84,7 @@ def test_discriminator(golden):
     assert_close(discriminator(vector["input/image"]), vector["output/logits"])
 
 
-@pytest.mark.parametrize(
-    ("resolution", "sides"),
-    [(256, [32, 32, 16, 16]), (32, [16, 16, 8, 8]), (16, [16, 8, 8, 4])],
-)
+@pytest.mark.parametrize(("resolution", "sides"), [(256, [32, 32, 16, 16]), (32, [16, 16, 8, 8]), (16, [16, 8, 8, 4])])
 def test_patch_heads_judge_the_documented_maps(resolution, sides):
     with torch.device("meta"):
         discriminator = Discriminator(resolution)

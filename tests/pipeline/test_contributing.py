@@ -46,4 +46,3 @@ def test_the_example_keeps_the_contract(with_glo: Path) -> None:
     command = [sys.executable, "-m", "pytest", "tests/contract", "-k", "glo", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=with_glo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout or "....." in done.stdout

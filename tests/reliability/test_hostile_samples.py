@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from data.external import MAX_BYTES, import_samples
-from tests.files import flip, npy
+from tests.files import npy
 from tests.reliability.confined import confined, snapshot
 
 LEAST = 64  # MiB
@@ -72,15 +72,6 @@ def test_compressed_array_of_more_than_the_limit(samples: Path, refused, stress:
     refused("remove some")
 
 
-def flipped(folder: Path) -> None:
-    np.savez(folder / "a.npz", images=np.zeros((2, 32, 32, 3), np.uint8))
-    flip(folder / "a.npz", 3000)  # one pixel's
-
-
-def bomb(folder: Path) -> None:
-    Image.new("1", (16_000, 16_000)).save(folder / "b.png")
-
-
 def loop(folder: Path) -> None:
     folder.rmdir()
     folder.symlink_to(folder)
@@ -89,12 +80,8 @@ def loop(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (flipped, "Bad CRC-32"),
-        (bomb, "b.png has more pixels than the limit"),
         (loop, "openmoji_faces does not exist; put samples there"),
         (lambda folder: (folder / "a.npz").write_bytes(npy((2, 32, 32, 3), bytes(6144))), "neither a zip nor a tar"),
-        (lambda folder: (folder / "a.npz").touch(), "neither a zip nor a tar"),
-        (lambda folder: (folder / "a.png").symlink_to("/no/file"), "a.png is not a regular file, or is a broken link"),
         (lambda folder: (folder / "a.npz").symlink_to("a.npz"), "a.npz is not a regular file, or is a broken link"),
     ],
 )

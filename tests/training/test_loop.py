@@ -34,16 +34,8 @@ def test_a_run_leaves_all_its_files_and_its_provenance(workplace: Path) -> None:
     train_toy()
     assert {path.name for path in OUT.iterdir()} == set(FILES)
     run = read_json(OUT / "run.json")
-    assert {
-        "git_commit",
-        "git_dirty",
-        "git_error",
-        "version",
-        "versions",
-        "hardware",
-        "config_hash",
-        "data_hash",
-    } <= run.keys()
+    names = {"git_commit", "git_dirty", "git_error", "version", "versions", "hardware", "config_hash", "data_hash"}
+    assert names <= run.keys()
     assert run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
     assert (run["steps"], run["n_train"], run["dataset_title"], run["config"]["batch"]) == (12, 10, "toy", 2)
     with (OUT / "history.csv").open() as file:

@@ -15,6 +15,7 @@ import pytest
 
 from common.files import write_sealed
 from metrics.diversity import pixel_rows
+from tests.prepared import write_prepared
 from training.identity import config_hash, recorded_run, run_hash, sources_hash
 from workflow.rendering import pictures, report, tables
 from workflow.rendering.results import Results
@@ -25,6 +26,8 @@ METHODS = ("adaptive_imle", "vanilla_imle", "fastgan", "mixdl")
 CONTROLS = ("control_real", "control_noise")
 EXTERNAL = ("fake_clr",)
 BACKTRACKING = "lpips-alex-x2-s50-r3"
+SPLIT = {"train": list(range(N_REAL - N_HELD_OUT)), "heldout": list(range(N_REAL - N_HELD_OUT, N_REAL))}
+ATTRIBUTION = "Dots: drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0"
 NO_90 = "not trained on 90% in this preset & others"
 # Per method: FID, precision, recall, LPIPS of seed 0 on the first dataset; seed 1 adds 2 to FID and 0.02 elsewhere.
 NUMBERS = {
@@ -108,7 +111,9 @@ def write_benchmark(root: Path) -> None:
     results, rng = root / "results", np.random.default_rng(7)
     for index, dataset in enumerate(DATASETS):
         real = np.random.default_rng(index).integers(0, 256, (N_REAL, RESOLUTION, RESOLUTION, 3), np.uint8)
-        _write_prepared(root / "prepared" / dataset, dataset, real)
+        rights = {"licence": "MIT"} if index else {"licence": "CC BY-SA 4.0", "attribution": ATTRIBUTION}
+        keys = {"dataset": dataset, "title": dataset, "resolution": RESOLUTION, "count": N_REAL, "shareable": True}
+        write_prepared(root / "prepared" / dataset, real, **keys, **rights, split=SPLIT)
         for offset, method in enumerate([*METHODS, *EXTERNAL]):
             if index == 1 and method in ("fastgan", "mixdl"):
                 continue
@@ -122,19 +127,6 @@ def write_benchmark(root: Path) -> None:
             _write_backtracking(results, dataset, real[-N_HELD_OUT:], rng)
     metrics().to_csv(results / "metrics.csv", index=False)
     (results / "config.json").write_text(json.dumps(config()))
-
-
-def _write_prepared(folder: Path, dataset: str, real: np.ndarray) -> None:
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", real)
-    split = {"train": list(range(N_REAL - N_HELD_OUT)), "heldout": list(range(N_REAL - N_HELD_OUT, N_REAL))}
-    manifest = {
-        "dataset": dataset, "title": dataset, "licence": "CC BY-SA 4.0" if dataset == "dots" else "MIT",
-        "resolution": RESOLUTION, "count": N_REAL, "split": split, "shareable": True,
-    }  # fmt: skip
-    if dataset == "dots":
-        manifest["attribution"] = "Dots: drawn by the OpenDots project (https://dots.example), CC BY-SA 4.0"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _write_samples(results: Path, dataset: str, method: str, fake: np.ndarray, real: np.ndarray) -> None:

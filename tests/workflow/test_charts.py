@@ -63,9 +63,3 @@ def test_a_method_looks_alike_in_every_chart_and_preset(make):
     assert [scale["range"][scale["domain"].index("b")] for scale in scales] == [charts.RANGE[1]] * 2
     full, fewer = places(make().preset), places(make(methods={"mixdl": config()["methods"]["mixdl"]}).preset)
     assert full["mixdl"] == fewer["mixdl"]
-
-
-def test_a_name_gives_no_reference_to_a_network(make):
-    """vega-embed would load data from an address."""
-    chart = charts.cost(points(("a", 30, 5.0), ("b", 10, 9.0)), {"b": 1, "a": 0})
-    assert "url" not in str(chart).replace("$schema", "")

@@ -177,7 +177,7 @@ def test_tiles_are_whole_multiples_that_fit(width, columns, resolution, side):
 def test_figure_2_shows_the_first_samples_in_order(make, benchmark):
     bands, _ = figures.figure2(make())
     assert [line.title for line in bands[0].lines] == [
-        *("Training images", "Adaptive IMLE", "Vanilla IMLE", "FastGAN", "MixDL", "fake_clr"),
+        *("Training images", "Adaptive IMLE", "Vanilla IMLE", "FastGAN", "MixDL", "fake_clr")
     ]
     images = np.load(benchmark / "results/samples/dots/adaptive_imle/seed0.npz")["images"]
     assert np.array_equal(bands[0].lines[1].blocks[0].reshape(-1, 32, 32, 3), images[:16])
