@@ -11,7 +11,7 @@ from common.console import Progress, UserError, say
 from common.files import atomic_path, read_json, write_json
 from common.hashing import sha256_bytes, sha256_file
 from data.colour import DARK
-from data.datasets import Dataset, dataset_info
+from data.datasets import MINE, Dataset, dataset_info
 from data.images import RESIZE, BadImage, decode, to_square
 from data.load import data_hash
 from data.pairs import prepare_labels
@@ -63,7 +63,7 @@ def prepare(name: str, resolution: int, raw: Path | str = "data/raw", out: Path 
 
 def fetched_files(dataset: Dataset, folder: Path) -> list[tuple[Path, str]]:
     """The files that `fetch` recorded, each with its sha256, in lexicographic order, checked against the disk."""
-    again = f"run: python -m data fetch {dataset.name}"
+    again = f"run: python -m data {'adopt' if dataset.name == MINE else f'fetch {dataset.name}'}"
     if not (folder / "fetched.json").exists():
         raise UserError(f"{folder} holds no complete fetch of {dataset.name}; {again}")
     record = read_json(folder / "fetched.json")

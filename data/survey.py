@@ -13,6 +13,7 @@ from PIL import Image
 
 from common.console import UserError
 from common.hashing import sha256_bytes
+from data.colour import GREY
 from data.images import FORMAT_NAMES, FORMATS, BadImage, list_files, list_images
 from data.supplied import listed, visible
 
@@ -32,9 +33,11 @@ class Survey:
 class Originals:
     """What the samples were before they became arrays.
 
-    How many have each (width, height) and each lossy format, and the names of those with each note of the decoder.
+    How many have each (width, height) and each lossy format, how many are grey, and the names of those with each note
+    of the decoder.
     """
 
+    grey: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     lossy: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[str]] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class Originals:
             self.notes.setdefault(note, []).append(path.name)
         with Image.open(path, formats=FORMATS) as image:
             self.sizes[image.size] += 1
+            self.grey += image.mode in (*GREY, "I;16")
             if name := lossy_format(path, image):
                 self.lossy[name] += 1
 
@@ -54,8 +58,10 @@ def survey(folder: Path) -> Survey:
 
     Raises `UserError` unless it contains either images or exactly one .npz, and for names that cannot be used.
     """
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; name the folder that holds it")
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; put samples there, as images or as one .npz")
+        raise UserError(f"{folder} does not exist; name a folder of images, or of one .npz")
     try:
         images, archives = list_images(folder), list_files(folder, (".npz",))
     except BadImage as error:
@@ -102,6 +108,8 @@ def warnings(images: NDArray[np.uint8], originals: Originals) -> list[str]:
             f"{_of(sizes, small, n)} are smaller than {resolution} px and were enlarged: FID is worse than that of "
             f"samples generated at {resolution} px"
         )
+    if originals.grey:
+        found.append(f"{originals.grey} of {n} samples are files without colour")
     for name, count in originals.lossy.items():
         found.append(f"{count} of {n} samples are {name}: lossy compression alone can double FID; save them as PNG")
     for note, names in originals.notes.items():

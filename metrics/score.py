@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.console import UserError
+from common.console import UserError, say
 from common.hashing import derive_seed
 from data.external import first_side, read_samples
 from data.images import to_square
@@ -26,6 +26,7 @@ from training.sections import Metrics
 if TYPE_CHECKING:
     import torch
 
+K = 5  # neighbours for precision and recall
 MOST = 1000  # samples for precision and recall, and for LPIPS between samples
 LPIPS_SIDE = {"alex": 64, "vgg": 16}  # pixels to which smaller images are enlarged
 
@@ -66,15 +67,21 @@ def score_folders(
     protocol: of precision and recall; None takes Inception, k = 5 and at most 1,000 samples.
     Raises `UserError` for folders that cannot be read and for a protocol that needs more samples than there are.
     """
-    side = resolution or min(map(shorter_side, (folder, against)))
+    found = [shorter_side(place) for place in (folder, against)]
+    side = resolution or min(found)
+    if side < found[1] and not resolution:
+        say(
+            f"warning: the samples have {found[0]} px, the training images {found[1]}: both are measured at {side} px. "
+            f"The tables' FID is at the size of the training images: --resolution {found[1]}"
+        )
     if settings.sscd:  # before anything is measured
         sscd.check(side)
     real, fake = read(against, side, "images"), read(folder, side, "samples")
     n = len(fake)
     if len(real) < FID_LEAST:
         raise UserError(f"{against} holds {len(real)} image, but at least {FID_LEAST} are needed to compare with")
-    chosen = PrecisionRecall.parse(protocol) if protocol else PrecisionRecall("inception", 5, min(MOST, n))
-    if chosen.n_fake > n:
+    chosen = PrecisionRecall.parse(protocol) if protocol else PrecisionRecall("inception", K, max(K + 2, min(MOST, n)))
+    if protocol and chosen.n_fake > n:
         raise UserError(f"{chosen} takes {chosen.n_fake} samples, but {folder} has {n}: make more, or lower its n")
     net = settings.backtracking.net
     backtracking = Backtracking(net=net, upsample=max(1, -(-LPIPS_SIDE[net] // side)))
@@ -111,13 +118,16 @@ def text(scored: dict[str, Any]) -> str:
         lines.append((row["metric"], *shown, str(row["n_fake"]), str(row["n_real"]), row["protocol"]))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    reasons = dict.fromkeys(row["reason"] for row in scored["samples"] + scored["halves"] if row["value"] is None)
+    reasons: dict[str, dict[str, None]] = {}  # with the metrics that each concerns, in order
+    for row in scored["samples"] + scored["halves"]:
+        if row["value"] is None:
+            reasons.setdefault(row["reason"], {})[row["metric"]] = None
     notes = [
         "",
         f"{scored['folder']} against {scored['against']}, both at {scored['resolution']} px.",
         "halves: one half of the training images against the other, for comparison; it has half as many images.",
     ]
-    notes += [f"Not computed: {reason}." for reason in reasons]
+    notes += [f"Not computed: {', '.join(metrics)} ({reason})." for reason, metrics in reasons.items()]
     if any(row["metric"] == "density" and (row["value"] or 0) > DENSE for row in scored["samples"]):
         notes.append(f"A density above {DENSE} means that samples crowd around few training images.")
     return "\n".join(table + notes)

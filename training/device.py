@@ -54,8 +54,8 @@ def check_gpu(name: str = "auto") -> None:
         raise UserError("--device cpu contradicts training.require_gpu of the preset; leave one of them out")
     if name == "auto" and not torch.cuda.device_count():
         raise UserError(
-            "training.require_gpu is set, but there is no GPU: `snakemake --cores 1 plan` estimates the hours on this "
-            "CPU; a preset that fits a CPU is config/demo.yaml"
+            "training.require_gpu is set, but there is no GPU: `snakemake --cores all plan` estimates the hours on "
+            "this CPU; a preset that fits a CPU is config/demo.yaml"
         )
 
 

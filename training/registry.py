@@ -58,7 +58,7 @@ def methods() -> dict[str, MethodInfo]:
                 raise UserError(f"two classes are named {cls.name!r}: rename one in {path.relative_to(ROOT)}")
             found[cls.name] = MethodInfo(
                 name=cls.name,
-                title=vars(cls).get("title", cls.name.replace("_", " ")),
+                title=_title(cls, path),
                 module=module,
                 class_name=cls.__name__,
                 trains=cls.trains,
@@ -89,6 +89,13 @@ def find_method(name: str) -> MethodInfo | None:
     title, parenthesis, rest = info.title.removesuffix(")").partition(" (")
     within = ", ".join([*([rest] if parenthesis else []), variant.replace("_", " ")])  # one pair of parentheses
     return replace(info, name=name, title=f"{title} ({within})")
+
+
+def _title(cls: type[Any], path: Path) -> str:
+    """Raises `UserError` if a method does not say what tables print."""
+    if not isinstance(title := vars(cls).get("title"), str):
+        raise UserError(f"{path.relative_to(ROOT)}: {cls.name} needs a literal `title` of its own, for the tables")
+    return title
 
 
 def _track(cls: type[Any], path: Path) -> str:
@@ -144,7 +151,7 @@ def _execute(node: ast.stmt, path: Path, namespace: dict[str, Any]) -> None:
         exec(compile(tree, path, "exec", dont_inherit=True), namespace)
     except (NameError, TypeError) as error:
         raise UserError(
-            f"{path.relative_to(ROOT)}: a Config may use built-in types, `dataclasses` and `typing` only ({error})"
+            f"{path.relative_to(ROOT)}: {error} (a Config may use built-in types, `dataclasses` and `typing` only)"
         ) from None
 
 

@@ -71,6 +71,12 @@ def test_the_track_admits_to_a_pretrained_network(name: str) -> None:
     assert (methods()[name].track == "none") == (not pretrained)
 
 
+@pytest.mark.parametrize("name", methods())
+def test_the_configuration_is_frozen(name: str) -> None:
+    """Otherwise a method could train with other values than run.json states."""
+    assert methods()[name].config.__dataclass_params__.frozen
+
+
 def latents_of(method: Method, n: int) -> Latents:
     return method.latents(n, method.streams.generator("test"))
 
@@ -118,7 +124,9 @@ def test_images_are_differentiable_in_z_and_leave_the_network_alone(name: str) -
     method.freeze()
     latents = latents_of(method, 2)
     z = latents.z.clone().requires_grad_()
-    method.generate(Latents(z, latents.noise)).square().sum().backward(inputs=[z])
+    images = method.generate(Latents(z, latents.noise))
+    assert images.requires_grad, "generate must be differentiable in z"
+    images.square().sum().backward(inputs=[z])
     assert torch.isfinite(z.grad).all()
     assert (z.grad.flatten(1).abs().sum(1) > 0).all()
 
@@ -163,7 +171,8 @@ def test_training_brings_samples_nearer_to_the_data(name: str) -> None:
     for step in range(30):
         scalars = method.train_step(step)
         assert all(math.isfinite(value) for value in scalars.values()), (step, scalars)
-        assert not any(isinstance(value, torch.Tensor) and value.requires_grad for value in scalars.values())
+        tensors = {name: value for name, value in scalars.items() if isinstance(value, torch.Tensor)}
+        assert not [name for name, value in tensors.items() if value.requires_grad], "detach what train_step returns"
         if step % 10 == 9 and distance() < before:
             return
     pytest.fail("after 30 steps, the mean of the samples is no nearer to the mean of the images")
@@ -192,4 +201,7 @@ def test_a_saved_state_continues_to_the_same_bits(name: str, tmp_path: Path) -> 
     assert_same(resumed.sampler().state_dict(), straight.sampler().state_dict())
 
 
-assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
+ADVICE = "Draw every random number from self.streams, and save all else in state_dict."
+assert_same = functools.partial(
+    torch.testing.assert_close, rtol=0, atol=0, msg=lambda difference: f"{difference}\n{ADVICE}"
+)

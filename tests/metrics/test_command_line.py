@@ -143,6 +143,18 @@ def test_score_of_a_folder_needs_no_preset(
     for protocol in ("inception-k5-n20", "inception-k5-nreal-d20"):
         assert re.search(rf"^recall +\S+ .* {protocol}$", printed, re.M)
 
+    Path("few").mkdir()
+    for index in range(5):
+        Image.fromarray(generator.integers(0, 256, (32, 32), dtype=np.uint8)).save(f"few/{index}.png")
+    call("score", "few", "--against", "mine", "--device", "cpu")
+    printed, told = capsys.readouterr()
+    assert re.search(r"^fid +\d", printed, re.M)
+    assert "precision, recall, density, coverage (samples: 5, but precision and recall with k = 5 need" in printed
+    assert "warning: 5 of 5 samples are files without colour" in told
+    assert "the samples have 32 px, the training images 48: both are measured at 32 px" in told
+
+    with pytest.raises(UserError, match=r"0\.png is a file; name the folder that holds it"):
+        call("score", "few/0.png", "--against", "mine", "--device", "cpu")
     with pytest.raises(UserError, match=r"inception-k5-n30 takes 30 samples, but mine has 20"):
         call("score", "mine", "--against", "photographs", "--protocol", "inception-k5-n30", "--device", "cpu")
 

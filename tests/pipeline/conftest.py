@@ -22,16 +22,17 @@ Completed = subprocess.CompletedProcess[str]
 def run_snakemake(
     project: Path, *arguments: str, prefix: tuple[str, ...] = (), config: str | None = "config/smoke.yaml"
 ) -> Completed:
-    command = [*prefix, "snakemake", *arguments, "--cores", "2", *(["--configfile", config] if config else [])]
+    command = [*prefix, "snakemake", *arguments, "--cores", "2"]
+    command += ["--configfile", *config.split()] if config else []
     return subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
-def status(project: Path, target: str = METRICS) -> dict[str, str]:
+def status(project: Path, target: str = METRICS, config: str = "config/smoke.yaml") -> dict[str, str]:
     """What Snakemake would make again for a target: file names below results/smoke/, each with the reason.
 
     The reason is "ok" where only something that the file is made from is made again.
     """
-    done = run_snakemake(project, target, "--summary")
+    done = run_snakemake(project, target, "--summary", config=config)
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
     return {row[0].removeprefix("results/smoke/"): row[4] for row in rows if row[5] == "update pending"}

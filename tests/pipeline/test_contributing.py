@@ -14,6 +14,7 @@ import pytest
 from tests.pipeline.conftest import METRICS, ROOT, run_snakemake, status
 
 TABLE = "results/smoke/tables/table1.md"
+CONFIG = "config/smoke.yaml glo.yaml"  # the text's command
 
 
 def block(language: str) -> str:
@@ -26,14 +27,13 @@ def block(language: str) -> str:
 def with_glo(smoke_copy: Path) -> Path:
     """The finished smoke project after the two steps of the text."""
     (smoke_copy / "methods" / "glo.py").write_text(block("python"))
-    preset = smoke_copy / "config" / "smoke.yaml"
-    preset.write_text(preset.read_text().replace("methods:\n", f"methods:\n{block('yaml')}", 1))
+    (smoke_copy / "glo.yaml").write_text(block("yaml"))
     return smoke_copy
 
 
 def test_the_example_trains_is_measured_and_repeats_nothing(with_glo: Path) -> None:
-    assert {name for name in status(with_glo) if "glo" not in name} == {"metrics.csv"}
-    done = run_snakemake(with_glo, TABLE)
+    assert {name for name in status(with_glo, config=CONFIG) if "glo" not in name} == {"metrics.csv"}
+    done = run_snakemake(with_glo, TABLE, config=CONFIG)
     assert done.returncode == 0, done.stderr[-4000:]
     table = pd.read_csv(with_glo / METRICS)
     assert {"fid", "precision", "recall", "lpips_backtracking"} <= set(table[table.method == "glo"].metric)

@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @no_gpu
 def test_a_preset_that_needs_a_gpu_is_refused_before_anything_is_fetched(project: Path) -> None:
     done = run(project, "snakemake", "--cores", "2", *CONFIGURATION)
-    assert_refused(done, ".*there is no GPU: `snakemake --cores 1 plan`.*config/demo.yaml")
+    assert_refused(done, ".*there is no GPU: `snakemake --cores all plan`.*config/demo.yaml")
     assert not (project / "data/raw").exists()
     # The folder is not left locked, and `plan` times what it can; it fetches and trains nothing.
     after = run(project, "snakemake", "plan", "--cores", "1", *CONFIGURATION)

@@ -80,7 +80,7 @@ def loop(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (loop, "openmoji_faces does not exist; put samples there"),
+        (loop, "openmoji_faces does not exist; name a folder of images"),
         (lambda folder: (folder / "a.npz").write_bytes(npy((2, 32, 32, 3), bytes(6144))), "neither a zip nor a tar"),
         (lambda folder: (folder / "a.npz").symlink_to("a.npz"), "a.npz is not a regular file, or is a broken link"),
     ],

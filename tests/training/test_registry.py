@@ -72,6 +72,7 @@ class {base}(Method):
 
 class Own({base}):
     name = "{name}"
+    title = "One"
     track = "none"
 """
 
@@ -85,7 +86,7 @@ def test_base_classes_of_one_name_in_two_files_are_two_classes(write: Callable[[
     write("two.py", method("two", "depth: int = 2"))
     write(
         "three.py",
-        "from methods.one import Base as Parent\nclass Base(Parent):\n    name = 'three'\n    track = 'none'\n",
+        "from methods.one import Base as Parent\nclass Base(Parent):\n    name = 'three'\n    title = track = 'none'\n",
     )
     assert fields_of("one") == {"width": 1}
     assert fields_of("two") == {"depth": 2}
@@ -98,13 +99,17 @@ ONE = method("one", "width: int = 1")
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["import numpy as np\n" + method("one", "width: np.int64 = 3")], "one.py: a Config may use built-in types"),
+        (
+            ["import numpy as np\n" + method("one", "width: np.int64 = 3")],
+            "one.py: name 'np' is not defined .a Config",
+        ),
         ([ONE, ONE.replace("Base", "Other")], "two classes are named 'one': rename one in methods/two.py"),
         (["x = 1\nclass (:\n"], "methods/one.py, line 2: invalid syntax"),
         (["import torch\nfrom .api import Method\n"], "one.py, line 2: write `from methods.api import ...`"),
         ([ONE.replace('    track = "none"\n', "")], "one.py: one needs a literal `track`, one of none, loss, inside"),
+        ([ONE.replace('    title = "One"\n', "")], "one.py: one needs a literal `title` of its own"),
     ],
-    ids=["other module", "two of one name", "syntax", "relative import", "no track"],
+    ids=["other module", "two of one name", "syntax", "relative import", "no track", "no title"],
 )
 def test_a_mistake_in_a_method_is_named(write: Callable[[str, str], None], files: list[str], message: str) -> None:
     for name, text in zip(("one.py", "two.py"), files, strict=False):

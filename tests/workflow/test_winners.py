@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from tests.workflow.conftest import set_value
-from workflow.rendering import tables
+from workflow.rendering import report, tables
+from workflow.rendering.analysis import Analysis
 from workflow.rendering.checks import checks
 from workflow.rendering.contents import ALL
 from workflow.rendering.winners import winners
@@ -43,6 +44,22 @@ def test_one_seed_gives_no_verdict(make):
 def test_samples_made_elsewhere_are_one_run_beside_several_seeds(make):
     verdict = found(make(set_value(70.0, "method == 'fake_clr'")))["fid"]["dots"].verdict
     assert verdict == "Ahead of Adaptive IMLE by 11.0. One run of fake_clr: the order may be chance."
+
+
+def test_fewer_samples_than_the_preset_takes_are_not_ranked(make):
+    """Neither bold, nor best on the first screen, nor in ranks and statistics."""
+
+    def edit(frame):
+        mine = frame["method"] == "fake_clr"
+        return frame.assign(value=frame["value"].mask(mine, 0.1), n_fake=frame["n_fake"].mask(mine, 10))
+
+    results = make(edit)
+    table = tables.build(ALL, results)
+    assert not [key for key in table.best if key[0] == "fake_clr"]
+    assert found(results)["fid"]["dots"].titles == ["Adaptive IMLE"]
+    for _, heads, ranks in report.heat(table):
+        assert dict(ranks)["fake_clr"][heads.index("FID ↓")] is None
+    assert "fake_clr" not in Analysis(results).means.columns
 
 
 def warnings(results):

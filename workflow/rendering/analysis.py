@@ -54,10 +54,15 @@ class Analysis:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """dataset, method, seed and value of every ranked run that has one, by the protocol of the tables."""
+        """dataset, method, seed and value of every ranked run that has one, by the protocol of the tables.
+
+        Not of samples made elsewhere that are fewer than the preset takes: these are not comparable.
+        """
         frame, protocol = self.results.metrics, self.metric.protocol(self.results.preset).name
         chosen = frame[(frame["metric"] == self.metric.id) & (frame["protocol"] == protocol)]
         chosen = chosen[(chosen["split"] == "train90") == (self.metric.split == "train90")]
+        if taken := self.metric.n_fake(self.results.preset):
+            chosen = chosen[chosen["n_fake"] == taken]
         ranked = {row.id for row in self.results.ranked}
         return chosen.loc[chosen["method"].isin(ranked), ["dataset", "method", "seed", "value"]].dropna(subset="value")
 

@@ -49,7 +49,10 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     else:
         nothing = "No training curves: nothing has been trained in this preset."
         figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
-    what = "full training set; horizontal axes: training steps; reassigned: images a step; tau: threshold"
+    shown = {scalar for _, _, scalars in rows for scalar in scalars}
+    what = "full training set; horizontal axes: training steps"
+    what += "; reassigned: images a step" if "reassigned" in shown else ""
+    what += "; tau: threshold" if "mean_tau" in shown else ""
     lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
 

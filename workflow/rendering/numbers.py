@@ -142,6 +142,11 @@ class Cell:
         """Sample standard deviation over seeds; None for fewer than two."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
+    def comparable(self, preset: Preset) -> bool:
+        """Has it a number, and one of as many samples as the preset takes?  FID, for one, falls with their number."""
+        taken = self.metric.n_fake(preset)
+        return bool(self.values) and (not taken or all(n_fake == taken for _, n_fake in self.counts))
+
     @property
     def text(self) -> str:
         """The number, "n/a" (its reason is a footnote) or "not run"; numbers with equal texts are ties."""

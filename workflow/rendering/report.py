@@ -121,7 +121,7 @@ def blocks(table: Table) -> list[tuple[str, str, list[Any]]]:
 def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float | None]]]]]:
     """Ranks of the methods: for all data sets together, then for each, a title, the metrics, and the rows.
 
-    A row is a method and its rank in each metric, None without a number.
+    A row is a method and its rank in each metric, None without a number of as many samples as the others'.
     """
     metrics = [metric for metric in table.metrics if metric.better]
     ranked = [row for row in table.rows if row.ranked]
@@ -129,8 +129,12 @@ def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float 
 
     def column(metric: Metric, datasets: list[str]) -> list[float | None]:
         """Mean ranks; a method that lacks a number of a data set has the worst rank there."""
+        cells = {row.id: [table.cells[row.id, name, metric.id] for name in datasets] for row in ranked}
         means = pd.DataFrame(
-            {row.id: [table.cells[row.id, name, metric.id].mean for name in datasets] for row in ranked}
+            {
+                name: [cell.mean if cell.comparable(table.preset) else float("nan") for cell in found]
+                for name, found in cells.items()
+            }
         ).dropna(how="all")
         ranks = statistics.ranks(means, metric.better == "lower").mean().where(means.notna().any())
         return [None if pd.isna(rank) else float(rank) for rank in ranks]

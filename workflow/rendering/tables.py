@@ -78,7 +78,7 @@ def build(number: int, results: Results) -> Table:
         metrics=metrics,
         rows=rows,
         cells=cells,
-        best={key for dataset in datasets for metric in metrics for key in best_of(cells, dataset, metric)},
+        best={key for dataset in datasets for metric in metrics for key in best_of(cells, dataset, metric, preset)},
         notes=notes,
         marks=marks,
     )
@@ -112,11 +112,10 @@ def _rows(number: int, results: Results) -> list[Entry]:
     return rows
 
 
-def best_of(cells: Cells, dataset: str, metric: Metric) -> list[Key]:
+def best_of(cells: Cells, dataset: str, metric: Metric, preset: Preset) -> list[Key]:
     """Keys of the best ranked cells of one column.  Cells with equal text tie; if all tie, none is best."""
-    ranked = {
-        key: cell for key, cell in cells.items() if key[1:] == (dataset, metric.id) and cell.row.ranked and cell.values
-    }
+    here = {key: cell for key, cell in cells.items() if key[1:] == (dataset, metric.id)}
+    ranked = {key: cell for key, cell in here.items() if cell.row.ranked and cell.comparable(preset)}
     if len(ranked) < 2 or not metric.better:
         return []
     best = (min if metric.better == "lower" else max)(cell.mean for cell in ranked.values())
@@ -142,7 +141,7 @@ def _notes_of(cell: Cell, preset: Preset, most: int) -> list[str]:
     notes = []
     if cell.row.kind == "floor":
         notes += [f"{one} real images against the other {other}" for other, one in cell.counts]
-    elif (taken := cell.metric.n_fake(preset)) and any(n_fake != taken for _, n_fake in cell.counts):
+    elif not cell.comparable(preset):
         notes += [f"{n_fake:,} generated against {n_real:,} real images" for n_real, n_fake in cell.counts]
     if cell.row.kind in ("method", "control") and len(cell.values) < most:
         notes.append(f"n = {len(cell.values)} of {len(preset.seeds)} seeds")

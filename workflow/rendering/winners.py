@@ -47,7 +47,8 @@ def winners(table: Table, results: Results) -> list[tuple[Metric, str, list[Winn
 
 def _winner(table: Table, dataset: str, metric: Metric, favoured: set[str]) -> Winner | None:
     """favoured: the methods whose training loss has the network of the backtracking score."""
-    cells = [cell for row in table.rows if row.ranked and (cell := table.cells[row.id, dataset, metric.id]).values]
+    found = [table.cells[row.id, dataset, metric.id] for row in table.rows if row.ranked]
+    cells = [cell for cell in found if cell.comparable(table.preset)]
     if not cells:
         return None
     cells.sort(key=lambda cell: cell.mean if metric.better == "lower" else -cell.mean)
