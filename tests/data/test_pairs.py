@@ -50,6 +50,11 @@ def test_pairs_become_conditions_and_images(pairs, fetched, raw, tmp_path) -> No
     assert train.conditions[:, 0, :10].min() == 1 and train.conditions[:, 1, 10:].min() == 1
     assert load_task(TASK, 20, "heldout", tmp_path).images.shape == (1, 20, 20, 3)
 
+    label = raw / "toy/labels/1.png"
+    label.write_bytes(b"damaged since")
+    fetched()
+    assert label.read_bytes() == (pairs / "labels/1.png").read_bytes(), "an earlier fetch counts only if it is intact"
+
 
 def test_an_archive_with_both_folders_is_read(pairs, raw, tmp_path) -> None:
     files = {f"toy/{path.relative_to(pairs)}": path.read_bytes() for path in pairs.glob("*/*.png")}

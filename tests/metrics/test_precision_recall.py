@@ -25,6 +25,14 @@ def test_equals_prdc_whatever_the_tile(tile: int, k: int, monkeypatch: pytest.Mo
     assert precision_recall(real, fake, k) == pytest.approx(compute_prdc(real, fake, k), abs=1e-15)
 
 
+def test_points_on_the_edge_of_a_ball_are_outside() -> None:
+    """As in prdc; on a grid, many are."""
+    from prdc import compute_prdc
+
+    real, fake = np.random.default_rng(0).integers(0, 40, (2, 60, 1)).astype(float)
+    assert precision_recall(real, fake, 5) == pytest.approx(compute_prdc(real, fake, 5), abs=1e-15)
+
+
 @pytest.mark.parametrize(("k", "expected"), [(1, (0.75, 1, 1.25, 1)), (2, (0.75, 1, 1.125, 1))])
 def test_points_on_a_line(k: int, expected: tuple[float, ...]) -> None:
     """Values of prdc 0.2, which can be counted by hand."""
