@@ -4,7 +4,7 @@
 #   snakemake --cores all --configfile config/demo.yaml      the demo (two CPU cores, about 15 minutes)
 #   snakemake --cores all --config images=path/to/folder     your own pictures (config/mine.yaml; about 15 minutes)
 #   snakemake --cores 1 --configfile config/reference.yaml   tables and figures from the committed numbers (two minutes)
-#   snakemake --cores all plan                                 estimate the training time on this machine
+#   snakemake --cores all plan                               estimate the training time on this machine
 #   snakemake --cores 1 fetch                                all downloads; everything else works offline
 #   snakemake --cores 1 figure1                              Figure 1 (under a minute; needs no data and no GPU)
 #   snakemake --cores 1 nn_direction                         Figure 5: IMLE and a 1-nearest-neighbour GAN (two minutes)
