@@ -69,7 +69,7 @@ class Lines:
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis, with plain numbers at 1, 2 and 5, and at 3 and 7 too where it is short.  Call it after drawing."""
+    """A logarithmic axis with plain numbers at 1, 2 and 5, and at 3 and 7 where it is short.  Call it after drawing."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
