@@ -20,14 +20,17 @@ Completed = subprocess.CompletedProcess[str]
 
 
 def run_snakemake(
-    project: Path, *arguments: str, prefix: tuple[str, ...] = (), config: str | None = "config/smoke.yaml"
+    project: Path,
+    *arguments: str,
+    prefix: tuple[str, ...] = (),
+    config: str | tuple[str, ...] | None = "config/smoke.yaml",
 ) -> Completed:
-    command = [*prefix, "snakemake", *arguments, "--cores", "2"]
-    command += ["--configfile", *config.split()] if config else []
+    configs = (config,) if isinstance(config, str) else config or ()
+    command = [*prefix, "snakemake", *arguments, "--cores", "2", *(["--configfile", *configs] if configs else [])]
     return subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
-def status(project: Path, target: str = METRICS, config: str = "config/smoke.yaml") -> dict[str, str]:
+def status(project: Path, target: str = METRICS, config: str | tuple[str, ...] = "config/smoke.yaml") -> dict[str, str]:
     """What Snakemake would make again for a target: file names below results/smoke/, each with the reason.
 
     The reason is "ok" where only something that the file is made from is made again.

@@ -14,7 +14,7 @@ import pytest
 from tests.pipeline.conftest import METRICS, ROOT, run_snakemake, status
 
 TABLE = "results/smoke/tables/table1.md"
-CONFIG = "config/smoke.yaml glo.yaml"  # the text's command
+CONFIG = ("config/smoke.yaml", "glo.yaml")  # the text's command
 
 
 def block(language: str) -> str:
