@@ -45,8 +45,12 @@ def results(make: Callable[..., Results]) -> Callable[..., Results]:
         found = make(lambda _: frame, datasets=["obama"], skip=[], **keys)
         run = found.folder / "runs/obama/adaptive_imle/seed0/full/run.json"
         run.parent.mkdir(parents=True)
-        record = {"dataset": "obama", "method": "adaptive_imle", "split": "full", "sources_hash": "0" * 64}
-        run.write_text(json.dumps({**record, "git_commit": "0123456789", "git_dirty": False, "version": "0.4.0"}))
+        record = {"dataset": "obama", "method": "adaptive_imle", "seed": 0, "split": "full"}
+        run.write_text(
+            json.dumps(
+                {**record, "sources_hash": "0" * 64, "git_commit": "0123456789", "git_dirty": False, "version": "0.4.0"}
+            )
+        )
         return found
 
     return prepare

@@ -142,7 +142,8 @@ def test_caption_carries_protocol_and_origin(build):
     ):
         assert part in caption
     assert "k = 5, Inception features" in build(2).caption
-    assert "Numbers of commit 0123456 (version" in build(2, without("method == 'mixdl'")).caption, "of other runs"
+    for unmeasured in ("method == 'mixdl'", "method == 'mixdl' and seed == 0"):  # MixDL's run has uncommitted changes
+        assert "Numbers of commit 0123456 (version" in build(2, without(unmeasured)).caption
 
 
 def test_a_row_that_compares_pixels_alone_uses_no_outside_knowledge(build):

@@ -63,7 +63,7 @@ def table_caption(number: int, results: Results, rows: Sequence[Entry], cells: I
         sentences.append("Track: outside knowledge that a method uses (docs/protocol.md).")
     sentences += [_dense(main), _steps(rows, main), seeds(preset, *measured_seeds(main)), _ranking(rows)]
     behind = {(cell.dataset, cell.row.id, cell.metric.split) for cell in cells if cell.values}
-    runs = [run for run in results.runs if (run["dataset"], run["method"], run["split"]) in behind]
+    runs = [run for run in results.measured_runs if (run["dataset"], run["method"], run["split"]) in behind]
     sentences += [stamp.sentence(runs, rows)]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -73,9 +73,9 @@ def footer(
 ) -> list[str]:
     """The last lines of a figure, so that the file itself states its scale, selection, commit and licence.
 
-    runs: the trainings that the figure shows; all if not given.
+    runs: the trainings that the figure shows; all that were measured if not given.
     """
-    preset, runs = results.preset, results.runs if runs is None else runs
+    preset, runs = results.preset, results.measured_runs if runs is None else runs
     size = f"{preset.resolution} × {preset.resolution} px"
     origin = f"; {stamp.commits(runs)}" if runs else ""
     line = f"Preset {preset.preset}, {size}, {what}{origin}."

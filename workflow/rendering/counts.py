@@ -20,12 +20,12 @@ SHOWN = ("precision", "recall")
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns dataset, method, metric, n (samples), seed and value."""
+    """Columns dataset, method, metric, n (samples), seed, split and value."""
     frame = results.metrics
     protocols = [str(protocol) for protocol in counted(results.preset)]
     shown = frame["metric"].isin(SHOWN) & frame["protocol"].isin(protocols)
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
-    return frame.assign(n=frame["n_fake"].astype(int))[["dataset", "method", "metric", "n", "seed", "value"]]
+    return frame.assign(n=frame["n_fake"].astype(int))[["dataset", "method", "metric", "n", "seed", "split", "value"]]
 
 
 @styled

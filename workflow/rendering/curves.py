@@ -53,7 +53,8 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     what = "full training set; horizontal axes: training steps"
     what += "; reassigned: images a step" if "reassigned" in shown else ""
     what += "; tau: threshold" if "mean_tau" in shown else ""
-    lines = footer(results, what, attributions=False)
+    drawn = [run for run in results.runs if run["split"] == "full"]  # measured or not
+    lines = footer(results, what, attributions=False, runs=drawn)
     finish(figure, lines, png, pdf)
 
 

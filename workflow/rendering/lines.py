@@ -29,12 +29,12 @@ LOOKS: list[Look] = [(colour, line, marker) for line, marker in STYLES for colou
 
 
 class Lines:
-    """An empty figure of `panels` panels, `across` in a row, for the methods of `table` (columns method and seed)."""
+    """An empty figure of `panels` panels, `across` in a row, for `table` (columns dataset, method, seed and split)."""
 
     def __init__(self, results: Results, table: pd.DataFrame, panels: int, across: int) -> None:
         titles = {row.id: row.title for row in results.generators if row.id in set(table["method"])}
         self.results, self.panels, self.shape = results, panels, (max(-(-panels // across), 1), across)
-        self.seeds = sorted(table["seed"].unique())
+        self.seeds, self.runs = sorted(table["seed"].unique()), results.runs_of(table)
         order = places(results.preset)
         self.looks: dict[str, Look] = {method: LOOKS[order[method] % len(LOOKS)] for method in titles}
         self.head = ABOVE + LEGEND_LINE * -(-len(titles) // IN_LINE)
@@ -54,7 +54,7 @@ class Lines:
         """Write the last lines of the figure, which name the seeds, and both files."""
         one = f"seed {self.seeds[0]}" if self.seeds else "nothing measured"
         what += "; lines: means over seeds; bars: their range" if len(self.seeds) > 1 else f"; {one}"
-        finish(self.figure, footer(self.results, what, attributions=False), png, pdf)
+        finish(self.figure, footer(self.results, what, attributions=False, runs=self.runs), png, pdf)
 
     def _legend(self, titles: dict[str, str]) -> None:
         handles = [

@@ -84,8 +84,8 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, values: dic
         protocol = known.protocol
     cell = numbers.cell(results, dataset, row, metric, protocol)
     same = comparable(results.preset, row.id) and known is not None and protocol == known.protocol and cell.values
-    here = (dataset, row.id, metric.split)
-    runs = [run for run in results.runs if cell.values and (run["dataset"], run["method"], run["split"]) == here]
+    here = {"dataset": dataset, "method": row.id, "split": metric.split}.items()
+    runs = [run for run in results.measured_runs if cell.values and here <= run.items()]
     return {
         "dataset": dataset,
         "title": dataset_title(dataset),

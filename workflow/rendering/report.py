@@ -37,7 +37,7 @@ def page(results: Results) -> str:
     """The whole report as HTML."""
     table, browser, preset, analysis = tables.build(ALL, results), Browser(results), results.preset, Analysis(results)
     trained = {row.id: row.title for row in results.generators}
-    runs = [record for record in results.runs if record["method"] in trained]
+    runs = [record for record in results.measured_runs if record["method"] in trained]
     place = places(preset)
     looks = {row.title: place[row.id] for row in results.generators}
     drawn = {
@@ -67,7 +67,7 @@ def page(results: Results) -> str:
         runs=[origin.run_row(record, trained[record["method"]]) for record in runs],
         facts=origin.facts(results, runs),
         repeatable=origin.repeatable(runs),
-        sources=stamp.sentence(results.runs, entries(preset)),
+        sources=stamp.sentence(results.measured_runs, entries(preset)),
         citation=origin.citation(results, runs),
         licences=[origin.licence(results, dataset) for dataset in preset.datasets],
         intakes=origin.intakes(results),

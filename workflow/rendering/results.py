@@ -98,6 +98,17 @@ class Results:
         ]
         return [read_json(path) for path in paths if path.is_file()]
 
+    def runs_of(self, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        """The runs behind the rows of a table with the columns dataset, method, seed and split."""
+        columns = ["dataset", "method", "seed", "split"]
+        behind = set(rows[columns].itertuples(index=False, name=None))
+        return [run for run in self.runs if tuple(run[name] for name in columns) in behind]
+
+    @cached_property
+    def measured_runs(self) -> list[dict[str, Any]]:
+        """The runs behind the numbers of metrics.csv; others have been trained, but are not measured yet."""
+        return self.runs_of(self.metrics)
+
     def run_folder(self, dataset: str, method: str, seed: int, split: str) -> Path:
         return self.folder / "runs" / dataset / method / f"seed{seed}" / split
 

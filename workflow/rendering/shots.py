@@ -18,12 +18,12 @@ from workflow.rendering.style import styled
 
 
 def points(results: Results) -> pd.DataFrame:
-    """Columns method, n (training images), metric (fid_full or copy_rate), seed, value."""
+    """Columns dataset, method, n (training images), metric (fid_full or copy_rate), seed, split and value."""
     frame, copies = results.metrics, METRICS["copy_rate"].protocol(results.preset).name
     shown = (frame["metric"] == "fid_full") | ((frame["metric"] == "copy_rate") & (frame["protocol"] == copies))
     frame = frame[shown & frame["method"].isin([row.id for row in results.generators])].dropna(subset="value")
     counts = {name: found["count"] for name in results.preset.datasets if (found := results.manifest(name))}
-    return frame.assign(n=frame["dataset"].map(counts))[["method", "n", "metric", "seed", "value"]]
+    return frame.assign(n=frame["dataset"].map(counts))[["dataset", "method", "n", "metric", "seed", "split", "value"]]
 
 
 @styled
