@@ -48,9 +48,25 @@ def test_the_text_counts_the_seeds_that_were_measured(make, tmp_path, missing, c
     assert counted in written(make(without(missing)), tmp_path)[1]
 
 
+def test_the_runs_of_all_datasets_are_tested_together(make, tmp_path):
+    """FastGAN and MixDL have numbers on dots alone, the samples made elsewhere a single run."""
+    table, text = written(make(), tmp_path)
+    found = table[table["analysis"] == "runs of all datasets"].set_index("method")
+    assert set(found.index) == {"vanilla_imle"}
+    assert found.loc["vanilla_imle", "p"] == pytest.approx(2 / 36)
+    assert found.loc["vanilla_imle", "n"] == "4 and 4"
+    assert "The smallest possible p is 0.056: with so few values nothing can be significant" in text
+
+
 def test_parts_of_one_dataset_are_no_independent_datasets(make, tmp_path):
     table, text = written(make(metrics=config()["metrics"] | {"full_set": "dots"}), tmp_path)
-    assert not set(table["analysis"]) & {"datasets", "average rank", "Friedman chi-square", "Iman-Davenport F"}
+    assert not set(table["analysis"]) & {
+        "runs of all datasets",
+        "datasets",
+        "average rank",
+        "Friedman chi-square",
+        "Iman-Davenport F",
+    }
     assert "There are no ranks and tests over datasets, because these are parts of one." in text
 
 

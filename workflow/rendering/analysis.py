@@ -122,7 +122,7 @@ def rows(analysis: Analysis) -> list[Row]:
     found: list[Any] = cells.assign(analysis="cell").to_dict("records")
     if analysis.others:
         found += [*_differences(analysis), *_backtracking(analysis)]
-        found += [] if analysis.parts_of_one else _over_datasets(analysis)
+        found += [] if analysis.parts_of_one else [*_all_runs(analysis), *_over_datasets(analysis)]
         found += _checkpoints(analysis)
     return [*found, *_ranks(analysis), *_scaled(analysis)]
 
@@ -148,7 +148,8 @@ def _compared(analysis: Analysis, name: str, scores: pd.DataFrame, **where: obje
     for row in analysis.others:
         if row.id in runs and reference.id in runs:
             n = f"{len(runs[row.id])} and {len(runs[reference.id])}"
-            yield _row(name, statistics.compare_runs(runs[row.id], runs[reference.id]), row, reference, n=n, **where)
+            compared = statistics.compare_runs([runs[row.id]], [runs[reference.id]])
+            yield _row(name, compared, row, reference, n=n, **where)
 
 
 def _backtracking(analysis: Analysis) -> Iterator[Row]:
@@ -165,19 +166,36 @@ def _backtracking(analysis: Analysis) -> Iterator[Row]:
                 yield _row("backtracking images", compared, row, reference, n=len(scores), dataset=dataset)
 
 
+def _all_runs(analysis: Analysis) -> list[Row]:
+    """Each method against the reference over the runs of all datasets where both have several, adjusted by Holm."""
+    reference, found = analysis.methods[0], []
+    groups = analysis.scores.groupby(["method", "dataset"], sort=False)["value"]
+    runs = {key: values.to_numpy() for key, values in groups if len(values) > 1}
+    for row in analysis.others:
+        both = [name for name in analysis.means.index if {(row.id, name), (reference.id, name)} <= runs.keys()]
+        if len(both) > 1:
+            ours, theirs = ([runs[method.id, name] for name in both] for method in (row, reference))
+            n = f"{sum(map(len, ours))} and {sum(map(len, theirs))}"
+            compared = statistics.compare_runs(ours, theirs, analysis.ratio)
+            found.append(_row("runs of all datasets", compared, row, reference, n=n))
+    return _adjusted(found)
+
+
 def _over_datasets(analysis: Analysis) -> list[Row]:
     """Each method against the reference over the datasets that both have, adjusted by Holm."""
-    reference, others = analysis.methods[0], analysis.others
-    found = []
-    for row in others:
+    reference, found = analysis.methods[0], []
+    for row in analysis.others:
         both = analysis.means[[row.id, reference.id]].dropna()
         if len(both) > 1:
             values = both[row.id].to_numpy(), both[reference.id].to_numpy()
             compared = statistics.compare_over_datasets(*values, analysis.ratio)
             found.append(_row("datasets", compared, row, reference, n=len(both)))
-    for row_found, adjusted in zip(found, statistics.holm([one["p"] for one in found]), strict=True):
-        row_found["p_adjusted"] = adjusted
-    return found
+    return _adjusted(found)
+
+
+def _adjusted(found: list[Row]) -> list[Row]:
+    adjusted = statistics.holm([row["p"] for row in found])
+    return [{**row, "p_adjusted": p} for row, p in zip(found, adjusted, strict=True)]
 
 
 def _ranks(analysis: Analysis) -> Iterator[Row]:

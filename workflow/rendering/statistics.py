@@ -16,6 +16,15 @@ from workflow.rendering.contents import dataset_title
 from workflow.rendering.notation import markdown_table
 from workflow.rendering.results import Results
 
+TESTS = {
+    "runs": "95% Welch interval; p: permutation test, exact for at most ten runs of each.",
+    "backtracking images": f"95% BCa interval; p: permutation test, exact for at most {EXACT_PAIRS} images.",
+    "runs of all datasets": (
+        "About other trainings on these datasets. 95% Welch interval; p: permutation test within each dataset, "
+        "adjusted by Holm over {comparisons} comparisons."
+    ),
+}
+
 
 def write(results: Results, csv: Path | str, md: Path | str) -> None:
     analysis = Analysis(results)
@@ -27,10 +36,12 @@ def write(results: Results, csv: Path | str, md: Path | str) -> None:
 def markdown(analysis: Analysis, table: pd.DataFrame) -> str:
     """Captions and tables of everything in `table`, with what the number of seeds and datasets can show at all."""
     parts = [caption(analysis)]
+    effect = f"{'Ratio of geometric means' if analysis.ratio else 'Mean difference'} of {analysis.metric.title}"
     for name, head, verdict in (
         ("runs", f"Difference of {analysis.metric.title} on one dataset, over seeds", runs_verdict),
         ("backtracking images", "Difference of LPIPS backtracking, over the same held-out images", runs_verdict),
-        ("datasets", _datasets_head(analysis), datasets_verdict),
+        ("runs of all datasets", f"{effect} over the runs of these datasets", runs_verdict),
+        ("datasets", f"{effect} over datasets", datasets_verdict),
     ):
         found = table[table["analysis"] == name]
         if len(found):
@@ -58,11 +69,9 @@ def caption(analysis: Analysis) -> str:
 
 
 def runs_verdict(found: pd.DataFrame) -> str:
-    smallest = found["smallest_p"].min()
-    over_images = (found["analysis"] == "backtracking images").any()
-    exact = f"at most {EXACT_PAIRS} images" if over_images else "at most ten runs of each"
-    text = f"95% BCa interval; p: permutation test, exact for {exact}."
-    if smallest > ALPHA:
+    text = TESTS[found["analysis"].iloc[0]].format(comparisons=len(found))
+    adjusted = len(found) if found["p_adjusted"].notna().any() else 1
+    if (smallest := min(1, adjusted * found["smallest_p"].min())) > ALPHA:
         text += f" The smallest possible p is {smallest:.2g}: with so few values nothing can be significant."
     return text
 
@@ -91,11 +100,6 @@ def ranks_sentence(analysis: Analysis, table: pd.DataFrame) -> str:
         f"average ranks (Nemenyi): {found['critical difference of ranks']['estimate']:.2f}. A method without a number "
         "on a dataset has the worst rank there."
     )
-
-
-def _datasets_head(analysis: Analysis) -> str:
-    effect = "Ratio of geometric means" if analysis.ratio else "Mean difference"
-    return f"{effect} of {analysis.metric.title} over datasets"
 
 
 def _comparisons(analysis: Analysis, found: pd.DataFrame) -> str:
@@ -132,7 +136,7 @@ def _checkpoints(analysis: Analysis, found: pd.DataFrame) -> list[str]:
     ]
     text = (
         f"**Difference of {analysis.metric.title} from {analysis.methods[0].title} after a share of the training.** "
-        f"{samples(checkpoints(analysis.results))}; 95% BCa interval over seeds. Equal shares are equal times "
+        f"{samples(checkpoints(analysis.results))}; 95% Welch interval over seeds. Equal shares are equal times "
         "only of trainings that take equally long."
     )
     heads = ["Dataset", "Method", *(f"{100 * share:.4g}%" for share in shares)]

@@ -92,4 +92,4 @@ def compared(one: Cell, other: Cell) -> Comparison | None:
         return compare_paired(np.array(one.scores), np.array(other.scores))
     if min(len(one.values), len(other.values)) < 2:
         return None
-    return compare_runs(np.array(one.values), np.array(other.values))
+    return compare_runs([np.array(one.values)], [np.array(other.values)])
