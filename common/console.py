@@ -41,9 +41,12 @@ def explained() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # the reader has enough, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         # Permission denied, no space left, read-only file system: not bugs; the user can fix them.
-        sys.exit(f"error: {error.strerror or error}: {error.filename or 'while writing'}")
+        sys.exit(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 import yaml
 
-from common.console import UserError
+from common.console import UserError, say
 from common.hashing import digest
 
 TEMPORARY = ".tmp-"  # in the name of every unfinished file
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # what file systems without locks answer, unless they pretend
 
 
 @contextmanager
@@ -41,6 +44,16 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def take_lock(file: IO[Any], operation: int) -> None:
+    """`fcntl.flock`, with a warning where the file system has no locks.  Raises `BlockingIOError` as that does."""
+    try:
+        fcntl.flock(file, operation)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        say(f"warning: {file.name}: the file system has no locks ({error.strerror}); see docs/cluster.md")
 
 
 def sweep(folder: Path) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.console import say
+from common.files import take_lock
 from common.hashing import sha256_bytes, sha256_file
 from data.archive import SourceError
 
@@ -60,7 +61,7 @@ def locked(path: Path) -> Iterator[None]:
     """Allow one process at a time, with a lock file `path`.lock that is never deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        take_lock(file, fcntl.LOCK_EX)
         yield
 
 

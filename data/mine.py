@@ -42,7 +42,6 @@ MODES = {
     "LA": "grey",
     "P": "a palette",
     "RGBA": "RGB with alpha",
-    "I;16": "16 bits",
 }
 
 
@@ -62,7 +61,8 @@ def look(folder: str, code: str) -> Record:
     contents = {path: sha256_file(path) if _why_not(path) is None else "" for path in found}
     named = {path.relative_to(place).as_posix(): sha256 for path, sha256 in contents.items()}
     current = digest([str(place), code, named])
-    record = _known(current) or _read(place, contents, current)
+    known = _saved()
+    record = known if known.get("digest") == current else _read(place, contents, current)
     if len(record["taken"]) < MINIMUM:
         reasons = "".join(f"; {line}" for line in left_out_lines(record))
         raise UserError(
@@ -91,7 +91,8 @@ def adopt(root: Path | str = COPIES) -> Path:
             if not original.is_file() or sha256_file(shutil.copyfile(original, copy)) != picture["sha256"]:
                 again = shlex.quote(f"images={record['folder']}")
                 raise UserError(f"{original} changed or is gone since the folder was read; run with: --config {again}")
-        shutil.rmtree(root / MINE, ignore_errors=True)
+        if (root / MINE).exists():
+            shutil.rmtree(root / MINE)
         (root / MINE).mkdir()
         for copy in Path(directory).iterdir():
             copy.replace(root / MINE / copy.name)
@@ -178,19 +179,13 @@ def _is_heic(path: Path) -> bool:
         return file.read(8)[4:] == b"ftyp"
 
 
-def _known(current: str) -> Record | None:
-    """The record of an earlier run, if it is of the same files."""
-    record = _saved()
-    return record if record is not None and record.get("digest") == current else None
-
-
-def _saved() -> Record | None:
-    """The record of the last run; none if it is missing or damaged, and so to be written anew."""
+def _saved() -> Record:
+    """The record of the last run; empty if it is missing or damaged, and so to be written anew."""
     try:
         record = read_json(MINE_RECORD)
     except UserError:
-        return None
-    return record if isinstance(record, dict) else None
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _read(place: Path, contents: dict[Path, str], current: str) -> Record:
@@ -238,17 +233,17 @@ def _changes(image: ImageFile.ImageFile, notes: list[str]) -> Iterator[str]:
     """What decoding does to a picture, apart from its size and from what `notes` say."""
     if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
         yield "turned upright by the EXIF orientation"
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "is_animated", False):  # unlike `n_frames`, it does not open the other pages
         yield "several frames or pages, only the first taken"
     opaque = "A" in image.getbands() and image.getchannel("A").getextrema()[0] == 255
     if image.has_transparency_data and not opaque:
         yield "transparent parts set on white"
     if "icc_profile" in image.info and not any(note.startswith(UNUSED_PROFILE) for note in notes):
         yield "has a colour profile, converted to sRGB"
-    if image.mode != "RGB":
-        yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
-    elif ";16" in raw_mode(image):
+    if image.mode.startswith("I") or (image.mode == "RGB" and ";16" in raw_mode(image)):
         yield "converted to 8 bits from 16"
+    elif image.mode != "RGB":
+        yield f"converted to RGB from {MODES.get(image.mode, image.mode)}"
 
 
 def _copy_name(index: int, path: str) -> str:

@@ -59,7 +59,8 @@ def label_names(images: Sequence[Path], answers: int) -> list[str]:
         names = [stem.rpartition("_")[0] for stem in stems[::answers]]
         wanted = [f"{name}_{number}" for name in names for number in range(1, answers + 1)]
     if stems != wanted or len(set(names)) < len(names):
-        odd = next((stem for stem, right in zip(stems, wanted, strict=False) if stem != right), stems[-1])
+        twice = max(stems, key=stems.count)
+        odd = next((stem for stem, right in zip(stems, wanted, strict=False) if stem != right), twice)
         form = f"NAME_1 to NAME_{answers} for each label map NAME" if answers > 1 else "one for each name"
         raise SourceError(f"the image {odd} does not fit: there must be {form}")
     return names

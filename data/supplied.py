@@ -40,14 +40,13 @@ def placed(place: Path) -> dict[str, str]:
     found = contents(place)
     for part in PARTS:
         if (place / part).is_dir():
-            found.pop(part)
+            found.pop(part, None)  # on macOS, Images/ is images/ too
             found |= {f"{part}/{name}": sha256 for name, sha256 in contents(place / part).items()}
     return found
 
 
-def difference(folder: Path, recorded: dict[str, str]) -> str | None:
+def difference(present: dict[str, str], recorded: dict[str, str]) -> str | None:
     """What a folder holds now against its recorded contents: "a.png was changed, b.png was added", or None."""
-    present = placed(folder) if folder.is_dir() else {}
     found = [f"{name} was added" for name in present.keys() - recorded.keys()]
     found += [f"{name} was removed" for name in recorded.keys() - present.keys()]
     found += [f"{name} was changed" for name in present.keys() & recorded.keys() if present[name] != recorded[name]]
@@ -90,7 +89,7 @@ def manual_difference(name: str, root: Path | str = "data/raw", manual: Path | s
             recorded = {archive.name: record["source"].get("sha256")}
         else:
             return f"{place} was added since {name} was fetched from another source"
-        change = difference(place, recorded)
+        change = difference(placed(place), recorded)
         return f"{place}: {change} since {name} was fetched" if change else None
     if archive is not None and archive.is_file() and _sha256(archive) != record["source"].get("sha256"):
         return f"{archive} was changed since {name} was fetched"

@@ -48,7 +48,7 @@ class Originals:
             self.notes.setdefault(note, []).append(path.name)
         with Image.open(path, formats=FORMATS) as image:
             self.sizes[image.size] += 1
-            self.grey += image.mode in (*GREY, "I;16")
+            self.grey += image.mode in GREY or image.mode.startswith("I")
             if name := lossy_format(path, image):
                 self.lossy[name] += 1
 

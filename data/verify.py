@@ -66,7 +66,7 @@ def verified(dataset: Dataset, source: dict[str, Any], staged: Path, refuse_twin
 
 
 def manifest_sha256(files: list[dict[str, str]]) -> str:
-    """The digest of a whole set: of the lines "<sha256>  <file name>", in natural order (2.jpg before 10.jpg)."""
+    """The digest of a whole set: of the lines "<sha256>  <file name>", in the order of the numbers in the names."""
 
     def natural(entry: dict[str, str]) -> list[tuple[int, str]]:
         return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", entry["file"])]
@@ -79,7 +79,8 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
     """Compare a verified set with the digests that it must have; write them to the lock file if it has no entry.
 
     Other files with the same pixels in the same order (packed or named differently) are accepted with a message:
-    training and metrics cannot differ.  Other pixels raise `SourceError`.  `accept` replaces the entry in the lock
+    training and metrics cannot differ.  So are the known files with other pixels, which are the decoder's.  Other files
+    with other pixels raise `SourceError`.  `accept` replaces the entry in the lock
     file, but does not override the digests in datasets.yaml.
     """
     path, name, pins = root / LOCK, dataset.name, dataset.pins
@@ -99,6 +100,9 @@ def compare_digests(dataset: Dataset, record: dict[str, Any], root: Path, accept
             write_json(path, entries)
     if "manifest_sha256" in known and "manifest_sha256" not in equal:
         say(f"{name}: note that the files are not the known ones but show the same pixels in the same order: accepted")
+    if "pixels_sha256" in known and "pixels_sha256" not in equal:
+        record_them = "" if pins else f": to record these, run `python -m data fetch {name} --accept`"
+        say(f"{name}: note that the known files decode to other pixels with this version of Pillow{record_them}")
 
 
 def _difference(name: str, record: dict[str, Any], known: dict[str, str], where: str, what: str = "images") -> str:

@@ -216,9 +216,10 @@ def _refuse_other_sources(path: Path, samples: dict[str, Any]) -> None:
 
 
 def _codes(arguments: argparse.Namespace) -> None:
-    from metrics.codes import extend, measure
+    from metrics.codes import extend, measure, read_table
     from training.device import measuring_device
 
+    read_table(arguments.out)  # before anything is measured
     device = measuring_device(arguments.device, arguments.threads)
     for folder in arguments.runs:
         extend(arguments.out, measure(folder, arguments.state, device))

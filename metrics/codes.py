@@ -44,11 +44,20 @@ Generate = Callable[["Latents"], "torch.Tensor"]
 
 def extend(path: Path, rows: list[Row]) -> None:
     """Write rows of one run into a table, in place of earlier rows of this run."""
-    table = pd.DataFrame(rows)
-    if path.is_file():
-        kept = pd.read_csv(path, dtype=TEXTS)
-        table = pd.concat([kept[kept["run_hash"] != rows[0]["run_hash"]], table])
+    kept = read_table(path)
+    table = pd.concat([kept[kept["run_hash"] != rows[0]["run_hash"]], pd.DataFrame(rows)])
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table of other runs; empty if there is no file.  Raises `UserError` for another kind of file."""
+    try:
+        table = pd.read_csv(path, dtype=TEXTS) if path.is_file() else pd.DataFrame({"run_hash": []})
+    except ValueError:
+        table = pd.DataFrame()
+    if "run_hash" not in table:
+        raise UserError(f"{path} is not a table of codes; name another file with --out")
+    return table
 
 
 def measure(folder: Path, state_root: Path, device: torch.device) -> list[Row]:

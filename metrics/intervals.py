@@ -1,5 +1,5 @@
-"""The interval of a share, beside metrics/statistics.py because a cell's metrics need nothing else of it: pandas and
-scipy.stats take a second to import."""
+"""The interval of a share.  It is not in metrics/statistics.py, because importing pandas and scipy.stats takes a
+second."""
 
 from __future__ import annotations
 

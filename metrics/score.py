@@ -72,7 +72,7 @@ def score_folders(
     if side < found[1] and not resolution:
         say(
             f"warning: the samples have {found[0]} px, the training images {found[1]}: both are measured at {side} px. "
-            f"The tables' FID is at the size of the training images: --resolution {found[1]}"
+            f"For FID as in the tables, add --resolution {found[1]}"
         )
     if settings.sscd:  # before anything is measured
         sscd.check(side)

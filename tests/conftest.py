@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections import Counter
@@ -109,14 +108,11 @@ def stress(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--stress"))
 
 
-@contextmanager
-def download_lock() -> Iterator[None]:
+def download_lock() -> AbstractContextManager[None]:
     """Every test process uses the downloads of this checkout: one process fetches, the others wait and find them."""
-    folder = ROOT / "data" / "raw"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".tests.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    from data.download import locked
+
+    return locked(ROOT / "data" / "raw" / ".tests")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ TRAIN_EXAMPLES = """examples:
   python -m training train --config demo --method adaptive_imle --dataset openmoji_faces
   python -m training train --config demo --method fastgan --dataset openmoji_faces --split train90 --device cpu
   python -m training train --config paper --method mixdl --dataset panda --out runs/mixdl
-  python -m training train --config demo --method fastgan --dataset openmoji_faces --resume state/0123456789abcdef
 
 A run resumes by itself from state/<run hash>/.  Ctrl-C, SIGTERM and a closed terminal save the state.
 """
@@ -28,7 +26,6 @@ SAMPLE_EXAMPLES = """examples:
 """
 DESCRIBE_EXAMPLES = """examples:
   python -m training describe --config paper
-  python -m training describe --config demo --json
 """
 PLAN_EXAMPLES = """examples:
   python -m training plan --config demo
@@ -66,7 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="folder for the finished run (default: results/<preset>/runs/...)")
     train.add_argument("--state", type=Path, default=Path("state"), help="folder for resumable states (default: state)")
     add_device(train)
-    train.add_argument("--resume", type=Path, help="continue the run in this folder; an error if it is another run")
 
     sample = command(
         commands, "sample", _sample, "Draw samples and latent interpolations of a finished run.", SAMPLE_EXAMPLES
@@ -83,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         commands, "describe", _describe, "Print sizes and schedule of each method of a preset.", DESCRIBE_EXAMPLES
     )
     add_config(describe)
-    describe.add_argument("--json", action="store_true", help="print JSON")
 
     plan = command(commands, "plan", _plan, "Estimate the hours of the trainings that are left to do.", PLAN_EXAMPLES)
     add_config(plan)
@@ -103,7 +98,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from training.loop import train
 
     out = arguments.out or default_folder(cell)
-    train(cell, preset.training, out, arguments.state, arguments.device, arguments.resume)
+    train(cell, preset.training, out, arguments.state, arguments.device)
     print(out)
 
 
@@ -122,11 +117,7 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    found = describe(read_preset(arguments.config))
-    if arguments.json:
-        print(json.dumps(found, indent=2))
-        return
-    for entry in found:
+    for entry in describe(read_preset(arguments.config)):
         config = entry["config"]
         schedule = "".join(f", {key} {config[key]}" for key in SCHEDULE_KEYS if key in config)
         print(f"{entry['title']} ({entry['method']})")

@@ -19,7 +19,6 @@ from common.console import UserError
 from common.files import read_json, read_yaml
 from data.datasets import Name, dataset_info
 from data.tasks import Layout, SuperResolution, Task
-from training.protocols import SSCD_SMALLEST
 from training.registry import ROOT, find_method, method_info
 from training.sections import POSITIVE, MethodEntry, Metrics, Sampling, Section, Skip, Statistics, Tables, Training
 
@@ -88,7 +87,7 @@ class Preset(Section):
         conditional = is_conditional(method)
         _check_listed("--dataset", dataset, self.tasks if conditional else self.datasets)
         if conditional != (split == "train"):
-            raise UserError(f"--split {split}: {method} needs {'train' if conditional else 'full or train90'}; name it")
+            raise UserError(f"--split {split}: {method} needs --split {'train' if conditional else 'full or train90'}")
         values = self.methods[method].resolved(dataset)
         steps = values.pop("steps")
         return RunConfig(
@@ -141,7 +140,7 @@ def read_preset(path: Path | str) -> Preset:
     Raises `UserError` naming the file and the wrong key.
     """
     path = Path(path)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.is_file():
         path = ROOT / "config" / f"{path}.yaml"
     return parse_preset(read_json(path) if path.suffix == ".json" else read_yaml(path), str(path))
 
@@ -192,8 +191,8 @@ def check(preset: Preset) -> None:
     for protocol in preset.metrics.precision_recall:
         if protocol.n_fake > (n := preset.sampling.n):
             raise UserError(f"metrics.precision_recall: {protocol} needs sampling.n of {protocol.n_fake}, not {n}")
-    if preset.metrics.sscd and preset.resolution < SSCD_SMALLEST:
-        raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {preset.resolution}")
+    if preset.datasets:
+        preset.metrics.check_resolution(preset.resolution, backtracks=bool(preset.cells("train90")))
 
 
 def _references(preset: Preset) -> Iterator[tuple[str, str | None, Iterable[str]]]:

@@ -155,5 +155,6 @@ def finish(hours: list[float], gpus: int, threads: int) -> str:
     jobs = min(places, max(len(hours), 1))
     clock_hours = max(max(hours, default=0.0), sum(hours) / jobs) / min(speed, cores)
     end = datetime.now() + timedelta(hours=clock_hours)
-    took = f"{clock_hours:,.1f} hours" if clock_hours >= 2 else f"{math.ceil(clock_hours * 60)} minutes"
-    return f"would be finished at {end:%Y-%m-%d %H:%M}, in {took}, with {jobs} trainings at a time"
+    minutes = math.ceil(clock_hours * 60)
+    took = f"{clock_hours:,.1f} hours" if clock_hours >= 2 else f"{minutes} minute{'s' * (minutes != 1)}"
+    return f"would be finished at {end:%Y-%m-%d %H:%M}, in {took}, with {jobs} training{'s' * (jobs > 1)} at a time"

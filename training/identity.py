@@ -22,7 +22,6 @@ from common.hashing import digest, sha256_bytes
 from training.config import RunConfig
 from training.registry import ROOT, method_info, parse
 
-FORMAT = 2  # of identity.json; state folders without it are of version 0.1
 PARTS = ("config_hash", "data_hash", "device", "sources_hash", "loss_weights")
 PIXEL_SEARCHES = ("exact", "sketch", "l2")  # of the IMLE family: with `lpips_weight: 0`, these see pixels alone
 BUILD = "training/build.py"  # seeds the streams and initialises the method
@@ -32,13 +31,16 @@ BUILD_CONDITIONAL = "training/build_conditional.py"
 NOT_TRACKED = (
     "common.console",  # messages
     "common.files",  # reading and writing
+    "common.machine",  # names of hosts and batch jobs
     "data",  # returns an array, whose hash is part of the identity
     "networks.weights",  # returns tensors, whose sha256 is part of the identity
     "training.config",  # returns a RunConfig, which is part of the identity
     "training.device",  # chooses a GPU
     "training.identity",  # this module: only compares
+    "training.ownership",  # locks
     "training.protocols",  # names of the metrics' protocols
     "training.registry",  # finds the method's class
+    "training.sections",  # returns settings, which are part of the identity or parameters of the rules
 )
 
 
@@ -149,29 +151,25 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def claim(folder: Path, run: RunConfig, identity: dict[str, str]) -> None:
-    """Record in identity.json which run the state in `folder` belongs to.
+    """Record in identity.json which run the state in `folder` belongs to; the folder's name is its hash.
 
-    Raises `UserError` if it belongs to another run, saying what differs, or if identity.json cannot be read.
+    Raises `UserError` if it belongs to another run, saying what differs.
     """
     path, content = folder / "identity.json", describe_run(run, identity)
-    own = folder.name == identity["run_hash"]
     try:
         there = read_sealed(path) if path.exists() else None
     except UserError as error:
-        if not own:
-            raise
         say(f"warning: {error}; writing it again, because the folder's name is the hash of this run")
         there = None
     if there is None:
         write_sealed(path, content)
     elif found := differences(there, content):
-        way_out = "move it away" if own else "without --resume, a new run starts beside it"
-        raise UserError(f"{folder} holds another run: {'; '.join(found)}; {way_out}")
+        raise UserError(f"{folder} holds another run: {'; '.join(found)}; move it away")
 
 
 def describe_run(run: RunConfig, identity: dict[str, str]) -> dict[str, Any]:
     """The content of identity.json: the hashes of a run and what they are made of."""
-    return {"format": FORMAT, **identity, "settings": settings(run), "sources": method_sources(run.method)}
+    return {**identity, "settings": settings(run), "sources": method_sources(run.method)}
 
 
 def settings(run: RunConfig) -> dict[str, Any]:
@@ -205,18 +203,6 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     if there["device"] != here["device"]:
         found.append(f"it ran on {there['device']}, not on {here['device']}")
     return found
-
-
-def outdated_notice() -> str | None:
-    """One sentence about states that an earlier version of this program left, or None if there are none."""
-    mark = f'"format": {FORMAT}'.encode()  # searched, not parsed: a damaged file must not stop every command
-    folders = [path.parent for path in Path("state").glob("*/identity.json") if mark not in path.read_bytes()]
-    if not folders:
-        return None
-    return (
-        f"note: {len(folders)} folders in state/ hold trainings of an earlier version of this program, which cannot "
-        "be resumed and are not used; `snakemake --cores 1 prune_now` removes them"
-    )
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

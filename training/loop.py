@@ -44,14 +44,13 @@ def train(
     out: Path,
     state_root: Path = Path("state"),
     device: str = "auto",
-    resume: Path | None = None,
 ) -> None:
     """Train a run, or resume it, and write FILES to `out`.
 
     The state is in `state_root/<run hash>/`, which is not a declared output, so Snakemake never deletes it; `out`
-    receives copies.  intervals: when to log, draw and save.  resume: continue the run in this folder and no other.
-    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, if
-    `resume` holds another run, and if `intervals.require_gpu` is set and there is no GPU.
+    receives copies.  intervals: when to log, draw and save.
+    Raises `UserError` on a non-finite loss (the last good state is kept), if another process holds the run, and if
+    `intervals.require_gpu` is set and there is no GPU.
     """
     if intervals.require_gpu and method_info(run.method).trains:
         check_gpu(device)
@@ -59,11 +58,9 @@ def train(
     torch.set_num_threads(run.threads)
     data, title = training_set(run)
     identity = run_identity(run, hash_of(data), chosen.type)
-    if resume and not (resume / "identity.json").exists():
-        raise UserError(f"--resume {resume}: there is no run; omit the option to start one")
     # In a batch job, the owner may be a job of a killed Snakemake: when it has finished, its run is used.
     wait = LOCK_WAIT if batch_job() else 0
-    with RunState(resume or state_root / identity["run_hash"], wait, identity["run_hash"]) as state:
+    with RunState(state_root / identity["run_hash"], wait, identity["run_hash"]) as state:
         claim(state.folder, run, identity)
         if not finished(state.folder):
             with (

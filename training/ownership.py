@@ -6,7 +6,6 @@ the one that wrote the file last is the owner, and the other one finds that out 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from common.console import UserError, say
+from common.files import take_lock
 from common.machine import batch_job, host
 
 POLL_SECONDS = 5.0
 SAY_AGAIN = 600.0  # seconds between two lines about the same wait
-NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # what such file systems answer, unless they pretend
 
 
 class Ownership:
@@ -71,13 +70,9 @@ def lock(folder: Path, wait: float = 0.0) -> TextIO:
 
 def _locked(handle: TextIO) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        say(f"warning: {handle.name}: the file system has no locks ({error.strerror}); see docs/cluster.md")
     return True
 
 

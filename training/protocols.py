@@ -31,6 +31,7 @@ ANSWER_CONTROLS = {
     "layout": {"real_answers": "All real answers"},
 }
 SSCD = "sscd-288-t0.75"  # images of 288 px, a copy at a cosine similarity of 0.75
+LPIPS_SMALLEST = {"alex": 31, "vgg": 16}  # pixels a side, as in networks/lpips.py, which needs torch
 SSCD_SMALLEST = 128  # pixels a side; below, noise makes copies less similar than neighbours are
 
 

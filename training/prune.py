@@ -1,7 +1,7 @@
 """List saved states that are no longer needed, and remove them on request.
 
 A state is superseded if it belongs to this preset, the preset no longer asks for its run, no finished run in results/
-came from it, and no process uses it; also if an earlier version made it.  In case of doubt a state is kept: also that
+came from it, and no process uses it.  In case of doubt a state is kept: also that
 of an unfinished training of a row, seed or set that an overlay may add, or of another folder of pictures.
 """
 
@@ -18,7 +18,7 @@ from common.files import read_json, read_sealed
 from data.datasets import MINE
 from training.checkpoint import RunState
 from training.config import Preset
-from training.identity import FORMAT, describe_run, differences, run_identity
+from training.identity import describe_run, differences, run_identity
 from training.inputs import hash_of, training_set
 from training.ownership import lock
 
@@ -59,8 +59,6 @@ def _run_hash(path: Path) -> str | None:
 def _judge(folder: Path, preset: Preset, shown: set[str | None]) -> Saved:
     try:
         there = read_sealed(folder / "identity.json")
-        if there.get("format") != FORMAT:
-            return _unless_held(Saved(folder, "unknown", "", "made by an earlier version of this program"))
         run = there["settings"]
         cell, finished = (run["dataset"], run["method"], run["seed"]), (folder / "run.json").exists()
         label = f"{run['method']} on {run['dataset']}, {run['split']}, seed {run['seed']}"

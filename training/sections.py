@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.protocols import Backtracking, BacktrackingProtocol, PrecisionRecall, PrecisionRecallName
+from common.console import UserError
+from training.protocols import (
+    LPIPS_SMALLEST,
+    SSCD_SMALLEST,
+    Backtracking,
+    BacktrackingProtocol,
+    PrecisionRecall,
+    PrecisionRecallName,
+)
 
 Split = Literal["full", "train90", "train"]
 SPLITS: tuple[Split, ...] = ("full", "train90")  # of datasets
@@ -35,6 +43,18 @@ class Metrics(Section):
     def networks(self) -> list[str]:
         """FID's Inception, and the networks of precision and recall and of further Fréchet distances."""
         return sorted({"inception", *self.frechet, *(protocol.network for protocol in self.precision_recall)})
+
+    def check_resolution(self, side: int, backtracks: bool) -> None:
+        """Raises `UserError` for images of `side` pixels that a metric cannot measure.  Only backtracking pools."""
+        if self.sscd and side < SSCD_SMALLEST:
+            raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {side}")
+        lpips = self.backtracking
+        found = side // (lpips.pool if backtracks else 1) * lpips.upsample
+        if found < (least := LPIPS_SMALLEST[lpips.net]):
+            raise UserError(
+                f"metrics.backtracking: LPIPS ({lpips.net}) needs {least} pixels a side, but has {found} at a "
+                f"resolution of {side}: raise upsample or lower pool"
+            )
 
 
 class Training(Section):

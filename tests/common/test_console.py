@@ -24,13 +24,21 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     [
         ("raise UserError('the key x is wrong; write y')", 1, "error: the key x is wrong; write y\n"),
         ("open('/dev/null/file')", 1, "error: Not a directory: /dev/null/file\n"),
-        ("raise OSError(28, 'No space left on device')", 1, "error: No space left on device: while writing\n"),
+        ("raise OSError(28, 'No space left on device')", 1, "error: No space left on device\n"),
         ("raise KeyboardInterrupt", 130, ""),
     ],
 )
 def test_a_command_ends_with_one_line(fault: str, code: int, said: str) -> None:
     done = python(f"from common.console import UserError, run\ndef main():\n    {fault}\nrun(main)")
     assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    code = "from common.console import run\nrun(lambda: print('x' * 10**6))"
+    done = subprocess.run(
+        f'{sys.executable} -c "{code}" | head -c 1', shell=True, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("x", "")
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -93,7 +93,7 @@ def test_pictures_of_mixed_formats_are_reported_and_prepared(mixed: Path, tmp_pa
     assert changed["turned upright by the EXIF orientation"] == 1
     assert changed["transparent parts set on white"] == 1
     assert changed["converted to RGB from a palette"] == 1
-    assert changed["converted to RGB from 16 bits"] == changed["converted to RGB from grey"] == 1
+    assert changed["converted to 8 bits from 16"] == changed["converted to RGB from grey"] == 1
 
     save(record)
     adopt(tmp_path / "raw")
@@ -103,6 +103,15 @@ def test_pictures_of_mixed_formats_are_reported_and_prepared(mixed: Path, tmp_pa
     assert (manifest["title"], manifest["shareable"]) == ("Aunt Zoë s best 50", False)
     assert [len(manifest["split"][part]) for part in ("train", "heldout")] == [19, 3]
     assert dataset_info("mine").pixels_sha256 == read_json(tmp_path / "raw/mine/fetched.json")["pixels_sha256"]
+
+
+def test_a_damaged_second_page_is_no_reason_to_stop(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "scans", 10)
+    for number, name in ((10, "whole.tif"), (20, "cut.tif")):
+        picture(number).save(folder / name, save_all=True, append_images=[picture(number + 1)])
+    (folder / "cut.tif").write_bytes((folder / "cut.tif").read_bytes()[:6000])
+    taken = {entry["path"]: entry["changes"] for entry in look(str(folder), "")["taken"]}
+    assert taken["whole.tif"] == taken["cut.tif"] == ["several frames or pages, only the first taken"]
 
 
 def test_equal_names_in_different_folders_are_all_taken(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from common.console import UserError
+from data.archive import SourceError
 from data.fetch import fetch
 from data.load import load_labels
+from data.pairs import label_names
 from data.prepare import prepare
 from data.supplied import manual_difference, manual_digest
 from data.tasks import Layout, load_task
@@ -75,6 +77,11 @@ def painted(pairs: Path, name: str, colour: str, size: tuple[int, int] = (20, 20
 def lossy(pairs: Path) -> None:
     content = encoded(Image.open(pairs / "labels" / "2.png").convert("RGB"), "jpeg")
     (pairs / "labels" / "2.png").rename(pairs / "labels" / "2.jpg").write_bytes(content)
+
+
+def test_two_images_of_one_name_are_named() -> None:
+    with pytest.raises(SourceError, match="the image a does not fit: there must be one for each name"):
+        label_names([Path("a.jpg"), Path("a.png"), Path("z.png")], 1)
 
 
 BAD: dict[str, Callable[[Path], object]] = {

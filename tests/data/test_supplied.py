@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.supplied import contents, difference, manual_difference, manual_digest
+from data.supplied import contents, difference, manual_difference, manual_digest, placed
 from tests.files import zipped
 
 
@@ -94,6 +94,14 @@ def test_another_archive_of_the_same_name_is_read_again(toy, get, four, state, t
         assert state() == (second, None), "its images were copied"
 
 
+def test_sub_folders_of_samples_made_elsewhere_are_not_entered(tmp_path: Path) -> None:
+    """They are entered where a user places a data set: a set of pairs has images/ and labels/."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").touch()
+    assert list(contents(tmp_path)) == ["images"]
+    assert list(placed(tmp_path)) == ["images/a.png"]
+
+
 def test_what_cannot_be_read_is_content_too(tmp_path: Path) -> None:
     """A pipe would otherwise be waited for, and a broken link end in a traceback."""
     os.mkfifo(tmp_path / "pipe")
@@ -102,4 +110,4 @@ def test_what_cannot_be_read_is_content_too(tmp_path: Path) -> None:
     assert list(before) == ["link", "pipe"]
     (tmp_path / "pipe").unlink()
     (tmp_path / "\x1b[2J").touch()
-    assert difference(tmp_path, before) == r"'\x1b[2J was added', pipe was removed"
+    assert difference(contents(tmp_path), before) == r"'\x1b[2J was added', pipe was removed"

@@ -73,6 +73,15 @@ def test_rows_of_other_runs_are_kept(tmp_path: Path) -> None:
     assert pd.read_csv(table).to_dict("list") == {"run_hash": ["b", "a"], "fid": [2.0, 3.0]}
 
 
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00"])
+def test_a_file_that_is_no_table_of_codes_is_not_replaced(tmp_path: Path, content: str) -> None:
+    table = tmp_path / "codes.csv"
+    table.write_text(content)
+    with pytest.raises(UserError, match=f"{table} is not a table of codes; name another file"):
+        codes.extend(table, [{"run_hash": "a"}])
+    assert table.read_text() == content
+
+
 def test_another_method_is_refused(workplace: Path) -> None:  # noqa: F811
     with pytest.raises(UserError, match=r"is a run of mixdl, which assigns no codes"):
         codes.measure(trained("mixdl"), Path("state"), CPU)

@@ -96,7 +96,7 @@ def test_mistakes_in_tasks_are_named(changes: dict[str, Any], message: str) -> N
 
 
 def test_a_method_and_a_split_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(UserError, match="--split full: cond_imle needs train; name it"):
+    with pytest.raises(UserError, match="--split full: cond_imle needs --split train"):
         preset().run("layouts", "cond_imle", 0, "full")
     with pytest.raises(UserError, match="--dataset: 'openmoji_faces' is not in the preset, which has layouts, small"):
         preset().run("openmoji_faces", "cond_imle", 0, "train")

@@ -133,7 +133,7 @@ def test_a_folder_is_claimed_by_one_run(tmp_path: Path) -> None:
         ({"config": {**run.config, "style_dim": 32}}, "methods.mixdl.style_dim is 8 there and 32 here"),
     ]:
         other = dataclasses.replace(run, **changes)
-        with pytest.raises(UserError, match=f"holds another run: {message}; without --resume"):
+        with pytest.raises(UserError, match=f"holds another run: {message}; move it away"):
             claim(tmp_path, other, run_identity(other, "images", "cpu"))
     with pytest.raises(UserError, match="the training images differ; it ran on cpu, not on cuda"):
         claim(tmp_path, run, run_identity(run, "others", "cuda"))

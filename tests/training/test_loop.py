@@ -131,16 +131,6 @@ def test_under_nohup_a_closed_terminal_stops_nothing(workplace: Path, hung_up: N
     assert (OUT / "run.json").exists()
 
 
-def test_resume_goes_on_with_the_named_run_and_with_no_other(workplace: Path) -> None:
-    with pytest.raises(UserError, match="--resume state/none: there is no run; omit"):
-        train_toy(resume=Path("state/none"))
-    train_toy()
-    (folder,) = Path("state").iterdir()
-    train_toy(resume=folder)
-    with pytest.raises(UserError, match=f"{folder} holds another run: seed is 0 there and 1 here"):
-        train_toy(toy_run(seed=1), resume=folder)
-
-
 def test_checkpoints_are_the_weights_that_a_shorter_training_ends_with(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

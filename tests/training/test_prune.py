@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.files import read_sealed, write_json, write_sealed
+from common.files import write_json
 from data.load import data_hash
 from tests.training.conftest import toy_preset, toy_run
 from training.checkpoint import RunState
 from training.config import RunConfig
-from training.identity import claim, outdated_notice, run_identity
+from training.identity import claim, run_identity
 from training.prune import prune, survey
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -67,17 +67,3 @@ def test_what_others_need_is_kept() -> None:
     assert found[other] == "belongs to the preset paper"
     assert "is training in" in found[held]
     assert found[Path("state/0123")].startswith("cannot be checked")
-
-
-def test_states_of_an_earlier_version_are_announced_and_can_be_removed() -> None:
-    current, old = save(toy_run()), save(toy_run(steps=5))
-    assert outdated_notice() is None
-    identity = read_sealed(old / "identity.json")
-    del identity["format"]  # as version 0.1 left it
-    write_sealed(old / "identity.json", identity)
-    assert "1 folders in state/ hold trainings of an earlier version" in outdated_notice()
-    assert verdicts(toy_preset())[old] == ("", "made by an earlier version of this program")
-    prune(toy_preset(), delete=True)
-    assert (current.exists(), old.exists()) == (True, False)
-    (current / "identity.json").write_bytes(b"\xff damaged")
-    assert outdated_notice() is not None

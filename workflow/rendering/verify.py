@@ -29,7 +29,7 @@ from common.files import read_json, read_sealed
 from common.hashing import sha256_bytes, sha256_file
 from data.datasets import dataset_info
 from data.load import load, load_labels
-from data.supplied import difference, manual_difference
+from data.supplied import contents, difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
@@ -255,7 +255,7 @@ def _imported(meta: dict[str, Any], folder: Path) -> None:
     """Check that a folder still holds the samples that were imported from it."""
     if not folder.is_dir():
         raise UserError(f"{folder} is missing, and its samples are in the tables; run snakemake again")
-    if change := difference(folder, meta["files"]):
+    if change := difference(contents(folder), meta["files"]):
         raise UserError(f"{folder}: {change} since its samples were imported; run snakemake again")
 
 

@@ -16,7 +16,7 @@ from data.datasets import dataset_info
 from training.config import parse_preset
 from training.sections import ALL_SPLITS, SPLITS
 from training.counts import too_few
-from training.identity import code_hashes, config_hash, outdated_notice, sources_hash
+from training.identity import code_hashes, config_hash, sources_hash
 from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
 from workflow.rendering.contents import figures_of, printed, tables_of
@@ -140,8 +140,6 @@ onstart:
         write_json(UNUSED, unused_externals())
         if OWN_PICTURES:
             write_json(INTAKE, intake())
-    if notice := outdated_notice():
-        print(notice, file=sys.stderr)
 
 
 onsuccess:
