@@ -66,8 +66,6 @@ else:
     results = [rules.tables.output, rules.figures.output, rules.report.output] if PRESET.datasets else []
     if PRESET.tasks:
         results.append(rules.multimodal.output)
-    if PRESET.training.checkpoints:
-        results.append(rules.collect_learning.output)
 
 
 localrules:

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.pipeline.conftest import ROOT, Completed, copy_project, jobs, run_snakemake
-from workflow.rendering import answers, published, stamp, tables
+from workflow.rendering import published, stamp, tables
+from workflow.rendering.contents import answer_tables
 from workflow.rendering.results import Results
 
 PRESETS = yaml.safe_load((ROOT / "config/reference.yaml").read_text())["reference"]
@@ -72,7 +73,7 @@ def test_committed_numbers_claim_the_present_sources_only_with_their_hash(preset
     for number in tables.filled(results):
         if stamp.PRESENT in (folder / f"tables/table{number}.md").read_text():
             claims |= {row.title for row in tables.build(number, results).rows}
-    for name in answers.filled(results.preset):
+    for name in answer_tables(results.preset):
         if stamp.PRESENT in (folder / f"tables/{name}.md").read_text():
             claims |= {row.title for row in results.answerers}
     assert not claims & {row.title for row in (*results.rows, *results.answerers) if row.id in changed}

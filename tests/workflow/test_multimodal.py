@@ -26,6 +26,7 @@ from training.loop import train
 from training.protocols import ANSWER_CONTROLS
 from workflow.rendering import answers, figure4, multimodal, reference
 from workflow.rendering.answers import COLUMNS
+from workflow.rendering.contents import answer_tables
 from workflow.rendering.results import Results
 from workflow.rendering.verify import SavedLinks
 
@@ -210,7 +211,7 @@ def test_saved_results_render_again_and_are_intact(results, tmp_path):
     """As committed: saved, rendered without data, and every link checked; an edited number is found."""
     tables = results.folder / "tables"
     tables.mkdir(exist_ok=True)
-    for name in answers.filled(results.preset):
+    for name in answer_tables(results.preset):
         answers.write(answers.build(name, results), *(tables / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")))
     (results.folder / "figures").mkdir(exist_ok=True)
     figure4.draw(results, *(results.folder / "figures" / f"figure4.{suffix}" for suffix in ("png", "pdf")))

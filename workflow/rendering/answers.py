@@ -18,12 +18,11 @@ from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import ANSWER_CONTROLS, ANSWERS
 from workflow.rendering import captions, stamp
-from workflow.rendering.contents import Entry
+from workflow.rendering.contents import KINDS, Entry
 from workflow.rendering.notation import LATEX, markdown_table
 from workflow.rendering.results import NOT_RUN, Results
 
 TITLES = {"super_resolution": "Super-resolution", "layouts": "Images from layouts"}
-KINDS = {"super_resolution": "super_resolution", "layouts": "layout"}  # table: kind of its tasks
 TEXTS = ("Task", "Method", "Track")
 
 
@@ -105,12 +104,6 @@ class AnswerTable:
                 "",
             ]
         )
-
-
-def filled(preset: Preset) -> list[str]:
-    """The tables that the preset's tasks fill."""
-    kinds = {task.kind for task in preset.tasks.values()}
-    return [name for name, kind in KINDS.items() if kind in kinds]
 
 
 def build(name: str, results: Results) -> AnswerTable:

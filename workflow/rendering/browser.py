@@ -159,7 +159,8 @@ class Browser:
             sheet = self._sheet(f"{folder}/reconstructions.webp", len(found["scores"]))
             pairs = [(Tile(targets, index), Tile(sheet, index), score) for index, score in enumerate(found["scores"])]
         why, why_90 = (self.results.why(dataset, row, split) for split in ("full", "train90"))
-        return Shown(row, samples, why, paths, NO_PATH, pairs, why_90)
+        no_path = NO_PATH if row.kind == "method" else "n/a (samples made elsewhere, without a generator)"
+        return Shown(row, samples, why, paths, no_path, pairs, why_90)
 
 
 def _sample(tile: Tile, index: int, sample: dict[str, Any], about: pictures.About, training: Sheet | None) -> Sample:

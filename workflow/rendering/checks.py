@@ -126,7 +126,7 @@ def _time(results: Results) -> Iterator[Check]:
 
 def _runs(results: Results) -> Iterator[Check]:
     titles = {row.id: row.title for row in results.generators}
-    runs = [record for record in results.runs if record["method"] in titles]
+    runs = [record for record in results.measured_runs if record["method"] in titles]
     for record in runs:
         if mixed := record["mixed_devices"]:
             split = "" if record["split"] == "full" else ", 90% of the images"
@@ -147,7 +147,7 @@ def _duplicates(results: Results) -> Iterator[Check]:
 
 
 def training_time(results: Results, dataset: str, row: Entry, split: str = "full") -> float | None:
-    """Mean `stamp.training_seconds` of a method's trainings on a data set, over seeds; None if there is no run.json."""
+    """Mean `stamp.training_seconds` of a method's trainings on a data set, over seeds; None if none was measured."""
     cell = {"dataset": dataset, "method": row.id, "split": split}
-    seconds = [stamp.training_seconds(run) for run in results.runs if cell.items() <= run.items()]
+    seconds = [stamp.training_seconds(run) for run in results.measured_runs if cell.items() <= run.items()]
     return sum(seconds) / len(seconds) if seconds else None

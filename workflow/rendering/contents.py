@@ -13,18 +13,11 @@ from training.protocols import PrecisionRecall
 from training.registry import MethodInfo, find_method, methods
 from training.sections import SPLITS, MethodEntry
 
-FIGURES = {
-    "figure2": "Figure 2",
-    "figure3": "Figure 3",
-    "interpolation": "Interpolation",
-    "memorisation": "Memorisation",
-    "curves": "Training curves",
-    "ranking": "Ranking",
-    "learning": "Quality against training time",
-    "shots": "Quality against the number of training images",
-    "variants": "Settings of one method",
-    "counts": "Precision and recall against the number of samples",
-}
+FIGURES = (
+    *("figure2", "figure3", "interpolation", "memorisation", "curves"),
+    *("ranking", "learning", "shots", "variants", "counts"),
+)
+KINDS = {"super_resolution": "super_resolution", "layouts": "layout"}  # table of answers: kind of its tasks
 MANY = 3  # rows of one method, which then have a figure of their own
 # Metrics of the tables, by their names in numbers.METRICS; a column without any number is left out.
 # Tables 1-3 are the paper's, Table 4 is about diversity.
@@ -63,15 +56,21 @@ def tables_of(preset: Preset) -> list[int]:
     return [number for number in TABLES if number != 3 or preset.tables.ablation_datasets]
 
 
-def figures_of(preset: Preset) -> dict[str, str]:
-    """File stems and titles of a preset's figures."""
+def answer_tables(preset: Preset) -> list[str]:
+    """The tables of answers: those of the kinds of tasks that the preset has."""
+    kinds = {task.kind for task in preset.tasks.values()}
+    return [name for name, kind in KINDS.items() if kind in kinds]
+
+
+def figures_of(preset: Preset) -> list[str]:
+    """File stems of a preset's figures."""
     needed = {
         "learning": bool(preset.training.checkpoints),
         "shots": preset.metrics.full_set is not None,
         "variants": bool(variants(preset)),
         "counts": len(counted(preset)) > 1,
     }
-    return {name: title for name, title in FIGURES.items() if needed.get(name, True)}
+    return [name for name in FIGURES if needed.get(name, True)]
 
 
 def places(preset: Preset) -> dict[str, int]:

@@ -109,7 +109,11 @@ def _bands(results: Results, lines: Sequence[tuple[str, Source]], below: str = "
     bands = []
     for start in range(0, len(datasets), 2):
         band = datasets[start : start + 2]
-        rows = [Line(title, tuple(source(dataset) for dataset in band), below) for title, source in lines]
+        rows = []
+        for title, source in lines:
+            blocks = tuple(source(dataset) for dataset in band)
+            drawn = any(isinstance(block, np.ndarray) for block in blocks)
+            rows.append(Line(title, blocks, below if drawn else ""))
         bands.append(Band(tuple(map(dataset_title, band)), rows))
     return bands
 

@@ -38,7 +38,8 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
             logarithmic(axes, "y")
     if not panels:
         lines.figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
-    lines.finish(f"{samples(table)} at each point, after processor seconds", png, pdf)
+    clock = any(run["hardware"]["gpu"] for run in lines.runs)
+    lines.finish(f"{samples(table)} at each point, after {'clock' if clock else 'processor'} seconds", png, pdf)
 
 
 def _of(table: pd.DataFrame, dataset: str, metric: Metric, preset: Preset) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from common.console import UserError
 from data.datasets import dataset_info
 from training.config import Preset
 from workflow.rendering import answers, captions, figure5, stamp
+from workflow.rendering.contents import answer_tables
 from workflow.rendering.report import template
 from workflow.rendering.results import Results
 
@@ -50,7 +51,7 @@ class Section:
 def sections(results: Results) -> list[Section]:
     """Tables, Figures 4 and 5, and the numbers of Figure 5."""
     found = []
-    for name in answers.filled(results.preset):
+    for name in answer_tables(results.preset):
         table = answers.build(name, results)
         found.append(Section(name, table.title, table.caption, table.heads, table.rows, texts=len(answers.TEXTS)))
     # Figure 5 shows the faces, whatever the data sets of the preset.

@@ -78,7 +78,7 @@ def citation(results: Results, records: Sequence[stamp.Record]) -> str:
     preset = results.preset
     hashes = dict.fromkeys((run["dataset"], run["data_hash"]) for run in records if run["split"] == "full")
     images = "; ".join(f"{dataset_title(name)} sha256 {value[:16]}" for name, value in hashes)
-    origin = stamp.commits(results.runs) if results.runs else "unknown commit"
+    origin = stamp.commits(results.measured_runs) if results.measured_runs else "unknown commit"
     return (
         f"Few-shot image synthesis benchmark, preset {preset.preset} ({preset.resolution} px), "
         f"protocol version {VERSION}, {origin}" + (f"; images: {images}." if images else ".")

@@ -18,7 +18,7 @@ from common.console import run, say
 from common.files import read_json, write_text
 from training.sections import SPLITS
 from workflow.rendering import answers, figures, multimodal, notation, published, report, statistics, tables
-from workflow.rendering.contents import figures_of
+from workflow.rendering.contents import answer_tables, figures_of
 from workflow.rendering.results import DUPLICATES, Results, open_results
 
 RECORDS = ("metrics.csv", "codes.csv", "config.json", DUPLICATES.format(dataset="*"))
@@ -67,7 +67,7 @@ def render(saved: Path, out: Path) -> None:
     results = open_results(out)
     if results.preset.datasets:
         _render(results, out)
-    for name in answers.filled(results.preset):
+    for name in answer_tables(results.preset):
         paths = (out / "tables" / f"{name}.{suffix}" for suffix in ("csv", "md", "tex"))
         answers.write(answers.build(name, results), *paths)
     if results.preset.tasks:
@@ -91,7 +91,7 @@ def _render(results: Results, out: Path) -> None:
 def _rendered(results: Results) -> list[str]:
     """Tables, statistics and diagrams that the preset has."""
     numbered = [f"tables/table{number}.*" for number in tables.filled(results)]
-    of_tasks = [*(f"tables/{name}.*" for name in answers.filled(results.preset)), f"tables/{multimodal.DIRECTIONS}"]
+    of_tasks = [*(f"tables/{name}.*" for name in answer_tables(results.preset)), f"tables/{multimodal.DIRECTIONS}"]
     diagrams = [f"figures/{name}.*" for name in figures_of(results.preset) if name in figures.DIAGRAMS]
     learning = ["learning.csv"] if results.preset.training.checkpoints else []
     return [*numbered, *of_tasks, *diagrams, *learning, "tables/published.*", "statistics.*"]

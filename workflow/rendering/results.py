@@ -121,7 +121,7 @@ class Results:
         """Why pictures of a row are missing: left out, not run, or run but the pictures are not on this machine."""
         seed = self._seed(row)
         reason = self.why_missing(dataset, row, split, seed)
-        ran = (self.run_folder(dataset, row.id, seed, split) / "run.json").is_file()
+        ran = row.kind == "external" or (self.run_folder(dataset, row.id, seed, split) / "run.json").is_file()
         return self.why_no_images(dataset) if reason == NOT_RUN and ran else reason
 
     def why_no_images(self, dataset: str) -> str:

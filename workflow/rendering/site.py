@@ -25,7 +25,7 @@ def _listed(folder: Path) -> dict[str, Any]:
     results = open_results(folder)
     table = tables.build(ALL, results)
     trained = {row.id for row in (*results.generators, *results.answerers)}
-    runs = [record for record in results.runs if record["method"] in trained]
+    runs = [record for record in results.measured_runs if record["method"] in trained]
     return {
         "folder": folder.name,
         "title": _title(folder) or results.preset.preset,

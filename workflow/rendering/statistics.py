@@ -20,8 +20,8 @@ TESTS = {
     "runs": "95% Welch interval; p: permutation test, exact for at most ten runs of each.",
     "backtracking images": f"95% BCa interval; p: permutation test, exact for at most {EXACT_PAIRS} images.",
     "runs of all datasets": (
-        "About other trainings on these datasets. 95% Welch interval; p: permutation test within each dataset, "
-        "adjusted by Holm over {comparisons} comparisons."
+        "What other trainings on these datasets would give, not what other datasets would. 95% Welch interval; "
+        "p: permutation test within each dataset, adjusted by Holm over {comparisons} comparisons."
     ),
 }
 

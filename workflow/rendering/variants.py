@@ -37,7 +37,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
             _draw_panel(axes, results, dataset, rows, metric)
             axes.tick_params(labelleft=column == 0)
         top += tall + BETWEEN
-    several = len(results.preset.seeds) > 1
+    several = results.metrics["seed"].nunique() > 1
     what = "lines: the first row of a group; dots: seeds" + ("; bars: means" if several else "")
     finish(figure, footer(results, what, attributions=False), png, pdf)
 

@@ -34,7 +34,7 @@ from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
 from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
-from workflow.rendering.contents import HALVES, learning_files
+from workflow.rendering.contents import HALVES, answer_tables, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
 FILE_OF = {"fid": "fid", "precision": "precision_recall", "mode_distance": "diversity", "fwv": "answers"}  # by metric
@@ -75,7 +75,7 @@ class Links:
             self.counts["table cells"] += sum(bool(cell.values) for cell in table.cells.values())
             path = self.folder / "tables" / f"table{number}"
             self.link("tables", path, partial(self._again, partial(notation.write, table), TABLE))
-        for name in answers.filled(self.results.preset):
+        for name in answer_tables(self.results.preset):
             found = answers.build(name, self.results)
             self.counts["table cells"] += int(found.numbers["mean"].notna().sum())
             path = self.folder / "tables" / name

@@ -19,7 +19,7 @@ from training.counts import too_few
 from training.identity import code_hashes, config_hash, sources_hash
 from training.protocols import ANSWER_CONTROLS
 from training.registry import method_info
-from workflow.rendering.contents import figures_of, printed, tables_of
+from workflow.rendering.contents import answer_tables, figures_of, printed, tables_of
 
 
 def config_files():

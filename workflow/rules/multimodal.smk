@@ -1,6 +1,5 @@
 # Tables `super_resolution` and `layouts`, Figures 4 and 5, and their page, of presets with tasks: one job, because each
 # takes less time than the start of another.  Figure 5 is the same in every preset; its files are copied.
-from workflow.rendering.answers import filled as answer_tables
 
 
 rule multimodal:
