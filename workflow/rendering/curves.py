@@ -50,7 +50,8 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
         nothing = "No training curves: nothing has been trained in this preset."
         figure.text(0.5, 0.5, nothing, ha="center", color=GREY)
     shown = {scalar for _, _, scalars in rows for scalar in scalars}
-    what = f"full training set; horizontal axes: training steps; logarithmic from a range of 1:{LOG_FROM} on"
+    what = "full training set; horizontal axes: training steps; vertical axes: "
+    what += f"logarithmic from a range of 1:{LOG_FROM} on"
     what += "; reassigned: images a step" if "reassigned" in shown else ""
     what += "; tau: threshold" if "mean_tau" in shown else ""
     drawn = [run for run in results.runs if run["split"] == "full"]  # measured or not
