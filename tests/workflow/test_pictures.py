@@ -68,6 +68,7 @@ def test_what_is_absent_has_its_reason(results):
     assert why == {"fastgan": "n/a (left out)", "mixdl": "n/a (left out)"}
     external = next(one for one in dots.shown if one.row.kind == "external")
     assert external.samples and not external.paths and "made elsewhere" in external.why_no_reconstructions
+    assert external.why_no_paths == "n/a (samples made elsewhere, without a generator)"
 
 
 def test_large_images_lie_beside_the_page(results, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 from common.files import read_json, write_json, write_sealed
 from tests.workflow.conftest import open_at, run_record
 from workflow.rendering import figures, notation, published, reference, site, statistics, tables
-from workflow.rendering.results import Results
+from workflow.rendering.results import Results, open_results
 from workflow.rendering.verify import SavedLinks
 
 PICTURES = ("figure2", "figure3", "interpolation", "memorisation")
@@ -65,6 +65,16 @@ def test_pictures_are_saved_where_every_licence_allows_it(kept: Path) -> None:
     names = files(kept)
     assert {"figures/figure2.png", "figures/curves.png", "report.html", "metrics.csv"} <= names.keys()
     assert {"pictures/dots/about.json", "pictures/rings/vanilla_imle/samples.webp"} <= names.keys()
+
+
+def test_measured_rows_without_pictures_are_not_called_untrained(finished: Path) -> None:
+    """Samples made elsewhere have no run.json."""
+    forbid_copies(finished)
+    results = open_results(saved(finished))
+    reasons = {row.id: results.why("dots", row) for row in results.ranked}
+    assert set(reasons.values()) == {
+        "n/a (no licence allows copies of these photographs, or of images made from them)"
+    }, reasons
 
 
 def test_of_a_set_that_may_not_be_copied_no_picture_is_saved(finished: Path) -> None:
