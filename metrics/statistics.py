@@ -70,8 +70,10 @@ def compare_runs(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], ratio
     runs = [*ours, *theirs]
     p = _permutation_p(pairs, estimate, patterns) if patterns > 2 else nan
     half = _welch(runs, len(pairs))
-    found = (estimate, estimate - half, estimate + half)
-    return Comparison(*(float(np.exp(value)) if ratio else value for value in found), p, smallest)
+    low, high = estimate - half, estimate + half
+    if ratio:
+        estimate, low, high = (float(np.exp(value)) for value in (estimate, low, high))
+    return Comparison(estimate, low, high, p, smallest)
 
 
 def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
@@ -229,7 +231,8 @@ def _permutation_p(pairs: list[tuple[np.ndarray, np.ndarray]], estimate: float, 
     if exact := patterns <= PERMUTATIONS:
         null = reduce(np.add.outer, effects).ravel()
     else:
-        null = sum(_generator(place).choice(found, PERMUTATIONS) for place, found in enumerate(effects))
+        drawn = [_generator(place).choice(found, PERMUTATIONS) for place, found in enumerate(effects)]
+        null = np.sum(drawn, axis=0)
     rounding = 1e-9 * max(1e-9, float(np.abs(null).max()))
     smaller = min((null <= estimate + rounding).sum(), (null >= estimate - rounding).sum())
     return float(min(1.0, 2 * (smaller / patterns if exact else (smaller + 1) / (PERMUTATIONS + 1))))
