@@ -10,7 +10,8 @@ from common.console import UserError
 from methods.api import to_float
 from metrics import perceptual
 from metrics.perceptual import intra_cluster, lpips_matrix, mode_distance
-from networks.lpips import LPIPS
+from networks.lpips import LPIPS, SMALLEST
+from training.protocols import LPIPS_SMALLEST
 
 
 @pytest.mark.parametrize("memory", [2**28, 1], ids=["at once", "in tiles of one image"])
@@ -24,6 +25,10 @@ def test_every_pair_has_its_lpips(memory: int, lpips_weights: None, monkeypatch:
     np.testing.assert_allclose(matrix, expected, rtol=1e-4, atol=1e-6)
     with pytest.raises(UserError, match=r"needs 31 pixels, .* raise metrics.backtracking.upsample"):
         lpips_matrix(images[:, :16, :16], lpips, upsample=1)
+
+
+def test_presets_are_refused_for_the_sizes_that_lpips_refuses() -> None:
+    assert LPIPS_SMALLEST == SMALLEST
 
 
 def test_intra_cluster_averages_over_groups_of_at_least_two() -> None:
