@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -193,6 +194,12 @@ def test_a_cell_that_was_not_run_says_so(results, tmp_path):
     assert set(missing[6:]) == {"not run"} and regression.count("n/a") == 1
 
 
+def test_the_caption_counts_the_seeds_that_were_measured(results, tmp_path):
+    shutil.copy(results.folder / "config.json", tmp_path)
+    results.metrics.query("method != 'cond_imle' or seed == 0").to_csv(tmp_path / "metrics.csv", index=False)
+    assert "some numbers have only 1." in answers.build("layouts", Results(tmp_path, results.prepared)).caption
+
+
 def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
     figure4.draw(results, tmp_path / "a.png", tmp_path / "a.pdf")
     figure4.draw(results, tmp_path / "b.png", tmp_path / "b.pdf")
@@ -205,6 +212,15 @@ def test_figure_shows_inputs_truths_and_each_row(results, tmp_path):
     assert [group.images.shape[:2] for group in people] == [(4, 1), (4, 1), (4, 1), (4, 12)]
     drawn = results.answers("people", "cond_imle")["drawn"]
     assert (people[3].images[2:, 1] == drawn[1, 2:4]).all() and (people[0].images[1] == 255).all()
+
+
+def test_the_page_is_saved_without_pictures_that_may_not_be_copied(results, tmp_path):
+    prepared = shutil.copytree(results.prepared, tmp_path / "prepared")
+    for path in prepared.glob("*/manifest.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "shareable": False}))
+    reference.save(Results(results.folder, prepared), tmp_path / "saved")
+    html = (tmp_path / "saved" / "report.html").read_text()
+    assert "Conditional IMLE" in html and "data:image" not in html
 
 
 def test_saved_results_render_again_and_are_intact(results, tmp_path):

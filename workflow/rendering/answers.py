@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ def build(name: str, results: Results) -> AnswerTable:
         rows.append((title, row.title, row.track, k, steps, seconds, *map(_text, found)))
         numbers += [{"table": name, "task": task, "method": method, **cell} for cell in found]
     heads = ("Task", "Method", "Track", "k", "Steps", "Seconds", *(column.head for column in columns))
-    return AnswerTable(name, TITLES[name], _caption(name, results), heads, rows, pd.DataFrame(numbers))
+    return AnswerTable(name, TITLES[name], _caption(name, results, numbers), heads, rows, pd.DataFrame(numbers))
 
 
 def write(table: AnswerTable, csv: Path | str, md: Path | str, tex: Path | str) -> None:
@@ -146,7 +147,7 @@ def entry(results: Results, method: str, kind: str) -> Entry:
     return next(entry for entry in (*results.answerers, *controls) if entry.id == method)
 
 
-def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, object]:
+def _cell(results: Results, task: str, method: str, column: Column) -> dict[str, Any]:
     """Mean and deviation over seeds of one metric."""
     frame = results.metrics
     cell = frame[(frame["dataset"] == task) & (frame["method"] == method)]
@@ -166,7 +167,7 @@ def _cell(results: Results, task: str, method: str, column: Column) -> dict[str,
     }
 
 
-def _text(cell: dict[str, object]) -> str:
+def _text(cell: dict[str, Any]) -> str:
     if cell["mean"] is None:
         return str(cell["reason"])
     spread = f" ± {cell['std']:.{cell['decimals']}f}" if cell["std"] is not None else ""
@@ -184,8 +185,9 @@ def _training(results: Results, task: str, method: str) -> tuple[str, str, str]:
     return steps, seconds, " ".join(sorted(k))
 
 
-def _caption(name: str, results: Results) -> str:
+def _caption(name: str, results: Results, numbers: list[dict[str, Any]]) -> str:
     preset, kind = results.preset, KINDS[name]
+    n = [cell["n_seeds"] for cell in numbers if cell["method"] in preset.methods and cell["n_seeds"]]
     used = {method for _, method in lines(preset, kind)}
     settings = preset.metrics.backtracking
     frame = results.metrics.query("metric == 'diversity'")
@@ -200,7 +202,7 @@ def _caption(name: str, results: Results) -> str:
             "the answers, counted near right ones (sigma 0.2; docs/multimodal.md).",
             f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the processor, or of the clock on a GPU.",
             captions.scale(preset),
-            captions.seeds(preset, len(preset.seeds), len(preset.seeds)),
+            captions.seeds(preset, min(n, default=0), max(n, default=0)),
             stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),
         ]
     )

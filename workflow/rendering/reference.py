@@ -23,7 +23,7 @@ from workflow.rendering.results import DUPLICATES, Results, open_results
 
 RECORDS = ("metrics.csv", "codes.csv", "config.json", DUPLICATES.format(dataset="*"))
 OF_RUNS = ("run.json", "history.csv")
-OF_TASKS = ("figures/figure4.*", "figures/figure5.*", "multimodal.html", "report.html")
+OF_TASKS = ("figures/figure4.*", "figures/figure5.*")
 SHEETS = ("pictures/{dataset}/*.*", "pictures/{dataset}/*/*.webp")
 
 
@@ -31,7 +31,7 @@ def save(results: Results, out: Path) -> None:
     """Copy a preset's numbers, each training's record, tables and curves, and write the report.
 
     What an earlier call left in `out` is removed: a run may have been withdrawn, and a licence corrected.  Pictures
-    are those of the data sets whose licence allows copies; the pages of tasks need that all allow it.
+    are those of the data sets whose licence allows copies; the figures of tasks need that all allow it.
     """
     paths = {name: results.prepared / name / "manifest.json" for name in results.datasets}
     used = {name for split in SPLITS for name, _, _ in results.preset.cells(split)}
@@ -51,6 +51,8 @@ def save(results: Results, out: Path) -> None:
             png, pdf = (out / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
             figures.draw(name, replace(results, shareable=True), png, pdf)
         write_text(out / "report.html", report.page(open_results(out)))
+    if results.preset.tasks:
+        write_text(out / multimodal.file_of(results.preset), multimodal.page(open_results(out)))
     say(f"{out}: saved with pictures of {', '.join(shareable) or 'no data set'}; add a README.md")
 
 
