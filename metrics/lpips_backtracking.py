@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from common.console import Progress, UserError
 from methods.api import Latents, Method
-from metrics.perceptual import check_side, enlarged
+from metrics.perceptual import enlarged
 from networks.lpips import LPIPS, SMALLEST
-from training.protocols import Backtracking
+from training.protocols import Backtracking, check_side
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from common.console import Progress, UserError
+from common.console import Progress
 from methods.api import to_float
-from networks.lpips import LPIPS, SMALLEST
+from networks.lpips import LPIPS
+from training.protocols import check_side
 
 MEMORY = 2**28  # floats of the embeddings kept at a time (1 GiB)
 
@@ -57,16 +58,6 @@ def enlarged(images: Tensor, upsample: int) -> Tensor:
     if upsample == 1:
         return images
     return F.interpolate(images, scale_factor=upsample, mode="bilinear", align_corners=False)
-
-
-def check_side(side: int, net: str, upsample: int, pool: int = 1) -> None:
-    """Raises `UserError` if images of this side are too small for LPIPS after they were pooled and enlarged."""
-    if side // pool * upsample < SMALLEST[net]:
-        pooled, lower = (f"pooled by {pool} and ", ", or lower pool") if pool > 1 else ("", "")
-        raise UserError(
-            f"LPIPS ({net}) needs {SMALLEST[net]} pixels, but images of {side} {pooled}enlarged {upsample} times have "
-            f"fewer: raise metrics.backtracking.upsample{lower}"
-        )
 
 
 def intra_cluster(to_real: NDArray[Any], among: NDArray[Any]) -> float | None:

@@ -35,6 +35,16 @@ LPIPS_SMALLEST = {"alex": 31, "vgg": 16}  # pixels a side, as in networks/lpips.
 SSCD_SMALLEST = 128  # pixels a side; below, noise makes copies less similar than neighbours are
 
 
+def check_side(side: int, net: str, upsample: int, pool: int = 1) -> None:
+    """Raises `UserError` if images of this side are too small for LPIPS after they were pooled and enlarged."""
+    if side // pool * upsample < LPIPS_SMALLEST[net]:
+        pooled, lower = (f"pooled by {pool} and ", ", or lower pool") if pool > 1 else ("", "")
+        raise UserError(
+            f"LPIPS ({net}) needs {LPIPS_SMALLEST[net]} pixels, but images of {side} {pooled}enlarged {upsample} times "
+            f"have fewer: raise metrics.backtracking.upsample{lower}"
+        )
+
+
 @dataclass(frozen=True)
 class PrecisionRecall:
     """The protocol of precision, recall, density and coverage, written `NETWORK-kK-nN`.

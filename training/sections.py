@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.console import UserError
 from training.protocols import (
-    LPIPS_SMALLEST,
     SSCD_SMALLEST,
     Backtracking,
     BacktrackingProtocol,
     PrecisionRecall,
     PrecisionRecallName,
+    check_side,
 )
 
 Split = Literal["full", "train90", "train"]
@@ -49,12 +49,7 @@ class Metrics(Section):
         if self.sscd and side < SSCD_SMALLEST:
             raise UserError(f"metrics.sscd: SSCD needs a resolution of at least {SSCD_SMALLEST}, not {side}")
         lpips = self.backtracking
-        found = side // (lpips.pool if backtracks else 1) * lpips.upsample
-        if found < (least := LPIPS_SMALLEST[lpips.net]):
-            raise UserError(
-                f"metrics.backtracking: LPIPS ({lpips.net}) needs {least} pixels a side, but has {found} at a "
-                f"resolution of {side}: raise upsample or lower pool"
-            )
+        check_side(side, lpips.net, lpips.upsample, lpips.pool if backtracks else 1)
 
 
 class Training(Section):
