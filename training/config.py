@@ -174,7 +174,9 @@ def check(preset: Preset) -> None:
     for key, listed in lists.items():
         if len(set(listed)) < len(listed):
             raise UserError(f"{key}: a value occurs twice; remove one")
-    for dataset in preset.datasets:
+    # Values for a dataset that the preset does not have are unused: a preset laid over this one may name fewer.
+    specific = (dataset for entry in preset.methods.values() for dataset in entry.by_dataset)
+    for dataset in [*preset.datasets, *preset.tables.ablation_datasets, *specific]:
         dataset_info(dataset)
     _check_tasks(preset)
     for name, entry in preset.methods.items():
@@ -199,12 +201,10 @@ def _references(preset: Preset) -> Iterator[tuple[str, str | None, Iterable[str]
     """Each key that names a row or a data set of the preset, what it names, and what it may name."""
     yield "statistics.reference", preset.statistics.reference, preset.methods
     yield "metrics.full_set", preset.metrics.full_set, preset.datasets
-    yield from (("tables.ablation_datasets", dataset, preset.datasets) for dataset in preset.tables.ablation_datasets)
     for position, skip in enumerate(preset.skip):
         yield f"skip.{position}.dataset", skip.dataset, [*preset.datasets, *preset.tasks]
         yield f"skip.{position}.method", skip.method, preset.methods
     for name, entry in preset.methods.items():
-        yield from ((f"methods.{name}.by_dataset", dataset, preset.datasets) for dataset in entry.by_dataset)
         yield from ((f"methods.{name}.by_task", task, preset.tasks) for task in entry.by_task)
 
 

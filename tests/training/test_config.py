@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from training.config import parse_preset, read_preset
 from training.protocols import Backtracking, PrecisionRecall
 from training.sections import ALL_SPLITS
+from workflow.rendering.contents import tables_of
 
 # `reference` trains nothing; the data set of `mine` exists only with a user's pictures (tests/pipeline/test_mine.py).
 PRESETS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"reference", "mine"})
@@ -74,7 +75,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("methods", "fastgan", "steps"), 0, r"methods.fastgan.steps must be a whole number of at least 1, not 0"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"steps": -5}}, r"faces.steps must be .* not -5"),
         (("methods", "fastgan", "by_dataset"), {"openmoji_faces": {"nzz": 3}}, r"by_dataset.openmoji_faces.nzz"),
-        (("methods", "fastgan", "by_dataset"), {"obama": {}}, r"by_dataset: 'obama' is not in the preset"),
+        (("methods", "fastgan", "by_dataset"), {"obma": {}}, r"unknown dataset 'obma'; known"),
         (("methods", "fastgen"), {}, r"no method is named 'fastgen'; methods/ holds adaptive_imle"),
         (("datasets",), ["obma"], r"unknown dataset 'obma'; known"),
         (("datasets",), ["openmoji_faces", "openmoji_faces"], r"datasets: a value occurs twice"),
@@ -83,7 +84,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("metrics", "precision_recall"), ["inception-k5-n9999"], r"inception-k5-n9999 needs sampling.n of 9999"),
         (("metrics", "precision_recall"), ["inception-k5-n20"] * 2, r"metrics.precision_recall: a value occurs twice"),
         (("metrics", "full_set"), "panda", r"metrics.full_set: 'panda' is not in the preset"),
-        (("tables", "ablation_datasets"), ["panda"], r"tables.ablation_datasets: 'panda' is not in the preset"),
+        (("tables", "ablation_datasets"), ["pnda"], r"unknown dataset 'pnda'; known"),
         (
             ("tasks",),
             {"x": {"kind": "super_resolution", "dataset": "panda", "factr": 4, "factor": 4}},
@@ -121,6 +122,14 @@ def test_by_dataset_overrides_one_dataset_and_defaults_are_filled_in(demo: dict[
     assert (faces.steps, faces.config["batch"]) == (800, 8)
     assert faces.config["margin"] == (0.8, 1.0)  # the default of methods/fastgan.py
     assert preset.run("openmoji_faces", "control_real", 0, "full").steps == 0
+
+
+@pytest.mark.parametrize("name", ["paper", "official", "study"])
+def test_a_preset_runs_on_fewer_datasets_than_its_settings_name(name: str) -> None:
+    content = read_yaml(ROOT / "config" / f"{name}.yaml") | {"datasets": ["openmoji_people"]}
+    preset = parse_preset(content, name)
+    assert {dataset for dataset, *_ in preset.cells()} == {"openmoji_people"}
+    assert 3 not in tables_of(preset)
 
 
 def test_a_resolved_preset_is_read_from_json_as_it_was_from_yaml(demo: dict[str, Any], tmp_path: Path) -> None:

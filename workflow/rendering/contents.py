@@ -50,10 +50,10 @@ HALVES = Entry("floor", "Real halves", "floor")
 
 
 def tables_of(preset: Preset) -> list[int]:
-    """The tables of a preset; Table 3 exists only if the preset names its datasets."""
+    """The tables of a preset; Table 3 exists only if the preset names datasets for it that it has."""
     if not preset.datasets:
         return []
-    return [number for number in TABLES if number != 3 or preset.tables.ablation_datasets]
+    return [number for number in TABLES if number != 3 or set(preset.tables.ablation_datasets) & set(preset.datasets)]
 
 
 def answer_tables(preset: Preset) -> list[str]:
