@@ -26,7 +26,7 @@ class MovingAverage(AveragedModel):
 def moving_average(model: nn.Module, decay: float) -> MovingAverage:
     """An evaluation copy of `model`; `update_parameters(model)` moves it by (1 - decay) towards the model.
 
-    It starts with the initial weights, as in the official codes; torch would start with those of the first update.
+    It starts with the initial weights, as in the official codes.
     Only parameters are averaged; buffers are those of the model at the last update.  `.module` is the copy.
     """
     average = MovingAverage(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval().requires_grad_(False)

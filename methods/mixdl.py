@@ -35,7 +35,7 @@ class MixDL(StyleGAN2Family):
         """Defaults are the official code's (mixdl 668d158)."""
 
         mixup_every: int = 2  # steps
-        mixup_phase: int = 0  # mixup when step % mixup_every is this; first release: 1, R1 then sees whole images
+        mixup_phase: int = 0  # mixup when step % mixup_every is this (below it); first release: 1, R1 sees whole images
         generator_distance: float = 1000.0  # weights of the two distance terms
         discriminator_distance: float = 1.0
 

@@ -30,7 +30,7 @@ class RSIMLE(VanillaIMLE):
 
     @dataclass(frozen=True)
     class Config(VanillaIMLE.Config):
-        epsilon: float = 0.1  # distance in the search space, where all vectors have length 1; later commits: 0.12
+        epsilon: float = 0.1  # in units of `search`: vectors of length 1 with l2 and lpips; later commits: 0.12
         reject_nearest: int | None = 5  # candidates looked at per image and chunk; the text has no such limit: null
         chunk: int = 1024  # candidates compared at a time; the pool is rounded up to whole chunks
         reassign_every: int = 30  # epochs

@@ -291,7 +291,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
 
 
 def _fields_at(model: type[BaseModel] | None, keys: tuple[int | str, ...]) -> list[str]:
-    """The keys that a section of the preset has; of the only list of sections, those of `skip`."""
+    """The keys that a section of the preset has.  Within a list they are those of Skip: no other section is in one."""
     for key in keys:
         annotation = model.model_fields[str(key)].annotation if model and str(key) in model.model_fields else None
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Skip

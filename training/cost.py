@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from training.device import memory_advice
 from training.inputs import new_method, task_of, unprepared
 
 BUDGET = 10.0  # seconds, after which no further step is timed
+FEW = 8  # candidates of an input
 MOST_STEPS = 16  # one cycle of StyleGAN2's lazy regularisation
 FALL = 20.0  # assumed total fall of a distance; Algorithm 1 searches for an image each time it has fallen by delta
 ASSUMED = f"assumed of Algorithm 1: the distance of every image falls to 1/{FALL:g} of its first value"
@@ -45,10 +47,7 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
     """
     imle = "pool_factor" in run.config or "m" in run.config
     if imle:
-        # Short searches: a pool of one batch, or the pools of as many inputs as there are images.
-        conditional = {"inputs": None, "rebalance": "none"}
-        short = {"pool_size": run.config["pool_batch"]} if "pool_factor" in run.config else conditional
-        run = replace(run, config={**run.config, **short})
+        run = replace(run, config={**run.config, **_short_searches(run.config)})
     shape = (2 * run.config.get("batch", 8), run.resolution, run.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with memory_advice(f"timing {run.method}", "use a machine with more memory"):
@@ -64,6 +63,14 @@ def time_method(run: RunConfig, device: torch.device) -> Timing:
         return Timing(step, 0.0)
     thresholds = len(images) if "schedule" in run.config else 0  # Adaptive IMLE also generates these in step 0
     return Timing(step, max(0.0, first - step) / (float(warm["pool_images"]) + thresholds))
+
+
+def _short_searches(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the same method with a pool of one batch; conditional: small pools of as many inputs as images."""
+    if "m" in config:
+        m = FEW if isinstance(config["m"], int) else [FEW for _ in config["m"]]
+        return {"inputs": None, "rebalance": "none", "m": m}
+    return {"pool_size": config["pool_batch"]} | ({"chunk": config["pool_batch"]} if "chunk" in config else {})
 
 
 def timed_step(method: Method, step: int) -> float:
@@ -91,7 +98,7 @@ def candidates(run: RunConfig) -> float:
     chunk = config.get("chunk", 1)  # RS-IMLE's pools are whole chunks
     pool = -(-(config["pool_size"] or int(config["pool_factor"] * n)) // chunk) * chunk
     if config.get("schedule") == "paper":  # every image that is due has a search of its own
-        delta = min(config["delta"], 1 - 1e-9)  # with 1, thresholds do not fall
+        delta = min(max(config["delta"], 1e-9), 1 - 1e-9)  # with 1, thresholds do not fall; 0 has no logarithm
         searches = 1 + min(run.steps, n * math.log(FALL) / -math.log(delta))
     else:
         epochs = run.steps / math.ceil(n / config["batch"])

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from common.console import UserError
 from data.load import data_hash, load
 from data.tasks import Examples, Task, TaskKind, load_task, stand_in
 from methods.api import Method
@@ -38,8 +39,11 @@ def hash_of(data: TrainingSet) -> str:
 
 
 def new_method(run: RunConfig, data: TrainingSet, device: torch.device) -> Method:
-    """The run's method, newly initialised."""
-    return build_conditional(run, data, device) if isinstance(data, Examples) else build(run, data, device)
+    """The run's method, newly initialised.  Raises `UserError` for settings of which torch makes no network."""
+    try:
+        return build_conditional(run, data, device) if isinstance(data, Examples) else build(run, data, device)
+    except (ValueError, ArithmeticError) as error:
+        raise UserError(f"methods.{run.method}: a setting is out of range ({error})") from error
 
 
 def unprepared(run: RunConfig, images: NDArray[np.uint8]) -> TrainingSet:

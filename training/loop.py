@@ -91,7 +91,8 @@ def finished(folder: Path) -> bool:
 
 def _less_memory(run: RunConfig) -> str:
     """The keys that limit a method's memory, and what else helps."""
-    bounds = [key for key in ("pool_batch", "batch", "bn_latents") if key in run.config]
+    at_once = "microbatch" if "microbatch" in run.config else "batch"
+    bounds = [key for key in ("pool_batch", at_once) if key in run.config]
     keys = " or ".join(f"methods.{run.method}.{key}" for key in bounds) or "the resolution"
     return (
         f"lower {keys} (a new run, since results depend on them) or let fewer jobs run at once (training.runs_per_gpu, "

@@ -1,8 +1,8 @@
 """List saved states that are no longer needed, and remove them on request.
 
 A state is superseded if it belongs to this preset, the preset no longer asks for its run, no finished run in results/
-came from it, and no process uses it.  In case of doubt a state is kept: also that
-of an unfinished training of a row, seed or set that an overlay may add, or of another folder of pictures.
+came from it, and no process uses it.  Kept in case of doubt: unfinished trainings of rows, seeds or datasets that an
+overlay may add, or of another folder of pictures.
 """
 
 from __future__ import annotations

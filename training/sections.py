@@ -23,7 +23,10 @@ Split = Literal["full", "train90", "train"]
 SPLITS: tuple[Split, ...] = ("full", "train90")  # of datasets
 ALL_SPLITS: tuple[Split, ...] = (*SPLITS, "train")  # of datasets and tasks
 # Settings of methods that must be above zero, as must all named `*_every`.
-POSITIVE = ("batch", "pool_batch", "microbatch", "pool_factor", "bn_latents", "learning_rate", "latent_dim", "nz")
+POSITIVE = (
+    *("batch", "microbatch", "pool_batch", "pool_factor", "pool_size", "chunk", "m", "proj_dim", "sketch_dim"),
+    *("learning_rate", "latent_dim", "nz", "bn_latents", "path_batch_shrink", "ada_kimg", "sampler_steps"),
+)
 
 
 class Section(BaseModel):
@@ -85,7 +88,7 @@ class Statistics(Section):
 class Skip(Section):
     """Cells that are left out; an absent key means all."""
 
-    reason: str
+    reason: str = Field(min_length=1)
     dataset: str | None = None
     method: str | None = None
     split: Split | None = None

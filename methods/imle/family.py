@@ -59,7 +59,7 @@ class IMLE(Method):
     """Implicit maximum likelihood estimation.
 
     Subclasses call `reassign` from `initialise`, `before_epoch` and `after_update` for the images that need a new
-    latent.  They may override `screen` to change which candidates these images get, and `learning_rate`.
+    latent.  They may override `screen` to change which candidates these images get, `pool_size` and `learning_rate`.
     """
 
     @property

@@ -2,8 +2,8 @@
 
 A search compares all candidates of a pool.  The comparison uses the embedding of the training distance (`exact`), a
 short sketch of it (`sketch`) or, as in the official code, a random projection of LPIPS's features (`projected`).
-RS-IMLE compares vectors of length 1: projections of the pixels (`l2`), of LPIPS's features (`lpips`), or of both
-(`combined`).
+RS-IMLE compares projections of the pixels (`l2`) or of LPIPS's features (`lpips`), each scaled to length 1, or both
+together (`combined`).
 """
 
 from __future__ import annotations

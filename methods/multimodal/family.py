@@ -22,8 +22,8 @@ from networks.srim import SRIM
 class NetworkConfig:
     """Defaults are those of SRIM's stacks and of the layout network, as published."""
 
-    network: Literal["srim", "crn"] = "srim"  # for super-resolution; for layouts
-    noise_channels: int = 5  # maps of noise, at each level of srim; layouts: 10
+    network: Literal["srim", "crn"] = "srim"  # super-resolution: srim; layouts: crn
+    noise_channels: int = 5  # maps of noise: 5 at each level of srim, 10 in crn
     global_code: int = 0  # values of noise for the whole image, at each level; later papers: 128
     # srim
     levels: int = 0  # 0: one for each doubling

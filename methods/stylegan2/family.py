@@ -1,8 +1,8 @@
-"""Training of StyleGAN2 (Karras et al. 2020), shared by MixDL and a plain StyleGAN2.
+"""Training of StyleGAN2 (Karras et al. 2020), shared by MixDL and StyleGAN2 + DiffAugment.
 
-A step updates the discriminator, then the generator, each followed by its regulariser when it is due: R1 every 16
-steps, the path length every 4.  Each of these parts has a function that draws its numbers; all are drawn before the
-first update.  Methods override parts and their draws.
+A step of MixDL updates the discriminator, then the generator, each followed by its regulariser when it is due: R1 every
+16 steps, the path length every 4.  Each of these parts has a function that draws its numbers; all are drawn before the
+first update.  Methods override parts and their draws; `stylegan2_diffaugment.py` has an order of its own.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StyleGAN2Config:
     # Optimisation
     batch: int = 4
     learning_rate: float = 0.002  # Adam, both networks; lowered by the lazy-regularisation ratios
-    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()  # DiffAugment, in a separate script
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()  # DiffAugment (MixDL: docs/paper.md)
     flip: bool = True  # mirror half of the real images
     ema_decay: float = 0.5 ** (32 / 10_000)
 

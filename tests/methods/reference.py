@@ -11,7 +11,10 @@ from methods import augment as diffaugment
 
 
 class Adam:
-    """Kingma & Ba 2015, Algorithm 1.  A parameter that a loss does not reach keeps its moments."""
+    """Kingma & Ba 2015, Algorithm 1.  A parameter that a loss does not reach keeps its moments.
+
+    So it is in torch 2.  In torch 1.9, of MixDL's release, its gradient is zero, and the moments decay.
+    """
 
     def __init__(self, *networks: nn.Module, lr: float, betas: tuple[float, float]) -> None:
         self.parameters = [parameter for network in networks for parameter in network.parameters()]

@@ -95,6 +95,7 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
         (("tasks",), {"x": {"kind": "colour"}}, r"tasks.x.kind: this key must be super_resolution or layout"),
         (("skip",), [{"method": "fastgann", "reason": "x"}], r"skip.0.method: 'fastgann' is not in the preset"),
         (("skip",), False, r"skip: input should be"),
+        (("skip",), [{"method": "fastgan", "reason": ""}], r"skip.0.reason: string should have at least 1 character"),
         (("metrics", "backtracking", "pool"), 4, r"LPIPS \(alex\) needs 31 pixels, .* or lower pool"),
         (("skip",), [{"reason": date(2020, 1, 1)}], r"it holds a value that is neither text nor a number"),
         (("skip",), ENDLESS, r"it holds a value that is neither text nor a number"),

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,8 +15,9 @@ from common.console import UserError
 from common.files import read_json, write_sealed
 from training import __main__ as command
 from training.config import RunConfig, load_preset, read_preset
-from training.cost import Timing, candidates, estimate, finish, time_method
+from training.cost import FEW, Timing, candidates, estimate, finish, time_method
 from training.identity import config_hash, sources_hash
+from training.inputs import new_method, unprepared
 from training.registry import ROOT
 
 CPU = torch.device("cpu")
@@ -123,6 +125,22 @@ def test_only_trainings_without_a_result_count(
     assert trainings == {"adaptive_imle": "2", "vanilla_imle": "2", "mixdl": "1", "total": "5"}
 
 
+@pytest.mark.parametrize("method", ["vanilla_imle", "rs_imle", "cond_imle"])
+def test_a_timing_does_not_search_the_whole_pool(
+    method: str, lpips_weights: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the size of the paper, a candidate takes seconds on a CPU."""
+    built = []
+    monkeypatch.setattr("training.cost.BUDGET", 0.01)
+    monkeypatch.setattr("training.cost.new_method", lambda *given: built.append(new_method(*given)) or built[0])
+    if method == "cond_imle":
+        time_method(read_preset("multimodal").run("people_biased", "cond_imle-rebalanced", 0, "train"), CPU)
+        assert built[0].generated <= 4 * len(built[0].members) * FEW
+    else:
+        time_method(cell("field", method), CPU)
+        assert built[0].search.generated <= 4 * built[0].config.pool_batch
+
+
 @pytest.mark.parametrize("method", ["adaptive_imle", "mixdl", "cond_imle"])
 def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a conditional method before the data of its task is prepared."""
@@ -131,3 +149,20 @@ def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pyt
     timing = time_method(conditional if method == "cond_imle" else cell("smoke", method), CPU)
     assert 0 < timing.step < 5
     assert (timing.candidate > 0) == (method != "mixdl")
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("adaptive_imle", {"ema_decay": 1.5, "sample_from": "ema"}, "1.5"),
+        ("adaptive_imle", {"weight_decay": -1.0}, "weight_decay"),
+        ("mixdl", {"channel_base": 16}, "zero"),
+    ],
+)
+def test_a_setting_that_torch_refuses_is_an_error_in_one_sentence(
+    method: str, settings: dict[str, object], message: str, lpips_weights: None
+) -> None:
+    run = cell("smoke", method)
+    run, images = replace(run, config={**run.config, **settings}), np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(UserError, match=rf"^methods.{method}: a setting is out of range \(.*{message}"):
+        new_method(run, unprepared(run, images), CPU)
