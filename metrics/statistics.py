@@ -88,7 +88,7 @@ def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     if len(differences) > 1:
         options: dict[str, Any] = {"permutation_type": "samples", "n_resamples": RESAMPLES, "rng": _generator()}
         p = stats.permutation_test((differences,), _mean, vectorized=True, **options).pvalue
-    low, high = _bca(differences)
+    low, high = interval_of_mean(differences)
     return Comparison(float(differences.mean()), low, high, float(p), min(1.0, smallest))
 
 
@@ -99,11 +99,21 @@ def compare_over_datasets(ours: np.ndarray, theirs: np.ndarray, ratio: bool) -> 
     """
     differences = _differences(ours, theirs, ratio)
     p = _wilcoxon(differences)
-    low, high = _bca(differences)
+    low, high = interval_of_mean(differences)
     estimate = float(differences.mean())
     if ratio:
         estimate, low, high = (float(np.exp(value)) for value in (estimate, low, high))
     return Comparison(estimate, low, high, p, min(1.0, 2.0 ** (1 - len(ours))))
+
+
+def interval_of_mean(values: np.ndarray) -> tuple[float, float]:
+    """The 95% BCa interval of the mean of values (n,): NaN for fewer than FEWEST, a point if all are (almost) equal."""
+    if len(values) < FEWEST:
+        return nan, nan
+    if np.allclose(values, values[0], rtol=1e-9, atol=0):
+        return float(values.mean()), float(values.mean())
+    found = stats.bootstrap((values,), _mean, method="BCa", rng=_generator()).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -183,10 +193,10 @@ def scaled(scores: pd.DataFrame, worst: dict[str, float], best: dict[str, float]
 def interquartile_mean(per_dataset: list[np.ndarray]) -> tuple[float, float, float]:
     """The mean of the middle half of all runs, with a 95% interval: runs are resampled within each dataset.
 
-    per_dataset: one array of runs for each dataset.  With one run on each dataset there is nothing to resample: NaN.
+    per_dataset: one array of runs for each dataset.  The interval is NaN where a dataset has fewer than FEWEST runs.
     """
     estimate = float(stats.trim_mean(np.concatenate(per_dataset), 0.25))
-    if max(map(len, per_dataset)) < 2:
+    if min(map(len, per_dataset)) < FEWEST:
         return estimate, nan, nan
     draw = _generator()
     drawn = np.concatenate([draw.choice(runs, (RESAMPLES, len(runs))) for runs in per_dataset], axis=1)
@@ -251,16 +261,6 @@ def _permuted(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(values.mean(axis=axis))
-
-
-def _bca(values: np.ndarray) -> tuple[float, float]:
-    """The 95% interval of a mean; NaN for fewer than FEWEST values, a point if they are all (almost) equal."""
-    if len(values) < FEWEST:
-        return nan, nan
-    if np.allclose(values, values[0], rtol=1e-9, atol=0):
-        return float(values.mean()), float(values.mean())
-    found = stats.bootstrap((values,), _mean, method="BCa", rng=_generator()).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def _generator(seed: int = 0) -> np.random.Generator:

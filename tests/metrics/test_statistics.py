@@ -171,6 +171,16 @@ def test_scaled_scores_put_the_controls_at_0_and_1() -> None:
     assert found["better"] > 1
 
 
+def test_the_interval_of_a_mean_is_deterministic_and_covers() -> None:
+    """The half-width is about 1.96 standard errors (within 10% at n = 400)."""
+    values = np.random.default_rng(1).normal(0.4, 0.1, 400)
+    low, high = statistics.interval_of_mean(values)
+    assert (low, high) == statistics.interval_of_mean(values)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+    assert low < values.mean() < high
+    assert np.isnan(statistics.interval_of_mean(values[:2])).all()
+
+
 def test_rliables_own_examples() -> None:
     """The interquartile mean and probability of improvement of its unit tests; here one array for each task."""
     x = [np.array([1, 2, 1, 2]), np.array([2, 2, 1, 1])]
@@ -180,8 +190,8 @@ def test_rliables_own_examples() -> None:
     assert statistics.probability_of_improvement(x, y) == pytest.approx(1 / 3)
 
 
-def test_the_interval_of_the_interquartile_mean_needs_two_runs() -> None:
-    assert np.isnan(statistics.interquartile_mean([np.array([1.0]), np.array([2.0])])[1:]).all()
+def test_the_interval_of_the_interquartile_mean_needs_three_runs_on_each_dataset() -> None:
+    assert np.isnan(statistics.interquartile_mean([np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0])])[1:]).all()
     estimate, low, high = statistics.interquartile_mean([np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])])
     assert 1 < low < estimate < high < 4
 

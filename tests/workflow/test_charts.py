@@ -23,13 +23,19 @@ def test_no_other_method_beats_one_of_the_front():
     assert charts.pareto(higher).tolist() == [False, True, True]
 
 
-def test_a_bar_spans_the_longest_groups_that_are_not_told_apart():
-    order = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
-    p = pd.DataFrame(1.0, index=order.index, columns=order.index)
-    p.loc["a", ["c", "d"]] = p.loc[["c", "d"], "a"] = p.loc["b", "d"] = p.loc["d", "b"] = 0.01
-    assert charts.cliques(order, p) == [["a", "b"], ["b", "c"], ["c", "d"]]
-    assert charts.cliques(order, p * 0) == []
-    assert charts.cliques(order, p * 0 + 1) == [["a", "b", "c", "d"]]
+def test_a_bar_joins_each_largest_group_that_is_not_told_apart():
+    """Also of methods that are no neighbours in rank: Wilcoxon's test can tell apart those between them."""
+
+    def alike(*apart: str) -> pd.DataFrame:
+        frame = pd.DataFrame(True, index=list("abcd"), columns=list("abcd"))
+        for one, other in apart:
+            frame.loc[one, other] = frame.loc[other, one] = False
+        return frame
+
+    assert charts.cliques(alike("ac", "ad", "bd")) == [["a", "b"], ["b", "c"], ["c", "d"]]
+    assert charts.cliques(alike("ab", "bc", "bd", "cd")) == [["a", "c"], ["a", "d"]]
+    assert charts.cliques(alike()) == [["a", "b", "c", "d"]]
+    assert charts.cliques(alike("ab", "ac", "ad", "bc", "bd", "cd")) == []
 
 
 def test_learning_curves_are_drawn_from_checkpoints_and_only_from_them(make):

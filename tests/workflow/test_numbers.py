@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from common.console import UserError
-from workflow.rendering import notation, numbers
+from workflow.rendering import notation
 
 
 def test_deviation_only_with_several_seeds(build):
@@ -37,15 +37,6 @@ def test_another_protocol_is_refused(build):
 
     with pytest.raises(UserError, match="precision under inception-k3-n24, but the preset asks for inception-k5-n24"):
         build(2, change)
-
-
-def test_bootstrap_is_deterministic_and_covers():
-    """Same seed, same bits; the half-width is about 1.96 standard errors (within 10% at n = 400)."""
-    scores = np.random.default_rng(1).normal(0.4, 0.1, 400)
-    low, high = numbers.bootstrap_interval(scores, seed=5)
-    assert (low, high) == numbers.bootstrap_interval(scores, seed=5) != numbers.bootstrap_interval(scores, seed=6)
-    assert (high - low) / 2 == pytest.approx(1.96 * scores.std() / 20, rel=0.1)
-    assert low < scores.mean() < high
 
 
 def test_bootstrap_resamples_images_not_seeds(build):

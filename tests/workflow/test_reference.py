@@ -160,6 +160,8 @@ def test_saved_results_that_agree_are_intact_and_every_run_is_listed(kept: Path)
         ("metrics.csv", ",0.9,", ",0.8,", "table2.csv is not what metrics.csv renders to"),
         ("metrics.csv", run_record("dots", "mixdl")["run_hash"], "0f3b", "holds numbers of another run than"),
         ("report.html", '"mean": 81.0', '"mean": 80.0', "report.html is not what metrics.csv renders to"),
+        ("report.html", "<strong>81.0</strong>", "<strong>80.0</strong>", "report.html is not what metrics.csv"),
+        ("tables/published.md", "81.0", "80.0", "published.md is not what metrics.csv renders to"),
         (
             "report.html",
             "image/webp;base64,UklGR",

@@ -63,6 +63,11 @@ def test_a_cell_that_cannot_be_filled_says_why(build, key, reason):
     assert notes_of(table, *key) == [table.cells[key].reason]
 
 
+def test_samples_made_elsewhere_for_one_dataset_say_so_on_the_other(build):
+    table = build(1, without("dataset == 'rings' and method == 'fake_clr'"))
+    assert table.cells["fake_clr", "rings", "fid"].reason == "n/a (no samples were supplied)"
+
+
 def test_a_missing_run_reads_not_run(build):
     table = build(1, without("dataset == 'dots' and method == 'mixdl' and metric == 'fid'"))
     assert "| MixDL | none | not run |" in notation.markdown(table)
@@ -133,7 +138,7 @@ def test_caption_carries_protocol_and_origin(build):
         "Not comparable with published numbers",
         "Inception features, 24 generated against 40 real images (protocol inception-clean)",
         "trained on 90% of the images, 6 held-out images, LPIPS (AlexNet), 50 steps, best of 3 restarts",
-        "95% bootstrap intervals over held-out images (10,000 resamples)",
+        "95% BCa intervals over held-out images (9,999 resamples)",
         "Adaptive IMLE 1,500; Vanilla IMLE 1,500",
         "n = 2 seeds (0, 1)",
         "controls and the real halves are not ranked",

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import set_value
+from tests.workflow.conftest import set_value, without
 from workflow.rendering import report, tables
 from workflow.rendering.analysis import Analysis
 from workflow.rendering.checks import checks
@@ -91,6 +91,26 @@ def test_copies_and_collapse_are_warned_of(make, metric, protocol, sentence):
     told = warnings(make(edit))
     assert [text for text in told if text.startswith(sentence)], told
     assert not any(text.startswith("FastGAN on dots") for text in told)
+
+
+def test_seeds_that_the_preset_leaves_out_are_not_missing(make):
+    skip = [{"split": "train90", "seeds": [1], "reason": "one is enough"}]
+    one = without("split == 'train90' and seed == 1")
+    for changes, missing in (({}, True), ({"skip": skip}, False)):
+        results = make(one, **changes)
+        names = [check.name for check in checks(results, tables.build(ALL, results))]
+        assert any(name.startswith("Seeds of LPIPS") for name in names) == missing
+
+
+def test_copies_of_one_seed_are_not_told_apart(make):
+    """Two Wilson intervals say what other samples of these networks would give, not what other trainings would."""
+
+    def edit(frame):
+        rows = frame[(frame["metric"] == "fid") & (frame["seed"] == 0)]
+        values = rows["method"].map(lambda method: 0.0 if method == "mixdl" else 0.9)
+        return pd.concat([frame, rows.assign(metric="copy_rate", protocol="pixels32", value=values)])
+
+    assert found(make(edit))["copy_rate"]["dots"].verdict.endswith("One seed: the order may be chance.")
 
 
 def test_a_run_on_two_kinds_of_device_is_warned_of(make):

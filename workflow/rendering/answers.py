@@ -200,7 +200,7 @@ def _caption(name: str, results: Results, numbers: list[dict[str, Any]]) -> str:
         [
             f"k = {ANSWERS[kind]} answers to each of {held_out} held-out inputs. {MEANING[name]} FwV: the variance of "
             "the answers, counted near right ones (sigma 0.2; docs/multimodal.md).",
-            f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the processor, or of the clock on a GPU.",
+            f"LPIPS: {NETWORK_TITLES[settings.net]}{enlarged}. Seconds: of the CPU, or of the clock on a GPU.",
             captions.scale(preset),
             captions.seeds(preset, min(n, default=0), max(n, default=0)),
             stamp.sentence(results.runs, [row for row in results.answerers if row.id in used]),

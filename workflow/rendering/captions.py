@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from metrics.statistics import RESAMPLES
 from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.identity import pixels_alone
 from training.protocols import DENSE, VERSION
 from workflow.rendering import stamp
 from workflow.rendering.contents import ALL, Entry, dataset_title, paper_scale
-from workflow.rendering.numbers import RESAMPLES, Cell, Metric
+from workflow.rendering.numbers import Cell, Metric
 from workflow.rendering.results import Results
 
 HEADLINES = {
@@ -103,7 +104,7 @@ def _backtracking_protocol(metric: Metric, preset: Preset, cells: list[Cell]) ->
     sentence += f"{held_out} held-out images, " if held_out else ""
     sentence += f"{_backtracking(preset)} (protocol {metric.protocol(preset).name})"
     if any(cell.interval for cell in cells):
-        sentence += f"; in brackets, 95% bootstrap intervals over held-out images ({RESAMPLES:,} resamples)"
+        sentence += f"; in brackets, 95% BCa intervals over held-out images ({RESAMPLES:,} resamples)"
     return f"{sentence}."
 
 
@@ -157,6 +158,8 @@ def measured_seeds(cells: Iterable[Cell]) -> tuple[int, int]:
 def seeds(preset: Preset, fewest: int, most: int) -> str:
     """fewest, most: `measured_seeds`."""
     asked, listed = len(preset.seeds), ", ".join(map(str, preset.seeds))
+    if most == 0:
+        return ""
     if asked == 1:
         return f"Seed {preset.seeds[0]} alone (n = 1: no deviation can be given)."
     if most == 1:

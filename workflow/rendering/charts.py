@@ -103,54 +103,71 @@ def learning(curves: pd.DataFrame, places: dict[str, int]) -> Specification | No
 
 
 def ranks(analysis: Analysis) -> Specification | None:
-    """Critical-difference diagram: average ranks, and bars below methods that the preset's test does not tell apart."""
+    """Critical-difference diagram: average ranks, and below them groups that the preset's test does not tell apart.
+
+    A bar joins the dots of its group; a method between them without a dot is not in it.
+    """
     if analysis.why_no_ranks:
         return None
     titles = {row.id: row.title for row in analysis.methods}
     order = analysis.ranks.sort_values(kind="stable")
     methods = pd.DataFrame({"method": [titles[name] for name in order.index], "rank": order.to_numpy()})
     methods["row"] = range(len(methods))
-    bars = pd.DataFrame(
+    groups = cliques(analysis.pairs.loc[order.index, order.index] > ALPHA)
+    rows = [len(methods) + 0.6 * place for place in range(len(groups))]
+    members = pd.DataFrame(
         [
-            {"from": order[group[0]], "to": order[group[-1]], "row": len(methods) + 0.6 * place}
-            for place, group in enumerate(cliques(order, analysis.pairs))
+            {"group": place, "method": titles[name], "rank": order[name], "row": rows[place]}
+            for place, group in enumerate(groups)
+            for name in group
         ],
-        columns=["from", "to", "row"],
+        columns=["group", "method", "rank", "row"],
     )
-    difference = critical_difference(len(methods), len(analysis.means))
     scale = altair.Scale(domain=[0.7, len(methods) + 1.6], nice=False)
     x = altair.X("rank:Q", title="Average rank (1: best)", scale=scale, axis=altair.Axis(tickMinStep=1))
-    row = altair.Y("row:Q", axis=None, scale=altair.Scale(domain=[-1.5, len(methods) + 0.6 * len(bars)], reverse=True))
-    span = {"x": altair.X("from:Q", scale=scale), "x2": "to:Q", "y": row}
+    row = altair.Y("row:Q", axis=None, scale=altair.Scale(domain=[-1.5, len(methods) + 0.6 * len(rows)], reverse=True))
     dots = altair.Chart(methods).mark_point(filled=True, size=80, color=COLOURS[0], opacity=1)
     names = altair.Chart(methods).mark_text(align="left", dx=10, fontSize=12, color=INK)
-    width = altair.Chart(pd.DataFrame([{"from": 1, "to": 1 + difference, "row": -1}]))
+    bars = altair.Chart(members).encode(x=x, y=row, detail="group:N")
+    layers = [
+        dots.encode(x=x, y=row, tooltip=["method:N", altair.Tooltip("rank:Q", format=".2f")]),
+        names.encode(x=x, y=row, text="method:N"),
+        bars.mark_line(strokeWidth=4, strokeCap="round", color=COLOURS[1]),
+        bars.mark_point(filled=True, size=70, color=COLOURS[1], opacity=1).encode(tooltip=["method:N"]),
+    ]
+    if analysis.results.preset.statistics.test == "nemenyi":
+        layers += _width(critical_difference(len(methods), len(analysis.means)), scale, row)
     return _specification(
-        altair.layer(
-            dots.encode(x=x, y=row, tooltip=["method:N", altair.Tooltip("rank:Q", format=".2f")]),
-            names.encode(x=x, y=row, text="method:N"),
-            altair.Chart(bars).mark_rule(strokeWidth=4, strokeCap="round", color=COLOURS[1]).encode(**span),
-            width.mark_rule(strokeWidth=2, color=INK, opacity=0.6).encode(**span),
-            width.mark_text(align="left", dy=-8, fontSize=11, color=INK, text="critical difference (Nemenyi)").encode(
-                x=altair.X("from:Q", scale=scale), y=row
-            ),
-        ),
-        "Average ranks of the methods over the data sets; a bar spans methods that the test does not tell apart.",
-        height=22 * (len(methods) + len(bars) + 3),
+        altair.layer(*layers),
+        "Average ranks of the methods over the data sets; a bar joins methods that the test does not tell apart.",
+        height=22 * (len(methods) + len(rows) + 3),
     )
 
 
-def cliques(order: pd.Series, pairs: pd.DataFrame) -> list[list[str]]:
-    """The longest runs of two or more methods, in the order of their ranks, of which no pair is told apart."""
-    names = list(map(str, order.index))
-    alike = pairs.loc[names, names] > ALPHA
-    found: list[list[str]] = []
-    for start in range(len(names)):
-        end = start + 1
-        while end < len(names) and alike.iloc[start:end, end].all():
-            end += 1
-        if end - start > 1 and not (found and names[end - 1] in found[-1]):
-            found.append(names[start:end])
+def _width(difference: float, scale: altair.Scale, row: altair.Y) -> list[altair.Chart]:
+    """A line as long as the critical difference, and its name."""
+    chart = altair.Chart(pd.DataFrame([{"from": 1, "to": 1 + difference, "row": -1}]))
+    start = altair.X("from:Q", scale=scale)
+    return [
+        chart.mark_rule(strokeWidth=2, color=INK, opacity=0.6).encode(x=start, x2="to:Q", y=row),
+        chart.mark_text(align="left", dy=-8, fontSize=11, color=INK, text="critical difference").encode(x=start, y=row),
+    ]
+
+
+def cliques(alike: pd.DataFrame) -> list[list[str]]:
+    """The largest groups of two or more methods of which all pairs are alike (Bron and Kerbosch 1973)."""
+    names, found = list(map(str, alike.index)), []
+    near = {name: {other for other in names if other != name and alike.loc[name, other]} for name in names}
+
+    def extend(group: list[str], added: set[str], known: set[str]) -> None:
+        """added, known: the methods that are alike to the whole group; groups with known ones have been found."""
+        if not added and not known and len(group) > 1:
+            found.append(group)
+        for name in [name for name in names if name in added]:
+            extend([*group, name], added & near[name], known & near[name])
+            added, known = added - {name}, known | {name}
+
+    extend([], set(names), set())
     return found
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from metrics.collect import TEXTS
 from workflow.rendering.results import Results
 
+EXCEPT = "recall and coverage: as many as images; LPIPS: held-out images"  # which metrics are not on `samples`
 COLUMNS = ["dataset", "method", "seed", "split", "step", "share", "seconds", "metric", "protocol", "value", "n_fake"]
 
 
@@ -29,6 +30,6 @@ def checkpoints(results: Results) -> pd.DataFrame:
 
 
 def samples(table: pd.DataFrame) -> str:
-    """How many samples FID and copies were measured on: "500 samples"."""
+    """How many samples FID, copies and mode distance were measured on: "500 samples"."""
     counts = table.loc[table["metric"] == "fid", "n_fake"].astype(int).drop_duplicates()
     return f"{', '.join(f'{count:,}' for count in sorted(counts)) or 'no'} samples"

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from data.mine_report import counted
 from metrics.statistics import FEWEST
+from training.config import Preset
 from training.protocols import DENSE
 from workflow.rendering import captions, stamp
 from workflow.rendering.contents import Entry, dataset_title, paper_scale
+from workflow.rendering.numbers import Cell
 from workflow.rendering.results import NOT_RUN, Results
 from workflow.rendering.tables import Table
 
@@ -52,7 +55,8 @@ def _preset(results: Results, table: Table) -> Iterator[Check]:
     fewest, most = captions.measured_seeds(cell for cell in table.cells.values() if cell.row.kind == "method")
     whose = "Numbers" if fewest == most else "Some numbers are"
     few = f"{whose} of {'one seed' if fewest == 1 else f'{fewest} seeds'}: no interval over seeds can be given."
-    yield Check("Seeds", "all", str(fewest), f"at least {FEWEST}", _severity(fewest >= FEWEST), few)
+    if most:
+        yield Check("Seeds", "all", str(fewest), f"at least {FEWEST}", _severity(fewest >= FEWEST), few)
     sentence = (
         f"These are not the paper’s numbers. Preset {preset.preset}, {preset.resolution} × {preset.resolution} pixels: "
         "compare its rows with each other, not with published ones."
@@ -68,14 +72,20 @@ def _cells(results: Results, table: Table) -> Iterator[Check]:
     cells = dict.fromkeys(f"{cell.row.title} on {dataset_title(cell.dataset)}" for cell in missing)
     sentence = f"Not everything has been run: numbers are missing for {', '.join(cells)}."
     yield Check("Missing numbers", "all", str(len(missing)), "0", _severity(not missing), sentence)
-    seeds = len(results.preset.seeds)
-    fewer: dict[tuple[str, int], list[str]] = {}  # the metrics of one place and number of seeds
+    fewer: dict[tuple[str, int, int], list[str]] = {}  # the metrics of one place and number of seeds
     for cell in table.cells.values():
-        if cell.row.kind == "method" and 0 < len(cell.values) < seeds:
+        asked = _seeds_asked(results.preset, cell)
+        if cell.row.kind == "method" and 0 < len(cell.values) < asked:
             where = f"{cell.row.title} on {dataset_title(cell.dataset)}"
-            fewer.setdefault((where, len(cell.values)), []).append(cell.metric.title)
-    for (where, count), metrics in fewer.items():
-        yield Check(f"Seeds of {', '.join(metrics)}", where, str(count), str(seeds), "note")
+            fewer.setdefault((where, len(cell.values), asked), []).append(cell.metric.title)
+    for (where, count, asked), metrics in fewer.items():
+        yield Check(f"Seeds of {', '.join(metrics)}", where, str(count), str(asked), "note")
+
+
+def _seeds_asked(preset: Preset, cell: Cell) -> int:
+    """The seeds that the preset does not leave out of this cell."""
+    reasons = [preset.why_left_out(cell.dataset, cell.row.id, cell.metric.split, seed) for seed in preset.seeds]
+    return reasons.count(None)
 
 
 def _controls(table: Table) -> Iterator[Check]:
@@ -143,7 +153,7 @@ def _runs(results: Results) -> Iterator[Check]:
 def _duplicates(results: Results) -> Iterator[Check]:
     for dataset in results.preset.datasets:
         if pairs := results.near_duplicates(dataset):
-            yield Check("Near-duplicate images", dataset_title(dataset), f"{len(pairs)} pairs", "0", "note")
+            yield Check("Near-duplicate images", dataset_title(dataset), counted(len(pairs), "pair"), "0", "note")
 
 
 def training_time(results: Results, dataset: str, row: Entry, split: str = "full") -> float | None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from training.config import Preset
-from workflow.rendering.checkpoints import checkpoints, samples
+from workflow.rendering.checkpoints import EXCEPT, checkpoints, samples
 from workflow.rendering.contents import dataset_title
 from workflow.rendering.lines import Lines, Look, draw_means, logarithmic
 from workflow.rendering.numbers import METRICS, Metric
@@ -39,7 +39,7 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     if not panels:
         lines.figure.text(0.5, 0.5, "No checkpoints: none was measured in this preset.", ha="center", color=GREY)
     clock = any(run["hardware"]["gpu"] for run in lines.runs)
-    lines.finish(f"{samples(table)} at each point, after {'clock' if clock else 'processor'} seconds", png, pdf)
+    lines.finish(f"{samples(table)} ({EXCEPT}), after {'clock' if clock else 'CPU'} seconds", png, pdf)
 
 
 def _of(table: pd.DataFrame, dataset: str, metric: Metric, preset: Preset) -> pd.DataFrame:

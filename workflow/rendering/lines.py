@@ -52,8 +52,9 @@ class Lines:
 
     def finish(self, what: str, png: Path | str, pdf: Path | str) -> None:
         """Write the last lines of the figure, which name the seeds, and both files."""
-        one = f"seed {self.seeds[0]}" if self.seeds else "nothing measured"
-        what += "; lines: means over seeds; bars: their range" if len(self.seeds) > 1 else f"; {one}"
+        listed = ", ".join(map(str, self.seeds))
+        one = f"seed {listed}" if self.seeds else "nothing measured"
+        what += f"; lines: means over seeds {listed}; bars: their range" if len(self.seeds) > 1 else f"; {one}"
         finish(self.figure, footer(self.results, what, attributions=False, runs=self.runs), png, pdf)
 
     def _legend(self, titles: dict[str, str]) -> None:

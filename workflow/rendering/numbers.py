@@ -1,4 +1,4 @@
-"""Compute the cells of a table from metrics.csv: selection, mean and deviation over seeds, bootstrap intervals."""
+"""Compute the cells of a table from metrics.csv: selection, mean and deviation over seeds, intervals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 
 from common.console import UserError
-from common.hashing import derive_seed
-from metrics import intervals
+from metrics import intervals, statistics
 from networks.names import NETWORK_TITLES
 from training.config import Preset
 from training.protocols import FID, PIXELS, VENDI
 from workflow.rendering.contents import Entry
 from workflow.rendering.results import Results
-
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ class Cell:
     """One number of a table, or the reason why there is none.
 
     values: one per seed.  scores: of backtracking, one per held-out image in their order, the mean over seeds.
-    interval: 95%, of backtracking by bootstrap over these scores, of copies by Wilson.
+    interval: 95%, of backtracking by bootstrap (BCa) over these scores, of copies by Wilson.
     counts: the distinct (n_real, n_fake) behind the values.
     """
 
@@ -181,7 +178,7 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
     counts = found[["n_real", "n_fake"]].dropna().drop_duplicates().astype(int)
     # Seeds share the held-out images: average over seeds first, so that only images are resampled.
     scores = here[here["metric"] == f"{metric.id}_image"].groupby("item")["value"].mean().to_numpy()
-    interval = bootstrap_interval(scores, derive_seed("bootstrap", dataset, row.id)) if len(scores) > 1 else None
+    interval = statistics.interval_of_mean(scores) if len(scores) >= statistics.FEWEST else None
     return replace(
         empty,
         values=tuple(found["value"].astype(float)),
@@ -190,13 +187,6 @@ def cell(results: Results, dataset: str, row: Entry, metric: Metric, protocol: s
         counts=tuple(counts.itertuples(index=False, name=None)),
         steps=tuple(sorted(found["steps"].dropna().astype(int).unique().tolist())),
     )
-
-
-def bootstrap_interval(scores: np.ndarray, seed: int) -> tuple[float, float]:
-    """95% percentile interval of the mean of `scores` (n,) under resampling with replacement; same seed, same bits."""
-    draws = np.random.default_rng(seed).integers(0, len(scores), (RESAMPLES, len(scores)))
-    low, high = np.quantile(scores[draws].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def wilson(found: pd.DataFrame) -> tuple[float, float]:

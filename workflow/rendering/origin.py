@@ -37,6 +37,11 @@ def run_row(record: stamp.Record, title: str) -> list[tuple[str, object]]:
     ]
 
 
+def anchor(record: stamp.Record) -> str:
+    """The address of a training's row within the page."""
+    return f"run-{record['dataset']}-{record['method']}-seed{record['seed']}-{record['split']}"
+
+
 def facts(results: Results, records: Sequence[stamp.Record]) -> list[tuple[str, str]]:
     """What was run, on what: the lines at the top of the page."""
     preset, measured = results.preset, set(results.metrics["method"])

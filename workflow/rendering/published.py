@@ -37,9 +37,8 @@ HEADS = {
     "n_fake": "Generated",
     "steps": "Steps",
     "commit": "Commit",
-    "sources": "Sources",
 }
-TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit", "Sources")  # aligned left
+TEXTS = ("Dataset", "Method", "Metric", "Protocol", "Commit")  # aligned left
 
 
 def comparable(preset: Preset, method: str | None = None) -> bool:
@@ -103,11 +102,11 @@ def _row(results: Results, dataset: str, row: Entry, metric: Metric, values: dic
         "n_fake": joined(count[1] for count in cell.counts),
         "steps": joined(cell.steps),
         "commit": ", ".join(sorted({stamp.commit(run) for run in runs})),
-        "sources": ("changed" if any(map(stamp.sources_changed, runs)) else "present") if runs else None,
     }
 
 
-def markdown(table: pd.DataFrame, preset: Preset) -> str:
+def markdown(table: pd.DataFrame, results: Results) -> str:
+    preset = results.preset
     compared = (
         f"Δ: measured less {ICML}, of rows that have its constants and its protocol."
         if comparable(preset)
@@ -117,8 +116,8 @@ def markdown(table: pd.DataFrame, preset: Preset) -> str:
     rows = table.astype(object).where(table.notna(), "")[list(heads)].astype(str).to_numpy().tolist()
     caption = (
         f"**Published and measured.** Preset {preset.preset}, {preset.resolution} × {preset.resolution} px. {compared} "
-        "The tables of the ICLR 2023 text were not available; blank: no readable source. Commit: the code that "
-        "trained; Sources: whether the code of the method is still the same."
+        "The tables of the ICLR 2023 text were not available; blank: no readable source. "
+        f"{stamp.sentence(results.measured_runs, results.ranked)}"
     )
     return f"{caption}\n\n{markdown_table(list(heads.values()), rows, TEXTS)}\n"
 
@@ -126,4 +125,4 @@ def markdown(table: pd.DataFrame, preset: Preset) -> str:
 def write(results: Results, csv: Path | str, md: Path | str) -> None:
     table = build(results)
     write_text(csv, table.to_csv(index=False))
-    write_text(md, markdown(table, results.preset))
+    write_text(md, markdown(table, results))

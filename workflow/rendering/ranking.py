@@ -9,7 +9,7 @@ import numpy as np
 import scikit_posthocs
 from matplotlib.axes import Axes
 
-from metrics.statistics import ALPHA, interquartile_mean
+from metrics.statistics import ALPHA, FEWEST, interquartile_mean
 from workflow.rendering.analysis import Analysis
 from workflow.rendering.captions import footer
 from workflow.rendering.results import Results
@@ -31,8 +31,9 @@ def draw(results: Results, png: Path | str, pdf: Path | str) -> None:
     _scores(figure.add_axes((0.17, bottom, 0.29, tall)), analysis)
     _ranks(figure.add_axes((0.67, bottom, 0.14, tall)), analysis)
     what = f"{analysis.metric.title}; dots: runs; bars: interquartile means"
-    what += ", with 95% intervals" if analysis.scores.groupby(["dataset", "method"]).size().gt(1).any() else ""
-    what += "" if analysis.why_no_ranks else "; orange: methods that the test does not tell apart"
+    fewest = [min(map(len, runs.values())) for runs in analysis.scaled.values()]
+    what += ", with 95% intervals" if max(fewest, default=0) >= FEWEST else ""
+    what += "" if analysis.why_no_ranks else "; orange: dots of methods that the test does not tell apart"
     lines = footer(results, what, attributions=False)
     finish(figure, lines, png, pdf)
 
@@ -70,7 +71,7 @@ def _ranks(axes: Axes, analysis: Analysis) -> None:
         label_props={"size": SMALL},
         elbow_props={"color": INK, "linewidth": 0.7},
         marker_props={"color": INK, "s": 8},
-        crossbar_props={"color": COLOURS[1], "linewidth": 2},
+        crossbar_props={"color": COLOURS[1], "linewidth": 2, "marker": "o", "markersize": 3.5},
         text_h_margin=0.05,
         label_fmt_left="{label} ({rank:.4g})",
         label_fmt_right="({rank:.4g}) {label}",

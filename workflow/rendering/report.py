@@ -30,6 +30,11 @@ from workflow.rendering.results import Results
 from workflow.rendering.tables import Table
 from workflow.rendering.winners import winners
 
+CHANGING = (  # the row of a check, a note of each run, the footer
+    r"<tr[^>]*><td>Sources changed since the training</td>.*?</tr>",
+    r" \(changed since\)",
+    r"<footer>.*?</footer>",
+)
 LAST = ("control_noise",)  # rows at the lower end of the table; the other controls are at the upper end
 
 
@@ -38,7 +43,7 @@ def page(results: Results) -> str:
     table, browser, preset, analysis = tables.build(ALL, results), Browser(results), results.preset, Analysis(results)
     trained = {row.id: row.title for row in results.generators}
     runs = [record for record in results.measured_runs if record["method"] in trained]
-    place = places(preset)
+    full, place = [run for run in runs if run["split"] == "full"], places(preset)
     looks = {row.title: place[row.id] for row in results.generators}
     drawn = {
         "ranks": charts.ranks(analysis),
@@ -59,12 +64,13 @@ def page(results: Results) -> str:
         checks=checks(results, table),
         heat=heat(table),
         why_no_ranks=analysis.why_no_ranks,
-        learning_samples=checkpoints.samples(checkpoints.checkpoints(results)),
+        learning_samples=f"{checkpoints.samples(checkpoints.checkpoints(results))} ({checkpoints.EXCEPT})",
         charts=shown,
         vega=Markup(charts.script()) if shown else "",
         browser=browser,
         run_columns=origin.RUN_COLUMNS,
-        runs=[origin.run_row(record, trained[record["method"]]) for record in runs],
+        runs=[(origin.anchor(record), origin.run_row(record, trained[record["method"]])) for record in runs],
+        first_runs={(run["method"], run["dataset"]): origin.anchor(run) for run in reversed(full)},
         facts=origin.facts(results, runs),
         repeatable=origin.repeatable(runs),
         sources=stamp.sentence(results.measured_runs, entries(preset)),
@@ -94,13 +100,19 @@ def data(table: Table) -> list[dict[str, Any]]:
 
 
 def check(results: Results, path: Path) -> None:
-    """Raise `UserError` if a page holds other numbers than metrics.csv, or other pictures than the sheets."""
+    """Raise `UserError` if a page differs from a new one by more than its scripts, version and present sources."""
     html = path.read_text("utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    if found is None or json.loads(found[1]) != data(tables.build(ALL, results)):
-        raise UserError(f"{path} is not what metrics.csv renders to")
     if lost := [sheet.path for sheet, source in Browser(results).sources() if f"url({source})" not in html]:
         raise UserError(f"{path} shows other pictures than {', '.join(lost)}")
+    if _numbers_of(html) != _numbers_of(page(results)):
+        raise UserError(f"{path} is not what metrics.csv renders to")
+
+
+def _numbers_of(html: str) -> str:
+    """A page without what an edit of the code changes: style, scripts, version, and what it says of the sources."""
+    for part in (r"<style>.*?</style>", r"<script>.*?</script>", *CHANGING):
+        html = re.sub(part, "", html, flags=re.DOTALL)
+    return stamp.without(html)
 
 
 def embedded(value: Any) -> Markup:
@@ -135,8 +147,9 @@ def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float 
                 name: [cell.mean if cell.comparable(table.preset) else float("nan") for cell in found]
                 for name, found in cells.items()
             }
-        ).dropna(how="all")
-        ranks = statistics.ranks(means, metric.better == "lower").mean().where(means.notna().any())
+        )
+        means = means.dropna(how="all").dropna(how="all", axis="columns")
+        ranks = statistics.ranks(means, metric.better == "lower").mean().reindex(list(cells))
         return [None if pd.isna(rank) else float(rank) for rank in ranks]
 
     def rows(datasets: list[str]) -> list[tuple[str, list[float | None]]]:
@@ -144,7 +157,9 @@ def heat(table: Table) -> list[tuple[str, list[str], list[tuple[str, list[float 
         return [(row.title, list(line)) for row, *line in zip(ranked, *columns, strict=True)]
 
     one = [(dataset_title(name), heads, rows([name])) for name in table.datasets]
-    return one if len(one) == 1 else [("Mean rank over the data sets", heads, rows(list(table.datasets))), *one]
+    if len(one) == 1 or table.preset.metrics.full_set is not None:  # parts of one set are no independent cases
+        return one
+    return [("Mean rank over the data sets", heads, rows(list(table.datasets))), *one]
 
 
 def cost_points(results: Results, table: Table) -> pd.DataFrame:

@@ -115,7 +115,13 @@ class Results:
     def why_missing(self, dataset: str, row: Entry, split: str = "full", seed: int | None = None) -> str:
         """The text of a cell without a number: "n/a (reason)" if it cannot exist, otherwise "not run"."""
         reason = self.preset.why_left_out(dataset, row.id, split, seed)
+        if not reason and row.kind == "external" and not self._measured(dataset, row):
+            reason = "no samples were supplied"
         return f"n/a ({reason})" if reason else NOT_RUN
+
+    def _measured(self, dataset: str, row: Entry) -> bool:
+        """Has the row any number on the data set?"""
+        return bool(((self.metrics["dataset"] == dataset) & (self.metrics["method"] == row.id)).any())
 
     def why(self, dataset: str, row: Entry, split: str = "full") -> str:
         """Why pictures of a row are missing: left out, not run, or run but the pictures are not on this machine."""

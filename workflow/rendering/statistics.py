@@ -8,7 +8,7 @@ import pandas as pd
 
 from common.files import write_text
 from metrics import statistics
-from metrics.statistics import ALPHA, EXACT_PAIRS
+from metrics.statistics import ALPHA, EXACT_PAIRS, FEWEST
 from workflow.rendering.analysis import COLUMNS, Analysis, rows
 from workflow.rendering.captions import scale
 from workflow.rendering.checkpoints import checkpoints, samples
@@ -136,8 +136,8 @@ def _checkpoints(analysis: Analysis, found: pd.DataFrame) -> list[str]:
     ]
     text = (
         f"**Difference of {analysis.metric.title} from {analysis.methods[0].title} after a share of the training.** "
-        f"{samples(checkpoints(analysis.results))}; 95% Welch interval over seeds. Equal shares are equal times "
-        "only of trainings that take equally long."
+        f"{samples(checkpoints(analysis.results))}; {_interval_over_seeds(found, 'Welch')}. Equal shares are equal "
+        "times only of trainings that take equally long."
     )
     heads = ["Dataset", "Method", *(f"{100 * share:.4g}%" for share in shares)]
     return [text, markdown_table(heads, lines, ("Dataset", "Method"))]
@@ -156,12 +156,19 @@ def _standing(analysis: Analysis, table: pd.DataFrame) -> list[str]:
         middle = [number(score["estimate"]), interval(score["low"], score["high"])] if score else ["", ""]
         others = [found.get((name, row.id)) for name in shown]
         lines.append([row.title, *middle, *(number(one["estimate"]) if one else "" for one in others)])
+    scores = table[table["analysis"] == "scaled score"]
     text = (
         f"**Scaled score.** 0: noise; 1: one half of the images against the other, in {analysis.metric.title}. "
-        "Interquartile mean over all runs, 95% bootstrap interval over seeds. Better than the reference: the "
-        "probability that a run is."
+        f"Interquartile mean over all runs, {_interval_over_seeds(scores, 'bootstrap')}. Better than the reference: "
+        "the probability that one of its runs beats one of the reference's."
     )
     return [text, markdown_table(["Method", "Scaled score", "95% interval", *shown.values()], lines, ("Method",))]
+
+
+def _interval_over_seeds(found: pd.DataFrame, kind: str) -> str:
+    if found["low"].isna().all():
+        return f"no interval: it needs {FEWEST} seeds"
+    return f"95% {kind} interval over seeds"
 
 
 def number(value: float) -> str:

@@ -3,11 +3,10 @@
     python -m workflow.rendering.verify results/demo
     python -m workflow.rendering.verify results/reference/demo results/reference/field
 
-Tables, statistics and the numbers of the report are made again from metrics.csv, which is collected again from the
-metric files; the report's pictures are drawn again from the samples.  All other files record the sha256 of the files
-they were made from: metric file, features, samples, run, prepared images, fetched images, and the user's files in
-data/manual and data/external.  Saved results contain only tables, report, metrics.csv and run.json.  These are compared
-with each other, and each run is listed with its commit and whether its sources have changed since.  Nothing is written.
+Tables, statistics and report are made again from metrics.csv, that from the metric files, and the report's pictures
+from the samples.  All other files record the sha256 of the files they were made from: metric file, features, samples,
+run, prepared images, fetched images, and the user's files in data/manual and data/external.  Saved results have tables,
+report, metrics.csv and run.json: these are compared, and each run is listed with its commit and its sources' state.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from data.supplied import contents, difference, manual_difference
 from data.verify import LOCK
 from metrics.collect import learning_csv, to_csv
 from training.identity import config_hash, recorded_run, run_hash
-from workflow.rendering import answers, multimodal, notation, pictures, report, stamp, statistics, tables
+from workflow.rendering import answers, multimodal, notation, pictures, published, report, stamp, statistics, tables
 from workflow.rendering.contents import HALVES, answer_tables, learning_files
 from workflow.rendering.results import Results, open_results, sample_meta
 
@@ -82,11 +81,12 @@ class Links:
             self.link("tables", path, partial(self._again, partial(answers.write, found), TABLE))
 
     def check_statistics(self) -> None:
-        """Statistics and pages are what metrics.csv gives, as far as there are any; tasks have no statistics."""
+        """The same of statistics, published numbers and pages, as far as there are any; tasks have only a page."""
         preset, pages = self.results.preset, {}
         if preset.datasets:
-            write = partial(statistics.write, self.results)
-            self.link("statistics", self.folder / "statistics", partial(self._again, write, TABLE[:2]))
+            for name, made_by in (("statistics", statistics), ("tables/published", published)):
+                write = partial(made_by.write, self.results)
+                self.link("statistics", self.folder / name, partial(self._again, write, TABLE[:2]))
             pages["report.html"] = report.check
         if preset.tasks:
             pages[multimodal.file_of(preset)] = multimodal.check

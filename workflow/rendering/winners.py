@@ -68,9 +68,6 @@ def _verdict(best: Cell, next_one: Cell) -> str:
     """How far the best method is ahead of the next one, and what the test says."""
     name, gap = next_one.row.title, best.metric.format(abs(best.mean - next_one.mean))
     ahead = f"Ahead of {name} by {gap}"
-    if best.metric.id == "copy_rate" and best.interval and next_one.interval:
-        apart = best.interval[1] < next_one.interval[0]
-        return f"{ahead}: the intervals {'do not overlap' if apart else 'overlap: not told apart'}."
     found = compared(*((next_one, best) if best.metric.better == "lower" else (best, next_one)))
     if found is None:
         single = [cell.row.title for cell in (best, next_one) if len(cell.values) == 1]
@@ -80,7 +77,9 @@ def _verdict(best: Cell, next_one: Cell) -> str:
     if not found.can_be_significant:
         return f"{ahead}{between}: too few values to tell them apart (p cannot be below {found.smallest_p:.2g})."
     verdict = "told apart" if found.p <= ALPHA else "not told apart"
-    return f"{ahead}{between}: {verdict} (p = {found.p:.2g})."
+    fewest = min(len(best.values), len(next_one.values))
+    over = " over these images; one training of each" if best.items and fewest == 1 else ""
+    return f"{ahead}{between}: {verdict}{over} (p = {found.p:.2g})."
 
 
 def compared(one: Cell, other: Cell) -> Comparison | None:
