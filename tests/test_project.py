@@ -25,6 +25,7 @@ def test_the_conda_environment_has_the_pins_of_requirements_but_for_the_tests() 
 
 def test_the_version_is_the_same_everywhere() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
 
 
 def test_no_module_is_long() -> None:

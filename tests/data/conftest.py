@@ -108,8 +108,9 @@ def page() -> type[Page]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """What is no page answers 404."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server() as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()

@@ -18,7 +18,7 @@ from data import download
 from data.archive import SourceError
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTENT = b"\x89" + os.urandom(9_999)  # a file that begins with "<" is taken for a web page
+CONTENT = b"\x89" + os.urandom(9_998) + b"\x89"  # a file that begins with "<", also reversed, is taken for a web page
 ATTACHMENT = {"Content-Type": "application/zip", "Content-Disposition": 'attachment; filename="b.zip"'}
 
 

@@ -83,6 +83,13 @@ def test_other_images_of_the_same_kind_are_no_copies(faces: Images) -> None:
     assert copied(faces, blends) <= 0.08
 
 
+def test_mode_distance_in_pixels_is_the_mean_over_images_of_the_nearest_sample() -> None:
+    real = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (0, 255, 102)])
+    fake = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (51, 51)])
+    rows, _ = pixel_rows(real, fake)
+    assert rows[0]["metric"] == "mode_distance" and rows[0]["value"] == pytest.approx((0.2 + 0.8 + 0.2) / 3)
+
+
 def test_the_ratio_by_its_definition() -> None:
     """Three images at 0, 10 and 30 on a line, the mirror image of the last at -2, a sample at 1."""
     real, mirrored, sample = np.array([0.0, 10, 30]), np.array([0.0, 10, -2]), np.array([1.0, -1.5, 24])

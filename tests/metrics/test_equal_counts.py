@@ -7,6 +7,7 @@ import pytest
 
 from metrics.diversity import ImageSet, feature_rows
 from metrics.equal_counts import precision_recall_rows, vendi_rows
+from metrics.fid import frechet_distance
 from metrics.precision_recall import precision_recall
 from training.protocols import PrecisionRecall
 from training.sections import Metrics
@@ -64,3 +65,14 @@ def test_protocols_with_other_numbers_of_samples_give_one_row_at_equal_counts() 
     assert sorted(row["protocol"] for row in rows if row["metric"] == "recall") == [
         *("inception-k3-nreal-d20", "inception-k4-nreal-d20")
     ]
+
+
+def test_a_further_frechet_distance_is_of_its_own_features() -> None:
+    real, fake = (
+        ImageSet(first[:, :3], {"inception": first, "dinov2vits14": second})
+        for first, second in ((gaussian(20, 0), gaussian(20, 2)), (gaussian(60, 1), gaussian(60, 3) + 1))
+    )
+    rows = feature_rows(real, fake, Metrics(frechet=("dinov2vits14",)), 0)
+    [row] = [row for row in rows if row["metric"] == "fd"]
+    expected = frechet_distance(real.features["dinov2vits14"], fake.features["dinov2vits14"])
+    assert (row["protocol"], row["value"]) == ("dinov2vits14", expected)

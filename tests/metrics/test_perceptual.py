@@ -27,7 +27,7 @@ def test_every_pair_has_its_lpips(memory: int, lpips_weights: None, monkeypatch:
         lpips_matrix(images[:, :16, :16], lpips, upsample=1)
 
 
-def test_presets_are_refused_for_the_sizes_that_lpips_refuses() -> None:
+def test_presets_know_the_smallest_sizes_of_lpips() -> None:
     assert LPIPS_SMALLEST == SMALLEST
 
 

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
+from safetensors.torch import load_file
 
+from common.files import read_json
+from data.load import data_hash
 from tests.pipeline.conftest import run_snakemake
 
 METHODS = ["adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"]
@@ -53,6 +57,21 @@ def test_every_cell_has_its_numbers_and_they_are_plausible(smoke: Path) -> None:
     backtracked = set(table[table.metric == "lpips_backtracking"].method)
     assert backtracked == {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl"}
     assert table.run_hash[table.method == "fastgan"].notna().all()
+
+
+def test_backtracking_starts_from_a_training_without_the_images_that_it_measures(smoke: Path) -> None:
+    results, prepared = smoke / "results/smoke", smoke / "data/prepared/32/openmoji_faces"
+    images, split = np.load(prepared / "images.npy"), read_json(prepared / "manifest.json")["split"]
+    run = read_json(results / "runs/openmoji_faces/fastgan/seed0/train90/run.json")
+    assert (run["n_train"], run["data_hash"]) == (90, data_hash(images[split["train"]]))
+    with np.load(results / "metrics/openmoji_faces/fastgan/seed0/backtracking.npz") as file:
+        assert np.array_equal(file["target"], images[split["heldout"]])
+
+
+def test_exported_weights_have_the_batch_statistics_of_sampling(smoke: Path) -> None:
+    """Of 100 latents, 50 at a time; those of the training have one count for each step."""
+    weights = load_file(smoke / "results/smoke/runs/openmoji_faces/fastgan/seed0/full/model.safetensors")
+    assert {int(count) for name, count in weights.items() if name.endswith("num_batches_tracked")} == {2}
 
 
 def test_a_second_run_has_nothing_to_do(smoke: Path) -> None:

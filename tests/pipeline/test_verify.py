@@ -34,7 +34,10 @@ def project(smoke_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if path.is_file():
             copy = raw / path.relative_to(shared)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.hardlink_to(path)
+            try:
+                copy.hardlink_to(path)
+            except OSError:  # the temporary folder is on another file system
+                shutil.copy(path, copy)
     monkeypatch.chdir(smoke_copy)
     return smoke_copy
 

@@ -219,6 +219,8 @@ def namespace(project: Project, mount: str) -> Iterator[Project]:
 
     Skips the test where the kernel or a container does not let us mount.
     """
+    if not shutil.which("unshare"):
+        pytest.skip("mounting needs `unshare`, of Linux")
     script = f"cd {project.folder} && {mount} && echo ready && exec sleep infinity"
     holder = subprocess.Popen(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 
 import pytest
@@ -22,7 +21,8 @@ def test_a_disk_full_at_a_checkpoint_costs_no_more_than_the_steps_since_the_last
     copy: Project, baseline: Project, tally: Tally
 ) -> None:
     generation = sum(path.stat().st_size for path in copy.state.glob("0*")) / 2048  # KiB: two are kept
-    for size in [random.uniform(0.1, 3) for _ in range(6)]:
+    draw = chance("full disk")
+    for size in [draw.uniform(0.1, 3) for _ in range(6)]:
         copy.forget("train")
         mount = f"mount -t tmpfs -o size={int(size * generation)}k none state"
         with namespace(copy, mount) as inside, tally.fault("full disk, training"):

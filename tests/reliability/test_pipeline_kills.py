@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -22,7 +21,7 @@ Driver = subprocess.Popen[bytes]
 
 
 def kill_a_job(driver: Driver) -> None:
-    random.choice(jobs(driver) or [psutil.Process(driver.pid)]).kill()
+    chance("job").choice(jobs(driver) or [psutil.Process(driver.pid)]).kill()
     driver.wait(timeout=120)
 
 

@@ -165,16 +165,6 @@ def test_some_seeds_can_be_left_out(demo: dict[str, Any]) -> None:
     assert parse_preset(demo, "demo").why_left_out("openmoji_faces", "fastgan", "train90") == reasons
 
 
-def test_the_demo_leaves_no_cell_of_a_method_out(demo: dict[str, Any]) -> None:
-    preset = parse_preset(demo, "demo")
-    trained = [name for name, entry in preset.methods.items() if entry.steps]
-    assert len(trained) == 4
-    for split in ("full", "train90"):
-        assert {cell for cell in preset.cells(split) if cell[1] in trained} == {
-            (dataset, name, seed) for dataset in preset.datasets for name in trained for seed in preset.seeds
-        }
-
-
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

@@ -16,8 +16,6 @@ from tests.conftest import ROOT
 from training import registry
 from training.registry import method_info, methods
 
-PUBLISHED = {"adaptive_imle", "vanilla_imle", "fastgan", "mixdl", "control_real", "control_noise"}
-
 
 def test_registry_and_presets_need_neither_torch_nor_numpy() -> None:
     """The Snakefile reads them on a machine that may have neither."""
@@ -28,7 +26,7 @@ def test_registry_and_presets_need_neither_torch_nor_numpy() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(methods()))
 def test_configuration_equals_that_of_the_imported_class(name: str) -> None:
     info = method_info(name)
     found, real = (

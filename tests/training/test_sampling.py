@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from common.console import UserError
+from methods.api import Latents, to_uint8
 from tests.training.conftest import change_images, toy_preset, toy_run
 from training import sampling
 from training.loop import train
-from training.sampling import load_run, sample
+from training.sampling import interpolate, load_run, sample
 
 CPU = torch.device("cpu")
 
@@ -40,6 +41,16 @@ def test_samples_repeat_and_a_longer_set_begins_with_the_shorter_one(finished: P
     assert np.array_equal(a["images"][:50], c["images"])
     assert (meta["dataset"], meta["method"], meta["seed"], meta["steps"]) == ("openmoji_faces", "mixdl", 0, 2)
     assert meta["exhausted"] is False
+
+
+def test_an_interpolation_goes_from_one_code_to_another_with_one_noise(finished: Path) -> None:
+    method = load_run(finished, CPU, "model.safetensors")
+    [found] = interpolate(method, rows=1, steps=3)
+    ends = method.latents(2, method.streams.generator("interpolation", 0))
+    noise = {name: maps[:1].expand(3, *maps.shape[1:]) for name, maps in ends.noise.items()}
+    z = torch.stack([ends.z[0], ends.z.mean(0), ends.z[1]])
+    with torch.no_grad():
+        assert np.array_equal(found, to_uint8(method.generate(Latents(z, noise))).numpy())
 
 
 def test_the_control_of_real_images_shows_each_once(workplace: Path) -> None:
