@@ -80,7 +80,7 @@ def test_an_untouched_project_is_intact(project: Path) -> None:
     assert (found.counts["tables"], found.counts["runs"], found.counts["images"]) == (4, 10, 100)
     assert found.counts["sample sets"] == 8  # two of them made elsewhere
     assert found.counts["table cells"] > 20
-    assert (found.counts["statistics"], found.counts["pages"], found.counts["sheets of pictures"]) == (1, 1, 1)
+    assert (found.counts["statistics"], found.counts["pages"], found.counts["sheets of pictures"]) == (2, 1, 1)
 
 
 RUN, METRICS, SAMPLES = P / "runs" / CELL / "full", P / "metrics" / CELL, P / f"samples/{CELL}.npz"
