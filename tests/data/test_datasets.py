@@ -9,10 +9,22 @@ from common.console import UserError
 from data import datasets
 from data.datasets import dataset_info, dataset_names
 
+COUNTS = {"obama": 100, "grumpy_cat": 100, "panda": 100, "ffhq_100": 100, "cat": 160, "dog": 389}  # of the paper
+DRAWINGS = {"openmoji_faces": 100, "openmoji_animals": 100, "openmoji_people": 774}
 
-@pytest.mark.parametrize("name", ["obama", "grumpy_cat", "panda", "ffhq_100", "cat", "dog"])
-def test_no_photograph_of_the_paper_may_be_committed(name: str) -> None:
-    assert not dataset_info(name).shareable
+
+def test_the_sets_of_the_paper_and_the_drawings_have_their_sizes_and_only_drawings_may_be_committed() -> None:
+    for shareable, counts in ((False, COUNTS), (True, DRAWINGS)):
+        found = {name: (dataset_info(name).count, dataset_info(name).shareable) for name in counts}
+        assert found == {name: (count, shareable) for name, count in counts.items()}
+    assert [name for name in dataset_names() if dataset_info(name).optional] == ["ffhq_100"]
+
+
+def test_panda_is_pinned_by_bytes_and_pixels() -> None:
+    assert dataset_info("panda").pins == {
+        "manifest_sha256": "dab38bfaafe4e6469db9c826f9f56277991c92211695da7cfe168bd09e1da43e",
+        "pixels_sha256": "c131d8308431112d336cde5c61cb1a7f73788672e970cb30ef2840cd4a49f2e5",
+    }
 
 
 def test_unknown_dataset_lists_the_known_ones() -> None:

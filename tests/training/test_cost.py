@@ -147,7 +147,7 @@ def test_real_steps_are_timed(method: str, lpips_weights: None, monkeypatch: pyt
     monkeypatch.setattr("training.cost.BUDGET", 0.2)
     conditional = read_preset("multimodal").run("people_biased", "cond_imle-rebalanced", 0, "train")
     timing = time_method(conditional if method == "cond_imle" else cell("smoke", method), CPU)
-    assert timing.step > 0
+    assert 0 < timing.step < 5
     assert (timing.candidate > 0) == (method != "mixdl")
 
 

@@ -92,6 +92,12 @@ def test_figure_and_table_show_all_parts(short, tmp_path):
     assert sum(line.startswith(("| ring", "| grid", "| faces")) for line in lines) == 3 * 2 * 3
 
 
-def test_the_readme_has_the_committed_numbers():
+def test_the_committed_numbers_are_near_those_of_the_reference_and_in_its_readme():
     numbers = pd.read_csv(COMMITTED / "numbers.csv")
+    means = numbers.groupby(["data", "start", "direction", "metric"])["value"].mean()
+    assert means["ring", "default", "nn_gan", "modes"] <= 2 and means["ring", "spread", "nn_gan", "modes"] <= 5
+    assert means["ring", "default", "imle", "covered"] > 0.9 and means["grid", "default", "imle", "covered"] > 0.8
+    for data in ("ring", "grid"):
+        assert 0.05 < means[data, "default", "imle", "on_a_mode"] < 0.2
+    assert means["faces", "default", "nn_gan", "reached"] == 1 and means["faces", "default", "imle", "reached"] > 50
     assert figure5.markdown(numbers) in (COMMITTED / "README.md").read_text()
